@@ -1,0 +1,69 @@
+# ---
+# jupyter:
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # What came out
+#
+# This notebook only reads what the stages `compare` and `report` left in `reports/<dataset>/`.
+# `dvc repro` runs it; open it in Jupyter to go on from here.
+
+# %%
+from pathlib import Path
+
+import pandas as pd
+from IPython.display import Image, Markdown, display
+
+from spg.config import load_params
+
+root = next(folder for folder in (Path.cwd(), *Path.cwd().parents) if (folder / "params.yaml").exists())
+params = load_params(root / "params.yaml")
+folder = root / "reports" / params.dataset
+display(Markdown((folder / "tables.md").read_text(encoding="utf-8")))
+
+# %% [markdown]
+# ## Images, maps and boxes
+#
+# First column: the true box, the object's outline (white) and the telling parts' (red). Others: the
+# map of the true class, its mask at the selected threshold (blue), the guessed box (yellow) and the
+# true one (white), first seed.
+
+# %%
+display(Image(folder / "figures" / "contact_sheet.png"))
+
+# %% [markdown]
+# ## Error against map threshold
+#
+# Bands span the seeds. Points: each seed at the threshold that was selected on held-out training
+# images. The lowest point of a curve is the oracle, which no one may report as a result.
+
+# %%
+display(Image(folder / "figures" / "threshold_curves.png"))
+
+# %% [markdown]
+# ## Where the maps look
+#
+# The paper's premise: attention sticks to small telling parts, and SPG spreads it over the object.
+
+# %%
+for figure in sorted((folder / "figures").glob("energy.png")):
+    display(Image(figure))
+
+# %% [markdown]
+# ## Training
+
+# %%
+display(Image(folder / "figures" / "training_curves.png"))
+
+# %% [markdown]
+# ## Every number
+#
+# Fractions, not per cent; all of `comparison.csv`.
+
+# %%
+comparison = pd.read_csv(folder / "comparison.csv")
+comparison.style.set_uuid("comparison").format(precision=4, na_rep="–").hide(axis="index")

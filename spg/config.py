@@ -1,0 +1,291 @@
+"""params.yaml as a strict model: every key is named here, and a wrong one is one sentence.
+
+Nothing has a default: what changes a published number stands in params.yaml with its source.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from spg.errors import UserError
+
+Fraction = Annotated[float, Field(gt=0, lt=1)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=1)]
+Seed = Annotated[int, Field(ge=0)]
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class SourceParams(_Strict):
+    """What ``fetch`` draws for a synthetic data set."""
+
+    seed: Seed
+    side: Annotated[int, Field(ge=32, le=1024)]
+    classes: Annotated[int, Field(ge=2, le=20)]
+    train_per_class: Count
+    test_per_class: Count
+
+
+class PrepareParams(_Strict):
+    """How ``prepare`` splits the training images."""
+
+    holdout_per_class: Count
+    seed: Seed
+
+
+class StemParams(_Strict):
+    """Size and origin of the stem."""
+
+    width: Annotated[float, Field(gt=0, le=1, multiple_of=1 / 16)]
+    weights: Literal["pretrained", "published"]
+
+
+class InputParams(_Strict):
+    """Geometry: squash to ``resize`` squared, crop to ``crop`` squared in training."""
+
+    resize: Annotated[int, Field(ge=32)]
+    crop: Annotated[int, Field(ge=32)]
+
+    @model_validator(mode="after")
+    def _crop_fits(self) -> InputParams:
+        if self.crop > self.resize:
+            raise ValueError(f"crop {self.crop} must not exceed resize {self.resize}")
+        return self
+
+
+class OptimizerParams(_Strict):
+    """Optimizer and its groups."""
+
+    name: Literal["sgd", "adamw"]
+    stem_lr: Positive
+    new_lr: Positive
+    bias_lr_factor: Positive
+    weight_decay: NotNegative
+
+
+class TrainParams(_Strict):
+    """One training."""
+
+    epochs: Count
+    batch_size: Annotated[int, Field(ge=2)]
+    optimizer: OptimizerParams
+    schedule: Literal["constant", "one_cycle"]
+    precision: Literal["auto", "float32", "bf16"]
+
+
+class PretrainingParams(_Strict):
+    """How the default's narrow stem gets its weights."""
+
+    seed: Seed
+    side: Annotated[int, Field(ge=32, le=1024)]
+    classes: Annotated[int, Field(ge=2, le=60)]
+    images_per_class: Count
+    input: InputParams
+    train: TrainParams
+
+
+class DatasetParams(_Strict):
+    """One rung of the ladder."""
+
+    source: SourceParams
+    prepare: PrepareParams
+    stem: StemParams
+    input: InputParams
+    mask_side: Annotated[int, Field(ge=8)]
+    train: TrainParams
+
+
+class ModelParams(_Strict):
+    """What all methods share behind the stem."""
+
+    dropout: Annotated[float, Field(ge=0, lt=1)]
+
+
+class SpgParams(_Strict):
+    """The switches of SPG."""
+
+    cascade: bool
+    shared_b: bool
+    branch_c: bool
+    b2_input: Literal["a2", "a2_inner"]
+
+
+class SpgOverrides(_Strict):
+    """What an ablation changes of ``spg``."""
+
+    cascade: bool | None = None
+    shared_b: bool | None = None
+    branch_c: bool | None = None
+    b2_input: Literal["a2", "a2_inner"] | None = None
+
+
+class ThresholdPair(_Strict):
+    """The two thresholds of the paper's Eq. 1."""
+
+    low: Fraction
+    high: Fraction
+
+    @model_validator(mode="after")
+    def _ordered(self) -> ThresholdPair:
+        if self.low >= self.high:
+            raise ValueError(f"low {self.low} must be smaller than high {self.high}")
+        return self
+
+
+class MinimumForeground(_Strict):
+    """The official code's rule for maps with almost no foreground."""
+
+    pixels: Annotated[int, Field(ge=0)]
+    fraction_of_max: Fraction
+
+
+class GuidanceParams(_Strict):
+    """From maps to masks."""
+
+    b1: ThresholdPair
+    b2: ThresholdPair
+    c: ThresholdPair
+    minimum_foreground: MinimumForeground
+    align_corners: bool
+
+
+class LocalizationParams(_Strict):
+    """Which maps are taken from which trained network."""
+
+    extractors: dict[Name, Annotated[list[Name], Field(min_length=1)]]
+    batch_size: Count
+
+
+class SweepParams(_Strict):
+    """The grid of map thresholds."""
+
+    thresholds: Annotated[int, Field(ge=2, le=1000)]
+
+
+class EvaluationParams(_Strict):
+    """From maps to boxes to errors."""
+
+    map_threshold: Fraction
+    iou_threshold: Fraction
+
+
+class ComparisonParams(_Strict):
+    """Intervals and verdicts."""
+
+    resamples: Annotated[int, Field(ge=100)]
+    confidence: Fraction
+    seed: Seed
+
+
+class ReportParams(_Strict):
+    """What the report shows."""
+
+    gallery_images: Annotated[int, Field(ge=1, le=20)]
+    digits: Annotated[int, Field(ge=0, le=4)]
+
+
+class Params(_Strict):
+    """All of params.yaml."""
+
+    dataset: Name
+    backbones: Annotated[list[Name], Field(min_length=1)]
+    methods: Annotated[list[Name], Field(min_length=1)]
+    guided: list[Name]
+    seeds: Annotated[list[Seed], Field(min_length=1)]
+    datasets: dict[Name, DatasetParams]
+    model: ModelParams
+    spg: SpgParams
+    variants: dict[Name, SpgOverrides]
+    guidance: GuidanceParams
+    pretraining: PretrainingParams
+    localization: LocalizationParams
+    sweep: SweepParams
+    evaluation: EvaluationParams
+    comparison: ComparisonParams
+    report: ReportParams
+
+    @model_validator(mode="after")
+    def _names_exist(self) -> Params:
+        _require(self.dataset in self.datasets, "dataset", self.dataset, sorted(self.datasets))
+        for name in self.guided:
+            _require(name in self.variants, "guided", name, sorted(self.variants))
+        for name in self.all_methods:
+            known = sorted(self.localization.extractors)
+            _require(name in known, "localization.extractors lacks", name, known)
+        for key in ("backbones", "seeds", "all_methods"):
+            values = getattr(self, key)
+            if len(set(values)) != len(values):
+                raise ValueError(f"{key}: {values} names something twice")
+        return self
+
+    @property
+    def all_methods(self) -> list[str]:
+        """Every method of the grid, in the order of the tables."""
+        return [*self.methods, *self.guided]
+
+    def method_module(self, method: str) -> str:
+        """Return the file in spg/methods that builds ``method``."""
+        return "spg" if method in self.variants else method
+
+    def spg_of(self, method: str) -> SpgParams:
+        """Return ``spg`` with the changes that the variant ``method`` makes."""
+        changes = self.variants[method].model_dump(exclude_none=True)
+        return self.spg.model_copy(update=changes)
+
+
+def load_params(path: Path) -> Params:
+    """Read and check params.yaml.
+
+    Raises:
+        UserError: one sentence that names the file and the key.
+    """
+    return parse_params(read_yaml(path), str(path.name))
+
+
+def read_yaml(path: Path) -> Any:
+    """Read a YAML file with DVC's own parser (YAML 1.2, duplicate keys refused)."""
+    try:
+        return YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; run the command in the project's folder") from None
+    except (YAMLError, UnicodeDecodeError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"{path.name}: not readable as YAML: {reason}") from None
+
+
+def parse_params(mapping: object, source: str) -> Params:
+    """Check a mapping; ``source`` names the file in errors."""
+    try:
+        return Params.model_validate(mapping)
+    except ValidationError as error:
+        raise UserError(f"{source}: {describe(error)}") from None
+
+
+def describe(error: ValidationError) -> str:
+    """Return the first of pydantic's findings as ``key.path: reason``, and how many follow."""
+    first, *others = error.errors()
+    path = ".".join(str(part) for part in first["loc"] if part != "[key]")
+    reason = first["msg"].removeprefix("Value error, ")
+    if first["type"] == "extra_forbidden":
+        reason = "no such key; remove it or correct its spelling"
+    elif first["type"] == "missing":
+        reason = "this key is missing"
+    elif isinstance(first["input"], (int, float, str, bool)) and path:
+        reason = f"{reason}, got {first['input']!r}"
+    more = f" ({len(others)} more after this one)" if others else ""
+    return f"{path}: {reason}{more}" if path else f"{reason}{more}"
+
+
+def _require(holds: bool, key: str, name: str, known: list[str]) -> None:
+    if not holds:
+        raise ValueError(f"{key}: {name!r} is not one of {known}")

@@ -1,0 +1,41 @@
+"""The machine's side of a run: device, precision, determinism. Nothing here is a parameter."""
+
+from __future__ import annotations
+
+import os
+from contextlib import AbstractContextManager
+from typing import Literal
+
+import torch
+
+
+def pick_device() -> torch.device:
+    """Return ``SPG_DEVICE`` where it is set, else CUDA where there is one, else the CPU."""
+    default = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(os.environ.get("SPG_DEVICE", default))
+
+
+def resolve_precision(precision: str, device: torch.device) -> Literal["float32", "bf16"]:
+    """Return what ``auto`` means here: bf16 where the hardware multiplies it, else float32."""
+    if precision == "float32":
+        return "float32"
+    return "bf16" if precision == "bf16" or has_bf16(device) else "float32"
+
+
+def has_bf16(device: torch.device) -> bool:
+    """Return whether ``device`` multiplies bf16 in hardware (AVX512-bf16, AMX, CUDA 8.0)."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    capabilities = torch.cpu.get_capabilities()
+    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+
+
+def autocast(precision: str, device: torch.device) -> AbstractContextManager[None]:
+    """Return the autocast context of a resolved precision."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
+
+
+def make_deterministic() -> None:
+    """Let cuDNN choose the same algorithms every time; the CPU's are, at a fixed thread count."""
+    torch.backends.cudnn.deterministic = True
+    torch.backends.cudnn.benchmark = False

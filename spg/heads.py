@@ -1,0 +1,85 @@
+"""The parts of SPG behind the stem: convolution stacks, no losses (paper Fig. 2)."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from spg.channels import scale_channels
+
+
+class Classified(NamedTuple):
+    """What SPG-A returns."""
+
+    logits: Tensor
+    """``Tensor[B, K]``: the mean of each class map (GAP)."""
+    class_maps: Tensor
+    """``Tensor[B, K, h, w]``: output of A4, one map a class, any range."""
+    a3: Tensor
+    """``Tensor[B, C, h, w]``: output of A3, which branch C reads."""
+
+
+class BranchA(nn.Module):
+    """SPG-A behind the stem: A3 (two 3x3), A4 (1x1), global average pooling.
+
+    The published layers have no batch norm. ``dropout`` stands before each of the three
+    convolutions; 0 is what the authors' code did in effect (PROTOCOL 5).
+    """
+
+    def __init__(self, in_channels: int, num_classes: int, *, width: float, dropout: float) -> None:
+        super().__init__()
+        hidden = scale_channels(1024, width)
+        self.dropout = dropout
+        self.a3_1 = nn.Conv2d(in_channels, hidden, kernel_size=3, padding=1)
+        self.a3_2 = nn.Conv2d(hidden, hidden, kernel_size=3, padding=1)
+        self.a4 = nn.Conv2d(hidden, num_classes, kernel_size=1)
+        self.a3_channels = hidden
+        self.apply(init_xavier)
+
+    def forward(self, a2: Tensor) -> Classified:
+        """Classify ``a2`` (``Tensor[B, C, h, w]``) by the means of its class maps."""
+        a3 = F.relu(self.a3_1(self._drop(a2)))
+        a3 = self._drop(F.relu(self.a3_2(self._drop(a3))))
+        class_maps = self.a4(a3)
+        return Classified(class_maps.mean(dim=(2, 3)), class_maps, a3)
+
+    def _drop(self, x: Tensor) -> Tensor:
+        return F.dropout(x, self.dropout, training=self.training)
+
+
+class MaskTail(nn.Sequential):
+    """Layers 2 and 3 of a B branch, which B1 and B2 share: 3x3, ReLU, 1x1 to one logit."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(
+            nn.Conv2d(channels, channels, kernel_size=3, padding=1),
+            nn.ReLU(),
+            nn.Conv2d(channels, 1, kernel_size=1),
+        )
+        self.apply(init_xavier)
+
+
+class MaskHead(nn.Sequential):
+    """Layer 1 of a B branch: 3x3, ReLU; each branch has its own."""
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__(nn.Conv2d(in_channels, out_channels, kernel_size=3, padding=1), nn.ReLU())
+        self.apply(init_xavier)
+
+
+class BranchC(nn.Sequential):
+    """SPG-C on A3: 3x3, ReLU, 1x1 to one logit."""
+
+    def __init__(self, in_channels: int, hidden: int) -> None:
+        super().__init__(*MaskHead(in_channels, hidden), nn.Conv2d(hidden, 1, kernel_size=1))
+        self.apply(init_xavier)
+
+
+def init_xavier(module: nn.Module) -> None:
+    """Initialize a convolution as the official code does (Xavier uniform, bias 0)."""
+    if isinstance(module, nn.Conv2d):
+        nn.init.xavier_uniform_(module.weight)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)

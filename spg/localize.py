@@ -1,0 +1,91 @@
+"""Stage ``localize``: a trained cell's class scores and raw maps, as they come."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.lib.format import open_memmap
+from torch import Tensor
+from tqdm import tqdm
+
+from spg.config import Params
+from spg.data.batches import EvalSamples, eval_batches
+from spg.data.manifest import TEST, TRAIN_FULLSUP, num_classes, read_manifest
+from spg.data.pack import PackedImages
+from spg.device import make_deterministic, pick_device
+from spg.extractors import find_extractor
+from spg.files import whole_folder
+from spg.network import load_network
+from spg.workspace import Cell, Workspace
+
+GUESSES = 5
+
+
+def localize_cell(workspace: Workspace, params: Params, cell: Cell) -> None:
+    """Write ``scores.parquet`` and one ``<extractor>.npy`` for each extractor of the method.
+
+    Both cover the images of ``train_fullsup`` and ``test`` in the manifest's order. Maps are those
+    of the true class (GT-known): a right guess never needs another one (spg/metrics). They are
+    ``float32 [N, h, w]``, computed in float32 whatever the precision of the training.
+    """
+    manifest = read_manifest(workspace.packed(cell.dataset) / "manifest.parquet")
+    indices = np.flatnonzero(manifest["split"].isin([TRAIN_FULLSUP, TEST]))
+    samples = EvalSamples(
+        PackedImages(workspace.packed(cell.dataset)),
+        manifest["class_id"].tolist(),
+        params.datasets[cell.dataset].input,
+    )
+    device = pick_device()
+    make_deterministic()
+    model = load_network(workspace, params, cell, num_classes(manifest))
+    model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    extractors = params.localization.extractors[cell.method]
+    with whole_folder(workspace.maps(cell)) as folder:
+        writers = {name: MapWriter(folder / f"{name}.npy", len(indices)) for name in extractors}
+        scores = []
+        batches = eval_batches(samples, indices, batch_size=params.localization.batch_size)
+        for batch in tqdm(batches, desc="localize", unit="batch"):
+            images, labels = batch.images.to(device), batch.labels.to(device)
+            with torch.no_grad():
+                outputs = model(images)
+            scores.append(top_classes(outputs.logits))
+            for name, writer in writers.items():
+                writer.append(find_extractor(name)(model, images, labels, outputs))
+        table = pd.concat(scores, ignore_index=True)
+        table.insert(0, "image_id", manifest["image_id"].to_numpy()[indices])
+        table.to_parquet(folder / "scores.parquet", index=False)
+
+
+def top_classes(logits: Tensor) -> pd.DataFrame:
+    """Return the best five classes (``top1`` ...) and their softmax scores (``score1`` ...)."""
+    scores = logits.float().softmax(dim=1)
+    best = scores.topk(min(GUESSES, scores.shape[1]), dim=1)
+    columns = range(1, best.indices.shape[1] + 1)
+    classes = pd.DataFrame(best.indices.cpu().numpy(), columns=[f"top{k}" for k in columns])
+    values = pd.DataFrame(best.values.cpu().numpy(), columns=[f"score{k}" for k in columns])
+    return classes.join(values)
+
+
+class MapWriter:
+    """Writes maps batch by batch into one ``.npy`` file, in constant memory.
+
+    Args:
+        path: the file.
+        count: number of maps to come.
+    """
+
+    def __init__(self, path: Path, count: int) -> None:
+        self._path, self._count, self._done = path, count, 0
+        self._maps: np.memmap | None = None  # type: ignore[type-arg]
+
+    def append(self, maps: Tensor) -> None:
+        """Append ``float Tensor[B, h, w]``."""
+        if self._maps is None:
+            shape = (self._count, *maps.shape[1:])
+            self._maps = open_memmap(self._path, mode="w+", dtype=np.float32, shape=shape)
+        self._maps[self._done : self._done + len(maps)] = maps.cpu().numpy()
+        self._done += len(maps)
+        self._maps.flush()

@@ -1,0 +1,48 @@
+"""What a trained cell came from: its parameters, its inputs and the machine's kind."""
+
+from __future__ import annotations
+
+import platform
+from importlib.metadata import version
+
+import torch
+
+from spg.config import Params
+from spg.device import pick_device, resolve_precision
+from spg.workspace import Cell
+
+PACKAGES = ("torch", "torchvision", "numpy", "opencv-python-headless", "pyarrow")
+
+
+def provenance(params: Params, cell: Cell, *, inputs: dict[str, str]) -> dict[str, object]:
+    """Return what is needed to say why two trainings of one cell differ.
+
+    No clock, path or host name: the same run on the same machine gives the same text.
+
+    Args:
+        params: all parameters.
+        cell: the trained cell.
+        inputs: fingerprints of the files that the training read, by name.
+    """
+    dataset = params.datasets[cell.dataset]
+    device = pick_device()
+    guided = cell.method in params.variants
+    return {
+        "cell": {"dataset": cell.dataset, "backbone": cell.backbone, "method": cell.method,
+                 "seed": cell.seed},
+        "params": {
+            "model": params.model.model_dump(),
+            "dataset": dataset.model_dump(),
+            "spg": params.spg_of(cell.method).model_dump() if guided else None,
+            "guidance": params.guidance.model_dump() if guided else None,
+        },
+        "inputs": inputs,
+        "machine": {
+            "python": platform.python_version(),
+            "device": device.type,
+            "threads": torch.get_num_threads(),
+            "precision": resolve_precision(dataset.train.precision, device),
+            "cpu": torch.backends.cpu.get_cpu_capability(),
+        },
+        "packages": {name: version(name) for name in PACKAGES},
+    }  # fmt: skip

@@ -1,0 +1,142 @@
+"""Stage ``report``: results of ``compare`` -> tables.md, figures and the executed notebook."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from spg.compare import Variant, grid
+from spg.config import Params
+from spg.data.manifest import TEST, boxes_of, read_manifest
+from spg.data.pack import PackedImages
+from spg.files import whole_folder, write_text
+from spg.metrics.localization import ERRORS
+from spg.metrics.maps import localization_map
+from spg.report import figures, notebook, tables
+from spg.workspace import Cell, Workspace
+
+
+def report(workspace: Workspace, params: Params, dataset: str) -> None:
+    """Write tables.md, figures/ and the notebook ``results`` with its HTML page."""
+    folder = workspace.report(dataset)
+    write_text(folder / "tables.md", tables_page(folder, params, dataset))
+    with whole_folder(folder / "figures") as target:
+        for name, figure in draw_figures(workspace, params, dataset):
+            figures.save(figure, target / f"{name}.png")
+    source = workspace.root / "notebooks/results.py"
+    notebook.execute(source, folder / "results.ipynb", root=workspace.root)
+
+
+def tables_page(folder: Path, params: Params, dataset: str) -> str:
+    """Return the whole of tables.md."""
+    digits = params.report.digits
+    comparison = pd.read_csv(folder / "comparison.csv", keep_default_na=True)
+    claims = pd.read_csv(folder / "claims.csv")
+    images, seeds = int(comparison["images"].max()), int(comparison["seeds"].max())
+    parts = [
+        f"# Results on {dataset}\n",
+        f"{images} test images, {seeds} seeds. Per cent; lower is better. *selected*: at the map "
+        "threshold chosen on held-out training images; *fixed*: at "
+        f"{params.evaluation.map_threshold}. *reported*: the paper's number **on ILSVRC with the "
+        "full-size network**; only the order of rows can be compared, not the level.\n",
+        "## GT-known localization error\n",
+        tables.main_table(comparison, metric="gt_known_loc_err", digits=digits),
+        "## Claims of the paper\n",
+        "Gain: how much lower the error of the first-named variant is. The interval resamples "
+        "images and seeds (PROTOCOL 14).\n",
+        tables.claims_table(claims, digits=digits),
+        *(f"- `{row.claim}`: {row.sentence}" for row in claims.itertuples()),
+        "\n## All errors at the selected threshold\n",
+        tables.metrics_table(comparison, digits=digits),
+        "## Top-1 localization error\n",
+        tables.main_table(comparison, metric=ERRORS[1], digits=digits),
+    ]
+    energy = pd.read_csv(folder / "energy.csv")
+    if not energy.dropna().empty:
+        parts += [
+            "## Where the maps look\n",
+            "Share of a map's energy on the telling parts and on the whole object, and how many "
+            "times their share of the area that is (1 = a uniform map; PROTOCOL 15).\n",
+            tables.energy_table(energy, digits=digits),
+        ]
+    return "\n".join(parts)
+
+
+def draw_figures(
+    workspace: Workspace, params: Params, dataset: str
+) -> Iterator[tuple[str, figures.Figure]]:
+    """Yield each figure with its name."""
+    folder = workspace.report(dataset)
+    yield "contact_sheet", contact_sheet(workspace, params, dataset)
+    yield "threshold_curves", figures.threshold_curves(
+        pd.read_csv(folder / "curves.csv"),
+        fixed=params.evaluation.map_threshold,
+        selected=selected_points(workspace, params, dataset),
+    )
+    yield "training_curves", figures.training_curves(pd.read_csv(folder / "history.csv"))
+    energy = pd.read_csv(folder / "energy.csv").dropna()
+    if not energy.empty:
+        yield "energy", figures.energy_bars(energy)
+
+
+def selected_points(workspace: Workspace, params: Params, dataset: str) -> pd.DataFrame:
+    """Return each cell's selected threshold and its GT-known error."""
+    rows = []
+    for variant, cells in grid(params, dataset).items():
+        for cell in cells:
+            metrics = pd.read_json(workspace.evaluation(cell) / "metrics.json", typ="series")
+            selected = metrics[variant.extractor]["selected"]
+            rows.append(
+                {
+                    **variant._asdict(),
+                    "map_threshold": selected["map_threshold"],
+                    "gt_known_loc_err": selected["gt_known_loc_err"],
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def contact_sheet(workspace: Workspace, params: Params, dataset: str) -> figures.Figure:
+    """Draw evenly spread test images as every variant's first seed sees them."""
+    manifest = read_manifest(workspace.packed(dataset) / "manifest.parquet")
+    packed = PackedImages(workspace.packed(dataset))
+    tests = np.flatnonzero(manifest["split"] == TEST)
+    chosen = tests[np.linspace(0, len(tests) - 1, params.report.gallery_images + 2).astype(int)]
+    variants = grid(params, dataset)
+    views = {
+        variant: _panels(workspace, cells[0], variant, manifest.loc[chosen[1:-1]])
+        for variant, cells in variants.items()
+    }
+    rows = [
+        figures.GalleryRow(
+            packed.image(place),
+            boxes_of(manifest.loc[place, "boxes"]),
+            packed.object_mask(place),
+            packed.part_mask(place),
+            [panels[number] for panels in views.values()],
+        )
+        for number, place in enumerate(chosen[1:-1])
+    ]
+    titles = [tables.variant_name(dict(variant._asdict())) for variant in variants]
+    return figures.contact_sheet(rows, titles)
+
+
+def _panels(
+    workspace: Workspace, cell: Cell, variant: Variant, images: pd.DataFrame
+) -> list[figures.Panel]:
+    maps = np.load(workspace.maps(cell) / f"{variant.extractor}.npy", mmap_mode="r")
+    places = pd.read_parquet(workspace.maps(cell) / "scores.parquet")["image_id"].to_numpy()
+    table = pd.read_parquet(workspace.evaluation(cell) / "per_image.parquet")
+    own = table[table["extractor"] == variant.extractor].set_index("image_id")
+    metrics = pd.read_json(workspace.evaluation(cell) / "metrics.json", typ="series")
+    threshold = metrics[variant.extractor]["selected"]["map_threshold"]
+    panels = []
+    for image in images.itertuples():
+        raw_map = maps[int(np.flatnonzero(places == image.image_id)[0])]
+        loc_map = localization_map(raw_map, (image.width, image.height))
+        row = own.loc[image.image_id]
+        panels.append(figures.Panel(loc_map, threshold, row["box_selected"], row["iou_selected"]))
+    return panels

@@ -1,0 +1,158 @@
+"""Figures: tables and arrays in, matplotlib figures out. Overlays live only here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from numpy.typing import NDArray
+
+from spg.report.tables import variant_name
+
+mpl.use("Agg")
+sns.set_theme(context="paper", style="whitegrid", palette="colorblind")
+
+DPI = 110
+TRUE_COLOR, GUESS_COLOR = "#ffffff", "#f0e442"
+
+
+class Panel(NamedTuple):
+    """One image seen through one variant."""
+
+    loc_map: NDArray[np.float32]
+    """``Float[H, W]`` in [0, 1]."""
+    threshold: float
+    box: NDArray[np.float64]
+    """``Float[4]`` xyxy."""
+    iou: float
+
+
+class GalleryRow(NamedTuple):
+    """One image with its truth and a panel for each variant."""
+
+    image: NDArray[np.uint8]
+    true_boxes: NDArray[np.float64]
+    object_mask: NDArray[np.bool_] | None
+    part_mask: NDArray[np.bool_] | None
+    panels: list[Panel]
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write a figure as PNG, without a date, so that equal figures are equal bytes."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=DPI, bbox_inches="tight", metadata={"Software": None})
+
+
+def contact_sheet(rows: Sequence[GalleryRow], titles: Sequence[str]) -> Figure:
+    """Draw images against variants: map, its mask at the threshold, guessed and true boxes.
+
+    The first column shows the truth: box, outline of the object and of the telling parts.
+    """
+    columns = len(titles) + 1
+    figure = Figure(figsize=(1.55 * columns, 1.7 * len(rows)), layout="constrained")
+    axes = figure.subplots(len(rows), columns, squeeze=False)
+    for line, row in zip(axes, rows, strict=True):
+        _truth(line[0], row)
+        for axis, panel in zip(line[1:], row.panels, strict=True):
+            _panel(axis, row, panel)
+    for axis, title in zip(axes[0], ["truth", *titles], strict=True):
+        axis.set_title(f"{title}\n{axis.get_title()}" if axis.get_title() else title, fontsize=8)
+    return figure
+
+
+def threshold_curves(curves: pd.DataFrame, *, fixed: float, selected: pd.DataFrame) -> Figure:
+    """Draw the GT-known error against the map threshold; bands span the seeds.
+
+    Args:
+        curves: columns method, extractor, seed, map_threshold, gt_known_loc_err.
+        fixed: the fixed threshold, a vertical line.
+        selected: columns method, extractor, map_threshold, gt_known_loc_err: a point for each cell
+            at the threshold that was selected on held-out training images.
+    """
+    named = curves.assign(variant=[variant_name(row) for row in curves.to_dict("records")])
+    points = selected.assign(variant=[variant_name(row) for row in selected.to_dict("records")])
+    order = list(dict.fromkeys(named["variant"]))
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    axis = figure.subplots()
+    shared = {"x": "map_threshold", "y": "gt_known_loc_err", "hue": "variant", "hue_order": order}
+    sns.lineplot(named, **shared, style="variant", errorbar=("pi", 100), ax=axis)
+    sns.scatterplot(points, **shared, legend=False, s=45, edgecolor="black", zorder=3, ax=axis)
+    axis.axvline(fixed, color="0.4", linestyle=":", label="fixed threshold")
+    axis.axvline(0.2, color="0.7", linestyle="--", label="0.2, as in the CAM paper")
+    axis.set(xlabel="map threshold", ylabel="GT-known localization error", xlim=(0, 1), ylim=(0, 1))
+    axis.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
+    return figure
+
+
+def training_curves(history: pd.DataFrame) -> Figure:
+    """Draw each loss term over the epochs, one panel a method; bands span the seeds."""
+    terms = [column for column in history if column.startswith("loss_")]
+    long = history.melt(["method", "seed", "epoch"], terms, "term", "value").dropna()
+    long["term"] = long["term"].str.removeprefix("loss_")
+    methods = list(dict.fromkeys(history["method"]))
+    figure = Figure(figsize=(2.2 * len(methods), 2.6), layout="constrained")
+    axes = figure.subplots(1, len(methods), sharey=True, squeeze=False)[0]
+    for axis, method in zip(axes, methods, strict=True):
+        sns.lineplot(
+            long[long["method"] == method], x="epoch", y="value", hue="term", style="term",
+            hue_order=[term.removeprefix("loss_") for term in terms], errorbar=("pi", 100),
+            legend=axis is axes[-1], ax=axis,
+        )  # fmt: skip
+        name = variant_name({"method": method, "extractor": "none"})
+        axis.set(title=name, ylabel="loss", xlabel="epoch", ylim=(0, None))
+    axes[-1].legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
+    return figure
+
+
+def energy_bars(energy: pd.DataFrame) -> Figure:
+    """Draw how much denser each map is on telling parts and object than a uniform map (= 1)."""
+    ratios = [
+        {"variant": variant_name(row), "region": name, "ratio": row[f"{key}_energy"] / row[f"{key}_area"]}
+        for row in energy.to_dict("records")
+        for key, name in (("part", "telling parts"), ("object", "whole object"))
+    ]
+    figure = Figure(figsize=(7, 3), layout="constrained")
+    axis = figure.subplots()
+    sns.barplot(pd.DataFrame(ratios), y="variant", x="ratio", hue="region", ax=axis)
+    axis.axvline(1, color="0.4", linestyle=":")
+    axis.set(xlabel="energy share / area share (1 = uniform map)", ylabel="")
+    axis.legend(frameon=False, title="")
+    return figure
+
+
+def _truth(axis: Axes, row: GalleryRow) -> None:
+    _show(axis, row.image)
+    for mask, color in ((row.object_mask, TRUE_COLOR), (row.part_mask, "#e41a1c")):
+        if mask is not None:
+            axis.contour(mask, levels=[0.5], colors=[color], linewidths=0.7)
+    for box in row.true_boxes:
+        _box(axis, box, TRUE_COLOR)
+
+
+def _panel(axis: Axes, row: GalleryRow, panel: Panel) -> None:
+    _show(axis, row.image)
+    axis.imshow(panel.loc_map, cmap="inferno", alpha=0.55, vmin=0, vmax=1)
+    if panel.loc_map.min() < panel.threshold <= panel.loc_map.max():
+        axis.contour(panel.loc_map, levels=[panel.threshold], colors=["#56b4e9"], linewidths=0.7)
+    for box in row.true_boxes:
+        _box(axis, box, TRUE_COLOR)
+    _box(axis, panel.box, GUESS_COLOR)
+    axis.set_title(f"IoU {panel.iou:.2f}", fontsize=7, pad=2)
+
+
+def _show(axis: Axes, image: NDArray[np.uint8]) -> None:
+    axis.imshow(image)
+    axis.set_axis_off()
+
+
+def _box(axis: Axes, box: NDArray[np.float64], color: str) -> None:
+    x1, y1, x2, y2 = box - 0.5  # pixel edges, half-open
+    axis.add_patch(Rectangle((x1, y1), x2 - x1, y2 - y1, fill=False, edgecolor=color, linewidth=1.2))

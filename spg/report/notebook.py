@@ -1,0 +1,64 @@
+"""Run a notebook so that equal results give equal bytes."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from pathlib import Path
+
+import jupytext
+import nbformat
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
+from nbconvert import HTMLExporter
+from nbformat import NotebookNode
+
+from spg.errors import UserError
+from spg.files import write_text
+
+CELL_SECONDS = 300
+
+
+def execute(source: Path, target: Path, *, root: Path) -> None:
+    """Run the percent-format script ``source`` into ``target`` (.ipynb) and its .html.
+
+    Args:
+        source: a notebook without outputs, as a script.
+        target: the executed notebook.
+        root: folder in which it runs.
+    """
+    notebook = jupytext.read(source)
+    for index, cell in enumerate(notebook.cells):
+        cell["id"] = hashlib.sha1(f"{index}{cell.source}".encode()).hexdigest()[:8]
+    os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")  # else a warning on stderr
+    client = NotebookClient(
+        notebook, timeout=CELL_SECONDS, record_timing=False, resources={"metadata": {"path": root}}
+    )
+    try:
+        client.execute()
+    except CellExecutionError as error:
+        raise UserError(f"{source}: a cell failed: {error.ename}: {error.evalue}") from None
+    scrub(notebook)
+    write_text(target, nbformat.writes(notebook) + "\n")
+    write_text(target.with_suffix(".html"), to_html(notebook, title=source.stem))
+
+
+def scrub(notebook: NotebookNode) -> None:
+    """Remove what differs between runs: interpreter versions and addresses of objects."""
+    notebook.metadata = {"kernelspec": {"display_name": "Python 3", "language": "python",
+                                        "name": "python3"}}  # fmt: skip
+    for cell in notebook.cells:
+        cell.metadata = {}
+        for output in cell.get("outputs", []):
+            data = output.get("data", {})
+            for kind in ("text/plain", "text/html"):
+                if kind in data:
+                    data[kind] = re.sub(r" at 0x[0-9a-f]+", "", data[kind])
+
+
+def to_html(notebook: NotebookNode, *, title: str) -> str:
+    """Return a self-contained page; it loads nothing from the network."""
+    exporter = HTMLExporter(mathjax_url="", require_js_url="", exclude_input=True)
+    page, _ = exporter.from_notebook_node(notebook, {"metadata": {"name": title}})
+    return str(page)

@@ -1,0 +1,114 @@
+"""Tables as Markdown: the only place where fractions become per cent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+
+import pandas as pd
+
+Row = dict[Hashable, object]
+
+METHOD_NAMES = {
+    "spg": "SPG",
+    "spg_plain": "SPG-plain",
+    "no_cascade": "SPG, no cascade",
+    "unshared_b": "SPG, B not shared",
+    "no_c": "SPG, no C",
+    "center_box": "*center box*",
+    "whole_image": "*whole image*",
+}
+EXTRACTOR_NAMES = {"cam": "CAM", "grad_cam": "Grad-CAM", "backprop": "Backprop", "none": ""}
+METRIC_NAMES = {
+    "gt_known_loc_err": "GT-known loc. err.",
+    "top1_loc_err": "Top-1 loc. err.",
+    "top5_loc_err": "Top-5 loc. err.",
+    "top1_cls_err": "Top-1 cls. err.",
+    "top5_cls_err": "Top-5 cls. err.",
+}
+
+
+def variant_name(row: Row) -> str:
+    """Return a variant's name as the tables show it, e.g. ``SPG-plain, Grad-CAM``."""
+    method = METHOD_NAMES.get(str(row["method"]), str(row["method"]))
+    extractor = EXTRACTOR_NAMES.get(str(row["extractor"]), str(row["extractor"]))
+    return method if extractor in ("", "CAM") else f"{method}, {extractor}"
+
+
+def percent(value: object, digits: int) -> str:
+    """Format a fraction as per cent, or a dash where there is none."""
+    return "–" if pd.isna(value) else f"{100 * float(value):.{digits}f}"  # type: ignore[arg-type, call-overload]
+
+
+def main_table(comparison: pd.DataFrame, *, metric: str, digits: int) -> str:
+    """Return the table of one metric: every variant and baseline, reproduced beside reported."""
+    rows = comparison[comparison["metric"] == metric]
+    selected = rows[rows["threshold"].isin(["selected", "none"])]
+    fixed = rows[rows["threshold"] == "fixed"].set_index(["backbone", "method", "extractor"])["mean"]
+
+    def cells(row: Row) -> list[str]:
+        place = (row["backbone"], row["method"], row["extractor"])
+        return [
+            variant_name(row),
+            percent(row["mean"], digits),
+            f"{percent(row['low'], digits)} to {percent(row['high'], digits)}",
+            percent(row["seed_std"], digits) if row["method"] in METHOD_NAMES and row["seeds"] != 1 else "–",
+            percent(fixed.get(place), digits),
+            percent(row["reported"], digits),
+        ]
+
+    header = ["variant", "selected", "95 % interval", "std of seeds", "fixed", "reported"]
+    return markdown(header, [cells(row) for row in selected.to_dict("records")])
+
+
+def metrics_table(comparison: pd.DataFrame, *, digits: int) -> str:
+    """Return all metrics side by side, at the selected threshold."""
+    rows = comparison[comparison["threshold"].isin(["selected", "none"])]
+    keys = ["backbone", "method", "extractor"]
+    wide = rows.pivot_table(index=keys, columns="metric", values="mean", sort=False).reset_index()
+    header = ["variant", *METRIC_NAMES.values()]
+    lines = [
+        [variant_name(row), *(percent(row.get(metric), digits) for metric in METRIC_NAMES)]
+        for row in wide.to_dict("records")
+    ]
+    return markdown(header, lines)
+
+
+def claims_table(claims: pd.DataFrame, *, digits: int) -> str:
+    """Return each claim of the paper with its verdict."""
+
+    def points(row: Row) -> str:
+        if pd.isna(row["mean"]):  # type: ignore[call-overload]
+            return "–"
+        low, high = percent(row["low"], digits), percent(row["high"], digits)
+        return f"{percent(row['mean'], digits)} ({low} to {high})"
+
+    def reported(row: Row) -> str:
+        gain = row["reported_points"]
+        return "–" if pd.isna(gain) else f"{gain:.{digits}f}"  # type: ignore[call-overload, str-format]
+
+    header = ["claim", "reported gain, points", "reproduced gain (95 % interval)", "verdict"]
+    lines = [
+        [str(row["text"]), reported(row), points(row), f"**{row['verdict']}**"]
+        for row in claims.to_dict("records")
+    ]
+    return markdown(header, lines)
+
+
+def energy_table(energy: pd.DataFrame, *, digits: int) -> str:
+    """Return the shares of map energy on telling parts and object, beside their areas."""
+    header = ["variant", "energy on parts", "times its area", "energy on object", "times its area"]
+    lines = []
+    for row in energy.dropna().to_dict("records"):
+        cells = [variant_name(row)]
+        for region in ("part", "object"):
+            share, area = float(row[f"{region}_energy"]), float(row[f"{region}_area"])
+            cells += [percent(share, digits), f"{share / area:.2f}"]
+        lines.append(cells)
+    return markdown(header, lines)
+
+
+def markdown(header: list[str], rows: list[list[str]]) -> str:
+    """Return a Markdown table; the first column is left-aligned, the others right."""
+    line: Callable[[list[str]], str] = lambda cells: "| " + " | ".join(cells) + " |"  # noqa: E731
+    rule = ["---", *["---:"] * (len(header) - 1)]
+    return "\n".join([line(header), line(rule), *(line(cells) for cells in rows)]) + "\n"

@@ -1,0 +1,63 @@
+"""Stage ``train``: one cell, from stem weights and image labels to a model on disk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from spg.checkpoint import fingerprint, load_model, save_model
+from spg.config import Params
+from spg.data.batches import TrainSamples
+from spg.data.manifest import TRAIN_WEAKSUP, num_classes, read_manifest
+from spg.data.pack import PackedImages
+from spg.files import write_json, write_text
+from spg.network import build_network
+from spg.provenance import provenance
+from spg.seeding import torch_seed
+from spg.training import Trainer
+from spg.workspace import Cell, Workspace
+
+
+def train_cell(workspace: Workspace, params: Params, cell: Cell) -> None:
+    """Train ``cell`` and write model.safetensors, history.csv and provenance.json.
+
+    An interrupted training goes on from its last checkpoint when the same command runs again with
+    the same parameters, data and code.
+    """
+    dataset = params.datasets[cell.dataset]
+    manifest = read_manifest(workspace.packed(cell.dataset) / "manifest.parquet")
+    torch.manual_seed(torch_seed(cell.seed, "init"))
+    model, criterion = build_network(params, cell, num_classes(manifest))
+    load_model(workspace.weights(cell.backbone), model.stem)  # type: ignore[arg-type]
+    samples = TrainSamples(
+        PackedImages(workspace.packed(cell.dataset)), manifest["class_id"].tolist(), dataset.input
+    )
+    inputs = _inputs(workspace, cell)
+    facts = provenance(params, cell, inputs=inputs)
+    trainer = Trainer(
+        model,
+        criterion,
+        samples,
+        np.flatnonzero(manifest["split"] == TRAIN_WEAKSUP),
+        train=dataset.train,
+        seed=cell.seed,
+        checkpoint=workspace.scratch / f"train-{fingerprint(repr(facts), *_sources())}.pt",
+    )
+    history = trainer.run()
+    folder = workspace.run(cell)
+    save_model(folder / "model.safetensors", model)
+    write_text(folder / "history.csv", history.to_csv(index=False, float_format="%.6g"))
+    write_json(folder / "provenance.json", facts)
+
+
+def _inputs(workspace: Workspace, cell: Cell) -> dict[str, str]:
+    return {
+        "manifest": fingerprint(workspace.packed(cell.dataset) / "manifest.parquet"),
+        "stem_weights": fingerprint(workspace.weights(cell.backbone)),
+    }
+
+
+def _sources() -> list[Path]:
+    return sorted(Path(__file__).parent.rglob("*.py"))

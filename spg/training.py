@@ -1,0 +1,155 @@
+"""The training loop: one cell, or the pre-training of a stem."""
+
+from __future__ import annotations
+
+import math
+import time
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from spg.checkpoint import load_checkpoint, save_checkpoint
+from spg.config import TrainParams
+from spg.data.batches import Batch, TrainSamples, train_batches
+from spg.device import autocast, make_deterministic, pick_device, resolve_precision
+from spg.errors import UserError
+from spg.optim import build_optimizer, build_schedule
+from spg.seeding import torch_seed
+
+SECONDS_BETWEEN_CHECKPOINTS = 60.0
+
+
+class _Outputs(Protocol):
+    @property
+    def logits(self) -> Tensor: ...
+
+
+class Trainer:
+    """Trains ``model`` for ``train.epochs`` epochs; the same steps whatever interrupts it.
+
+    Args:
+        model: has ``stem``; returns a named tuple with ``logits``.
+        criterion: ``(outputs, labels) -> dict of named losses``, summed once here.
+        samples: training images.
+        indices: ``int64 [N]``, which of them to use.
+        train: schedule and optimizer.
+        seed: of order, augmentation and dropout.
+        checkpoint: file of the unfinished state; removed at the end.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        criterion: nn.Module,
+        samples: TrainSamples,
+        indices: NDArray[np.int64],
+        *,
+        train: TrainParams,
+        seed: int,
+        checkpoint: Path,
+    ) -> None:
+        self.device = pick_device()
+        self.model = model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.criterion = criterion
+        self.samples, self.indices = samples, indices
+        self.train, self.seed = train, seed
+        self.precision = resolve_precision(train.precision, self.device)
+        self.steps_per_epoch = math.ceil(len(indices) / train.batch_size)
+        self.optimizer = build_optimizer(model, train.optimizer)
+        self.schedule = build_schedule(
+            self.optimizer, train, total_steps=train.epochs * self.steps_per_epoch
+        )
+        self.checkpoint = checkpoint
+        self.step = 0
+        self.sums: dict[str, Tensor] = {}
+        self.history: list[dict[str, float]] = []
+
+    def run(self) -> pd.DataFrame:
+        """Train to the end and return the history, one row an epoch."""
+        make_deterministic()
+        self._resume()
+        total = self.train.epochs * self.steps_per_epoch
+        with tqdm(total=total, initial=self.step, desc="train", unit="step") as bar:
+            while self.step < total:
+                self._epoch(bar)
+        self.checkpoint.unlink(missing_ok=True)
+        return pd.DataFrame(self.history)
+
+    def _epoch(self, bar: Any) -> None:
+        epoch, skip = divmod(self.step, self.steps_per_epoch)
+        self.model.train()
+        last_save = time.monotonic()
+        for batch in train_batches(
+            self.samples,
+            self.indices,
+            batch_size=self.train.batch_size,
+            seed=self.seed,
+            epoch=epoch,
+            skip=skip,
+        ):
+            self._accumulate(self._step(batch), len(batch.labels))
+            self.step += 1
+            bar.update()
+            if time.monotonic() - last_save > SECONDS_BETWEEN_CHECKPOINTS:
+                self._save()
+                last_save = time.monotonic()
+        self._close_epoch(epoch)
+        bar.set_postfix(loss=f"{self.history[-1]['loss']:.3f}")
+
+    def _step(self, batch: Batch) -> dict[str, Tensor]:
+        torch.manual_seed(torch_seed(self.seed, "dropout", self.step))
+        images, labels = batch.images.to(self.device), batch.labels.to(self.device)
+        with autocast(self.precision, self.device):
+            outputs: _Outputs = self.model(images)
+        losses: dict[str, Tensor] = self.criterion(outputs, labels)
+        total = torch.stack(list(losses.values())).sum()
+        self.optimizer.zero_grad(set_to_none=True)
+        total.backward()  # type: ignore[no-untyped-call]
+        self.optimizer.step()
+        self.schedule.step()
+        wrong = (outputs.logits.detach().argmax(1) != labels).float().mean()
+        terms = {f"loss_{name}": loss.detach() for name, loss in losses.items()}
+        return {"loss": total.detach(), **terms, "train_top1_err": wrong}
+
+    def _accumulate(self, values: dict[str, Tensor], count: int) -> None:
+        for name, value in values.items():
+            self.sums[name] = self.sums.get(name, torch.zeros_like(value)) + value * count
+
+    def _close_epoch(self, epoch: int) -> None:
+        means = {name: float(total) / len(self.indices) for name, total in self.sums.items()}
+        if not math.isfinite(means["loss"]):
+            raise UserError(
+                f"the loss is {means['loss']} in epoch {epoch + 1}; lower the learning rates in "
+                "params.yaml (train.optimizer)"
+            )
+        self.history.append({"epoch": epoch + 1, **means})
+        self.sums = {}
+
+    def _state(self) -> dict[str, Any]:
+        return {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": self.schedule.state_dict(),
+            "step": self.step,
+            "sums": self.sums,
+            "history": self.history,
+        }
+
+    def _save(self) -> None:
+        save_checkpoint(self.checkpoint, self._state())
+
+    def _resume(self) -> None:
+        state = load_checkpoint(self.checkpoint)
+        if state is None:
+            return
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.schedule.load_state_dict(state["schedule"])
+        self.step, self.history = state["step"], state["history"]
+        self.sums = {name: value.to(self.device) for name, value in state["sums"].items()}

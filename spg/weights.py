@@ -1,0 +1,111 @@
+"""Stem weights: published ones, verified, or pre-trained on drawn species (PROTOCOL 9)."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from types import ModuleType
+from urllib.error import URLError
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from spg.birds.flock import draw_flock
+from spg.birds.species import pretraining_species
+from spg.checkpoint import fingerprint, save_model
+from spg.config import Params, PretrainingParams
+from spg.data.batches import TrainSamples
+from spg.errors import UserError
+from spg.methods.spg_plain import Criterion
+from spg.models import backbone_module
+from spg.heads import Classified
+from spg.seeding import torch_seed
+from spg.training import Trainer
+from spg.workspace import Workspace
+
+log = logging.getLogger(__name__)
+
+
+def make_weights(workspace: Workspace, params: Params, dataset: str, backbone: str) -> None:
+    """Write the stem weights that trainings on ``dataset`` start from."""
+    stem_params = params.datasets[dataset].stem
+    module = backbone_module(backbone)
+    torch.manual_seed(torch_seed(params.pretraining.seed, "init"))
+    stem = module.build(stem_params.width)
+    if stem_params.weights == "published":
+        load_published(stem, module)
+    else:
+        _pretrain(workspace, params.pretraining, stem)
+    save_model(workspace.weights(backbone), stem)
+
+
+def load_published(stem: nn.Module, module: ModuleType) -> None:
+    """Download the published ImageNet checkpoint, verify its sha256 and load it strictly."""
+    try:
+        published: Mapping[str, Tensor] = torch.hub.load_state_dict_from_url(
+            module.PUBLISHED_URL, map_location="cpu", check_hash=True, weights_only=True
+        )
+    except (URLError, OSError, RuntimeError) as error:
+        raise UserError(f"{module.PUBLISHED_URL}: {error}; try again, or check the network") from None
+    load_stem(stem, published, dropped=module.DROPPED)
+
+
+def load_stem(stem: nn.Module, published: Mapping[str, Tensor], dropped: tuple[str, ...]) -> None:
+    """Load a whole classifier's state dict; only modules named in ``dropped`` may be left over.
+
+    Raises:
+        UserError: on any missing or unknown key, or another shape (a width below 1).
+    """
+    kept = {key: value for key, value in published.items() if not key.startswith(dropped)}
+    try:
+        stem.load_state_dict(kept, strict=True)
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(f"the published weights do not fit the stem: {reason}") from None
+
+
+def _pretrain(workspace: Workspace, pretraining: PretrainingParams, stem: nn.Module) -> None:
+    species = pretraining_species(pretraining.classes)
+    birds = draw_flock(
+        species, pretraining.images_per_class, seed=pretraining.seed, side=pretraining.side
+    )
+    images, labels = [], []
+    for bird in birds:
+        images.append(bird.scene.image)
+        labels.append(bird.class_index)
+    log.info("drew %d images of %d species", len(images), len(species))
+    trainer = Trainer(
+        _StemClassifier(stem, len(species)),
+        Criterion(),
+        TrainSamples(_InMemory(images), labels, pretraining.input),
+        np.arange(len(images)),
+        train=pretraining.train,
+        seed=pretraining.seed,
+        checkpoint=workspace.scratch / f"weights-{fingerprint(pretraining.model_dump_json())}.pt",
+    )
+    history = trainer.run()
+    log.info("pre-training ended at top-1 error %.3f", history["train_top1_err"].iloc[-1])
+
+
+class _StemClassifier(nn.Module):
+    """The stem with global average pooling and one linear layer."""
+
+    def __init__(self, stem: nn.Module, num_classes: int) -> None:
+        super().__init__()
+        self.stem = stem
+        self.classifier = nn.Conv2d(stem.a2_channels, num_classes, kernel_size=1)  # type: ignore[arg-type]
+
+    def forward(self, images: Tensor) -> Classified:
+        features = self.stem(images).a2
+        class_maps = self.classifier(features)
+        return Classified(class_maps.mean(dim=(2, 3)), class_maps, features)
+
+
+class _InMemory:
+    def __init__(self, images: list[NDArray[np.uint8]]) -> None:
+        self._images = images
+
+    def image(self, index: int) -> NDArray[np.uint8]:
+        return self._images[index]

@@ -1,0 +1,71 @@
+"""Where things lie: the cells of the grid and the folders of a project."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One point of the grid: a data set, a backbone, a method (or ablation) and a seed."""
+
+    dataset: str
+    backbone: str
+    method: str
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """Folder of the cell inside its data set's folder, e.g. ``inception_v3-spg-0``."""
+        return f"{self.backbone}-{self.method}-{self.seed}"
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """The folders below the one that holds params.yaml (design: one folder a data set)."""
+
+    root: Path
+
+    @property
+    def params_file(self) -> Path:
+        """params.yaml."""
+        return self.root / "params.yaml"
+
+    @property
+    def paper_file(self) -> Path:
+        """paper.yaml, the reported numbers."""
+        return self.root / "paper.yaml"
+
+    def raw(self, dataset: str) -> Path:
+        """What ``fetch`` leaves."""
+        return self.root / "data/raw" / dataset
+
+    def packed(self, dataset: str) -> Path:
+        """Arrow shards and manifest.parquet, from ``prepare``."""
+        return self.root / "data/packed" / dataset
+
+    def weights(self, backbone: str) -> Path:
+        """Stem weights, from ``weights``."""
+        return self.root / "weights" / f"{backbone}.safetensors"
+
+    def run(self, cell: Cell) -> Path:
+        """Trained model, history and provenance, from ``train``."""
+        return self.root / "runs" / cell.dataset / cell.name
+
+    def maps(self, cell: Cell) -> Path:
+        """Scores and raw maps, from ``localize``."""
+        return self.root / "maps" / cell.dataset / cell.name
+
+    def evaluation(self, cell: Cell) -> Path:
+        """Per-image table and metrics, from ``evaluate``."""
+        return self.root / "eval" / cell.dataset / cell.name
+
+    def report(self, dataset: str) -> Path:
+        """Tables, figures and pages, from ``compare`` and ``report``."""
+        return self.root / "reports" / dataset
+
+    @property
+    def scratch(self) -> Path:
+        """Checkpoints of unfinished trainings; outside DVC, safe to delete."""
+        return self.root / ".scratch"
