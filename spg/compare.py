@@ -72,9 +72,7 @@ def grid(params: Params, dataset: str) -> dict[Variant, list[Cell]]:
     }
 
 
-def collect_errors(
-    tables: dict[Variant, list[pd.DataFrame]], *, iou_threshold: float
-) -> Errors:
+def collect_errors(tables: dict[Variant, list[pd.DataFrame]], *, iou_threshold: float) -> Errors:
     """Stack the per-image errors of each variant's seeds.
 
     Raises:

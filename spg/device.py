@@ -25,7 +25,7 @@ def resolve_precision(precision: str, device: torch.device) -> Literal["float32"
 def has_bf16(device: torch.device) -> bool:
     """Return whether ``device`` multiplies bf16 in hardware (AVX512-bf16, AMX, CUDA 8.0)."""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     capabilities = torch.cpu.get_capabilities()
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
 

@@ -89,7 +89,8 @@ def choose_threshold(
 def error_curve(sweep: pd.DataFrame, iou_threshold: float) -> NDArray[np.float64]:
     """Return the GT-known error at each threshold of the sweep, ``Float[T]``."""
     iou = np.stack(sweep["iou"].to_list())  # [N, T]
-    return (iou < iou_threshold).mean(axis=0)
+    curve: NDArray[np.float64] = (iou < iou_threshold).mean(axis=0)
+    return curve
 
 
 def _add_boxes(
@@ -122,7 +123,5 @@ def cell_errors(
     top5 = table[[c for c in table if c.startswith("top")]].to_numpy()
     labels = table["class_id"].to_numpy()
     return dict(
-        image_errors(
-            table[f"iou_{kind}"].to_numpy(), top5, labels, iou_threshold=iou_threshold
-        )
+        image_errors(table[f"iou_{kind}"].to_numpy(), top5, labels, iou_threshold=iou_threshold)
     )

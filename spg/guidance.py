@@ -41,6 +41,7 @@ def attention_map(class_maps: Tensor, labels: Tensor, size: int, *, align_corner
         class_maps: ``Tensor[B, K, h, w]`` of branch A.
         labels: ``int64 Tensor[B]``.
         size: side of the result; the map is interpolated first and normalized after.
+        align_corners: of the interpolation.
 
     Returns:
         ``Tensor[B, size, size]`` in [0, 1].
@@ -61,6 +62,10 @@ def guidance_mask(
 
     Args:
         maps: ``Tensor[B, H, W]`` in [0, 1]; no gradient flows into it.
+        low: background below it.
+        high: foreground above it; 0 < low < high < 1.
+        minimum_pixels: foreground pixels of a 224 x 224 map under which ``high`` is lowered.
+        fraction_of_max: the share of the map's maximum to which it is lowered.
 
     Returns:
         ``float Tensor[B, H, W]`` of ``BACKGROUND``, ``FOREGROUND`` and ``IGNORE``.

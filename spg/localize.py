@@ -85,7 +85,9 @@ class MapWriter:
         """Append ``float Tensor[B, h, w]``."""
         if self._maps is None:
             shape = (self._count, *maps.shape[1:])
-            self._maps = open_memmap(self._path, mode="w+", dtype=np.float32, shape=shape)
+            self._maps = open_memmap(  # type: ignore[no-untyped-call]
+                self._path, mode="w+", dtype=np.float32, shape=shape
+            )
         self._maps[self._done : self._done + len(maps)] = maps.cpu().numpy()
         self._done += len(maps)
         self._maps.flush()

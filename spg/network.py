@@ -10,20 +10,19 @@ from spg.checkpoint import load_model
 from spg.config import Params
 from spg.methods import build_method
 from spg.models import backbone_module
+from spg.stem import Stem
 from spg.workspace import Cell, Workspace
 
 
 def build_network(params: Params, cell: Cell, num_classes: int) -> tuple[nn.Module, nn.Module]:
     """Return the untrained model and the criterion of ``cell``."""
-    stem = backbone_module(cell.backbone).build(params.datasets[cell.dataset].stem.width)
+    stem: Stem = backbone_module(cell.backbone).build(params.datasets[cell.dataset].stem.width)
     built: Any = build_method(stem, num_classes, params, cell)
     model, criterion = built
     return model, criterion
 
 
-def load_network(
-    workspace: Workspace, params: Params, cell: Cell, num_classes: int
-) -> nn.Module:
+def load_network(workspace: Workspace, params: Params, cell: Cell, num_classes: int) -> nn.Module:
     """Return the trained model of ``cell`` in evaluation mode."""
     model, _ = build_network(params, cell, num_classes)
     load_model(workspace.run(cell) / "model.safetensors", model)

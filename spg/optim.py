@@ -17,6 +17,7 @@ def parameter_groups(model: nn.Module, optimizer: OptimizerParams) -> list[dict[
 
     Args:
         model: has the pretrained layers in its attribute ``stem``.
+        optimizer: rates of the groups.
     """
     stem: nn.Module = model.stem  # type: ignore[assignment]
     in_stem = {id(parameter) for parameter in stem.parameters()}

@@ -64,7 +64,8 @@ def iou_at_thresholds(
         ``float32 [T]``.
     """
     boxes = np.stack([largest_box(loc_map, float(threshold)) for threshold in grid])
-    return box_iou(boxes, true_boxes).max(axis=1).astype(np.float32)
+    best: NDArray[np.float32] = box_iou(boxes, true_boxes).max(axis=1).astype(np.float32)
+    return best
 
 
 def energies(
@@ -73,7 +74,6 @@ def energies(
     """Return energy and area shares of the object and the telling parts, where masks exist."""
     shares: dict[str, float | None] = {}
     for region, mask in (("object", packed.object_mask(place)), ("part", packed.part_mask(place))):
-        known = mask is not None
-        shares[f"{region}_energy"] = energy_share(loc_map, mask) if known else None
-        shares[f"{region}_area"] = float(mask.mean()) if known else None
+        shares[f"{region}_energy"] = None if mask is None else energy_share(loc_map, mask)
+        shares[f"{region}_area"] = None if mask is None else float(mask.mean())
     return shares

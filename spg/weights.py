@@ -18,10 +18,11 @@ from spg.checkpoint import fingerprint, save_model
 from spg.config import Params, PretrainingParams
 from spg.data.batches import TrainSamples
 from spg.errors import UserError
+from spg.heads import Classified
 from spg.methods.spg_plain import Criterion
 from spg.models import backbone_module
-from spg.heads import Classified
 from spg.seeding import torch_seed
+from spg.stem import Stem
 from spg.training import Trainer
 from spg.workspace import Workspace
 
@@ -41,18 +42,20 @@ def make_weights(workspace: Workspace, params: Params, dataset: str, backbone: s
     save_model(workspace.weights(backbone), stem)
 
 
-def load_published(stem: nn.Module, module: ModuleType) -> None:
+def load_published(stem: Stem, module: ModuleType) -> None:
     """Download the published ImageNet checkpoint, verify its sha256 and load it strictly."""
     try:
         published: Mapping[str, Tensor] = torch.hub.load_state_dict_from_url(
             module.PUBLISHED_URL, map_location="cpu", check_hash=True, weights_only=True
         )
     except (URLError, OSError, RuntimeError) as error:
-        raise UserError(f"{module.PUBLISHED_URL}: {error}; try again, or check the network") from None
+        raise UserError(
+            f"{module.PUBLISHED_URL}: {error}; try again, or check the network"
+        ) from None
     load_stem(stem, published, dropped=module.DROPPED)
 
 
-def load_stem(stem: nn.Module, published: Mapping[str, Tensor], dropped: tuple[str, ...]) -> None:
+def load_stem(stem: Stem, published: Mapping[str, Tensor], dropped: tuple[str, ...]) -> None:
     """Load a whole classifier's state dict; only modules named in ``dropped`` may be left over.
 
     Raises:
@@ -66,7 +69,7 @@ def load_stem(stem: nn.Module, published: Mapping[str, Tensor], dropped: tuple[s
         raise UserError(f"the published weights do not fit the stem: {reason}") from None
 
 
-def _pretrain(workspace: Workspace, pretraining: PretrainingParams, stem: nn.Module) -> None:
+def _pretrain(workspace: Workspace, pretraining: PretrainingParams, stem: Stem) -> None:
     species = pretraining_species(pretraining.classes)
     birds = draw_flock(
         species, pretraining.images_per_class, seed=pretraining.seed, side=pretraining.side
@@ -92,10 +95,10 @@ def _pretrain(workspace: Workspace, pretraining: PretrainingParams, stem: nn.Mod
 class _StemClassifier(nn.Module):
     """The stem with global average pooling and one linear layer."""
 
-    def __init__(self, stem: nn.Module, num_classes: int) -> None:
+    def __init__(self, stem: Stem, num_classes: int) -> None:
         super().__init__()
         self.stem = stem
-        self.classifier = nn.Conv2d(stem.a2_channels, num_classes, kernel_size=1)  # type: ignore[arg-type]
+        self.classifier = nn.Conv2d(stem.a2_channels, num_classes, kernel_size=1)
 
     def forward(self, images: Tensor) -> Classified:
         features = self.stem(images).a2

@@ -1,7 +1,7 @@
 """DVC stage `localize`: one cell, from a trained model to scores and raw maps."""
 
-from spg.localize import localize_cell
 from spg.entry import run_cell_stage
+from spg.localize import localize_cell
 
 if __name__ == "__main__":
     run_cell_stage(localize_cell)

@@ -53,7 +53,7 @@ class _Samples(Dataset[tuple[Tensor, int, int]]):
 
 
 class TrainSamples(_Samples):
-    """Squashed to ``resize``, randomly cropped to ``crop`` and flipped; key (seed, epoch, index)."""
+    """Squashed to ``resize``, randomly cropped and flipped; the key is (seed, epoch, index)."""
 
     def __getitem__(self, key: tuple[int, int, int]) -> tuple[Tensor, int, int]:
         seed, epoch, index = key
@@ -99,7 +99,7 @@ def _batches(samples: _Samples, keys: Sequence[object], batch_size: int) -> Iter
     loader = DataLoader(
         samples,
         batch_size=batch_size,
-        sampler=keys,  # type: ignore[arg-type]  # any sequence of keys is a sampler
+        sampler=keys,  # any sequence of keys is a sampler
         num_workers=int(os.environ.get("SPG_WORKERS", "0")),
     )
     for images, labels, indices in loader:
@@ -108,10 +108,13 @@ def _batches(samples: _Samples, keys: Sequence[object], batch_size: int) -> Iter
 
 def normalize_images(images: Tensor) -> Tensor:
     """Turn ``uint8 Tensor[B, 3, S, S]`` into normalized floats, channels_last."""
-    scaled = V.normalize(V.to_dtype(images, torch.float32, scale=True), list(MEAN), list(STD))
+    scaled: Tensor = V.normalize(
+        V.to_dtype(images, torch.float32, scale=True), list(MEAN), list(STD)
+    )
     return scaled.contiguous(memory_format=torch.channels_last)
 
 
 def _squash(image: NDArray[np.uint8], size: int) -> Tensor:
     tensor = torch.from_numpy(image).permute(2, 0, 1)  # [3, H, W]
-    return V.resize(tensor, [size, size], antialias=True)
+    squashed: Tensor = V.resize(tensor, [size, size], antialias=True)
+    return squashed

@@ -68,7 +68,8 @@ class PackedImages:
 
     def image(self, index: int) -> NDArray[np.uint8]:
         """Return image ``index`` as ``uint8 [H, W, 3]``, RGB."""
-        return cv2.cvtColor(self._decode("image", index, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+        bgr = self._decode("image", index, cv2.IMREAD_COLOR)
+        return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB).astype(np.uint8, copy=False)
 
     def object_mask(self, index: int) -> NDArray[np.bool_] | None:
         """Return the object's pixels as ``bool [H, W]``, or ``None`` where unknown."""
@@ -88,7 +89,7 @@ class PackedImages:
         decoded = cv2.imdecode(encoded, flags)
         if decoded is None:
             raise UserError(f"packed image {index}: {column} cannot be decoded; prepare again")
-        return decoded
+        return decoded.astype(np.uint8, copy=False)
 
 
 def _batches(images: Iterable[EncodedImage]) -> Iterator[pa.RecordBatch]:

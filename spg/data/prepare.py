@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import cv2
@@ -57,7 +57,7 @@ def split_images(annotations: list[Annotation], prepare: PrepareParams) -> list[
 
 
 def _encode(
-    root: Path, annotations: Iterator[Annotation], sizes: list[tuple[int, int]]
+    root: Path, annotations: Iterable[Annotation], sizes: list[tuple[int, int]]
 ) -> Iterator[EncodedImage]:
     for item in annotations:
         path = image_path(root, item.path)

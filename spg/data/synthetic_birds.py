@@ -11,7 +11,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
+from cv2.typing import MatLike
 from tqdm import tqdm
 
 from spg.birds.flock import Bird, draw_flock
@@ -67,7 +67,7 @@ def _write_images(folder: Path, relative: str, bird: Bird) -> None:
         _write_image(folder / kind / f"{relative}.png", mask.astype(np.uint8) * 255, [])
 
 
-def _write_image(path: Path, image: NDArray[np.uint8], options: list[int]) -> None:
+def _write_image(path: Path, image: MatLike, options: list[int]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     _, encoded = cv2.imencode(path.suffix, image, options)
     path.write_bytes(encoded.tobytes())

@@ -12,14 +12,13 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from torch import nn
-
 from spg.config import Params
 from spg.errors import UserError
+from spg.stem import Stem
 from spg.workspace import Cell
 
 
-def build_method(stem: nn.Module, num_classes: int, params: Params, cell: Cell) -> Any:
+def build_method(stem: Stem, num_classes: int, params: Params, cell: Cell) -> Any:
     """Return ``(model, criterion)`` of the method that ``cell`` names.
 
     Raises:

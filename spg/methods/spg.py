@@ -12,10 +12,11 @@ from typing import NamedTuple
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from spg.channels import scale_channels
 from spg.config import GuidanceParams, Params, SpgParams, ThresholdPair
 from spg.guidance import attention_map, fuse, guidance_mask, masked_bce, upsample
 from spg.heads import BranchA, BranchC, MaskHead, MaskTail
-from spg.channels import scale_channels
+from spg.stem import Stem
 from spg.workspace import Cell
 
 
@@ -45,9 +46,7 @@ class GuidanceTargets(NamedTuple):
 class Model(nn.Module):
     """Stem, A, two B branches with a shared tail, and C."""
 
-    def __init__(
-        self, stem: nn.Module, branch_a: BranchA, *, spg: SpgParams, width: float
-    ) -> None:
+    def __init__(self, stem: Stem, branch_a: BranchA, *, spg: SpgParams, width: float) -> None:
         super().__init__()
         hidden = scale_channels(512, width)
         self.b2_input = spg.b2_input
@@ -128,14 +127,10 @@ class Criterion(nn.Module):
         return upsample(logits.float(), self.mask_side, align_corners=self.guidance.align_corners)
 
 
-def build(
-    stem: nn.Module, num_classes: int, params: Params, cell: Cell
-) -> tuple[Model, Criterion]:
+def build(stem: Stem, num_classes: int, params: Params, cell: Cell) -> tuple[Model, Criterion]:
     """Build model and criterion (see :mod:`spg.methods`)."""
     dataset, spg = params.datasets[cell.dataset], params.spg_of(cell.method)
     width = dataset.stem.width
     branch_a = BranchA(stem.a2_channels, num_classes, width=width, dropout=params.model.dropout)
-    criterion = Criterion(
-        params.guidance, cascade=spg.cascade, mask_side=dataset.mask_side
-    )
+    criterion = Criterion(params.guidance, cascade=spg.cascade, mask_side=dataset.mask_side)
     return Model(stem, branch_a, spg=spg, width=width), criterion

@@ -7,13 +7,14 @@ from torch import Tensor, nn
 
 from spg.config import Params
 from spg.heads import BranchA, Classified
+from spg.stem import Stem
 from spg.workspace import Cell
 
 
 class Model(nn.Module):
     """Stem -> A3 -> A4 -> GAP; ``forward`` takes ``Tensor[B, 3, H, W]``."""
 
-    def __init__(self, stem: nn.Module, branch_a: BranchA) -> None:
+    def __init__(self, stem: Stem, branch_a: BranchA) -> None:
         super().__init__()
         self.stem = stem
         self.branch_a = branch_a
@@ -32,9 +33,7 @@ class Criterion(nn.Module):
         return {"cls": F.cross_entropy(outputs.logits.float(), labels)}
 
 
-def build(
-    stem: nn.Module, num_classes: int, params: Params, cell: Cell
-) -> tuple[Model, Criterion]:
+def build(stem: Stem, num_classes: int, params: Params, cell: Cell) -> tuple[Model, Criterion]:
     """Build model and criterion (see :mod:`spg.methods`)."""
     dataset = params.datasets[cell.dataset]
     branch_a = BranchA(

@@ -52,13 +52,15 @@ def box_iou(boxes: Boxes, others: Boxes) -> NDArray[np.float64]:
     bottom_right = np.minimum(boxes[:, None, 2:], others[None, :, 2:])
     overlap = (bottom_right - top_left).clip(min=0).prod(axis=2)  # [N, M]
     union = box_area(boxes)[:, None] + box_area(others)[None, :] - overlap
-    return np.divide(overlap, union, out=np.zeros_like(overlap, dtype=np.float64), where=union > 0)
+    iou: NDArray[np.float64] = np.zeros(overlap.shape)
+    np.divide(overlap, union, out=iou, where=union > 0)
+    return iou
 
 
 def box_area(boxes: Boxes) -> NDArray[np.float64]:
     """Return the area of each box, ``Float[N]``; 0 where it is empty or inverted."""
-    size: NDArray[np.float64] = (boxes[:, 2:] - boxes[:, :2]).clip(min=0)
-    return size.prod(axis=1)
+    areas: NDArray[np.float64] = (boxes[:, 2:] - boxes[:, :2]).clip(min=0).prod(axis=1)
+    return areas
 
 
 def whole_image_box(width: int, height: int) -> Boxes:
@@ -69,4 +71,5 @@ def whole_image_box(width: int, height: int) -> Boxes:
 def center_box(width: int, height: int) -> Boxes:
     """Return the naive baseline of a centered box with half of the image's area."""
     inset = (1 - np.sqrt(0.5)) / 2
-    return np.array([width, height, width, height]) * [inset, inset, 1 - inset, 1 - inset]
+    box: Boxes = np.array([width, height, width, height]) * [inset, inset, 1 - inset, 1 - inset]
+    return box

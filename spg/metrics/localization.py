@@ -46,9 +46,7 @@ def image_errors(
     }
 
 
-def select_threshold(
-    errors: NDArray[np.float64], thresholds: NDArray[np.float64]
-) -> float:
+def select_threshold(errors: NDArray[np.float64], thresholds: NDArray[np.float64]) -> float:
     """Return the threshold with the lowest error; of equal ones the middle of the longest run.
 
     Args:
@@ -65,7 +63,9 @@ def select_threshold(
     return float(thresholds[longest[(len(longest) - 1) // 2]])
 
 
-def outcome(box: NDArray[np.float64], true_boxes: NDArray[np.float64], iou: float, *, iou_threshold: float) -> str:
+def outcome(
+    box: NDArray[np.float64], true_boxes: NDArray[np.float64], iou: float, *, iou_threshold: float
+) -> str:
     """Name what went right or wrong with an image's box.
 
     ``correct`` when IoU >= delta; ``elsewhere`` when it meets no true box; ``part`` when at least

@@ -32,7 +32,8 @@ def localization_map(raw_map: Map, size_wh: tuple[int, int]) -> Map:
     low, high = resized.min(), resized.max()
     if high <= low:
         return np.zeros_like(resized)
-    return (resized - low) / (high - low)
+    scaled: Map = (resized - low) / (high - low)
+    return scaled
 
 
 def energy_share(loc_map: Map, region: NDArray[np.bool_]) -> float:

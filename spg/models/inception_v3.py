@@ -8,30 +8,20 @@ max-pools are padded, and Mixed_6a keeps the resolution (stride 1, padding 1).
 from __future__ import annotations
 
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 from torchvision.models.inception import BasicConv2d, InceptionA, InceptionB, InceptionC
 
 from spg.channels import scale_channels
+from spg.stem import Features, Stem
 
 STRIDE = 8
 # Its name ends in the first digits of its sha256, which the download checks.
 PUBLISHED_URL = "https://download.pytorch.org/models/inception_v3_google-0cc3c7bd.pth"
 # Modules of the published classifier that lie behind the cut and are dropped, nothing else is.
 DROPPED = ("AuxLogits.", "Mixed_7a.", "Mixed_7b.", "Mixed_7c.", "fc.")
-
-
-class Features(NamedTuple):
-    """What the heads read: the taps of the stem, each ``Tensor[B, C, h, w]`` at stride 8."""
-
-    a1: Tensor
-    """Mixed_5d, the end of the first Inception block; B1 reads it (288 channels at width 1)."""
-    a2_inner: Tensor
-    """Mixed_6d; the official code feeds B2 from here (768 channels, PROTOCOL 2)."""
-    a2: Tensor
-    """Mixed_6e, the end of the second Inception block; A3 reads it (768 channels)."""
 
 
 class _ScaledConv(BasicConv2d):
@@ -55,7 +45,7 @@ class _InceptionBStride1(InceptionB):
         return [self.branch3x3(x), double, F.max_pool2d(x, kernel_size=3, stride=1, padding=1)]
 
 
-class InceptionV3Stem(nn.Module):
+class InceptionV3Stem(Stem):
     """Stem, A1 and A2 of SPG (paper Fig. 2; official inception3_spg.py:79-91, 147-172).
 
     Args:

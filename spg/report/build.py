@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 
 from spg.compare import Variant, grid
 from spg.config import Params
@@ -67,14 +68,17 @@ def tables_page(folder: Path, params: Params, dataset: str) -> str:
 
 def draw_figures(
     workspace: Workspace, params: Params, dataset: str
-) -> Iterator[tuple[str, figures.Figure]]:
+) -> Iterator[tuple[str, Figure]]:
     """Yield each figure with its name."""
     folder = workspace.report(dataset)
     yield "contact_sheet", contact_sheet(workspace, params, dataset)
-    yield "threshold_curves", figures.threshold_curves(
-        pd.read_csv(folder / "curves.csv"),
-        fixed=params.evaluation.map_threshold,
-        selected=selected_points(workspace, params, dataset),
+    yield (
+        "threshold_curves",
+        figures.threshold_curves(
+            pd.read_csv(folder / "curves.csv"),
+            fixed=params.evaluation.map_threshold,
+            selected=selected_points(workspace, params, dataset),
+        ),
     )
     yield "training_curves", figures.training_curves(pd.read_csv(folder / "history.csv"))
     energy = pd.read_csv(folder / "energy.csv").dropna()
@@ -99,7 +103,7 @@ def selected_points(workspace: Workspace, params: Params, dataset: str) -> pd.Da
     return pd.DataFrame(rows)
 
 
-def contact_sheet(workspace: Workspace, params: Params, dataset: str) -> figures.Figure:
+def contact_sheet(workspace: Workspace, params: Params, dataset: str) -> Figure:
     """Draw evenly spread test images as every variant's first seed sees them."""
     manifest = read_manifest(workspace.packed(dataset) / "manifest.parquet")
     packed = PackedImages(workspace.packed(dataset))

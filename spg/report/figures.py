@@ -115,7 +115,11 @@ def training_curves(history: pd.DataFrame) -> Figure:
 def energy_bars(energy: pd.DataFrame) -> Figure:
     """Draw how much denser each map is on telling parts and object than a uniform map (= 1)."""
     ratios = [
-        {"variant": variant_name(row), "region": name, "ratio": row[f"{key}_energy"] / row[f"{key}_area"]}
+        {
+            "variant": variant_name(row),
+            "region": name,
+            "ratio": row[f"{key}_energy"] / row[f"{key}_area"],
+        }
         for row in energy.to_dict("records")
         for key, name in (("part", "telling parts"), ("object", "whole object"))
     ]
@@ -155,4 +159,6 @@ def _show(axis: Axes, image: NDArray[np.uint8]) -> None:
 
 def _box(axis: Axes, box: NDArray[np.float64], color: str) -> None:
     x1, y1, x2, y2 = box - 0.5  # pixel edges, half-open
-    axis.add_patch(Rectangle((x1, y1), x2 - x1, y2 - y1, fill=False, edgecolor=color, linewidth=1.2))
+    axis.add_patch(
+        Rectangle((x1, y1), x2 - x1, y2 - y1, fill=False, edgecolor=color, linewidth=1.2)
+    )

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Mapping
 
 import pandas as pd
 
-Row = dict[Hashable, object]
+Row = Mapping[str, object]
 
 METHOD_NAMES = {
     "spg": "SPG",
@@ -36,14 +36,16 @@ def variant_name(row: Row) -> str:
 
 def percent(value: object, digits: int) -> str:
     """Format a fraction as per cent, or a dash where there is none."""
-    return "–" if pd.isna(value) else f"{100 * float(value):.{digits}f}"  # type: ignore[arg-type, call-overload]
+    return "–" if pd.isna(value) else f"{100 * float(value):.{digits}f}"  # type: ignore[arg-type]
 
 
 def main_table(comparison: pd.DataFrame, *, metric: str, digits: int) -> str:
     """Return the table of one metric: every variant and baseline, reproduced beside reported."""
     rows = comparison[comparison["metric"] == metric]
     selected = rows[rows["threshold"].isin(["selected", "none"])]
-    fixed = rows[rows["threshold"] == "fixed"].set_index(["backbone", "method", "extractor"])["mean"]
+    fixed = rows[rows["threshold"] == "fixed"].set_index(["backbone", "method", "extractor"])[
+        "mean"
+    ]
 
     def cells(row: Row) -> list[str]:
         place = (row["backbone"], row["method"], row["extractor"])
@@ -51,7 +53,9 @@ def main_table(comparison: pd.DataFrame, *, metric: str, digits: int) -> str:
             variant_name(row),
             percent(row["mean"], digits),
             f"{percent(row['low'], digits)} to {percent(row['high'], digits)}",
-            percent(row["seed_std"], digits) if row["method"] in METHOD_NAMES and row["seeds"] != 1 else "–",
+            percent(row["seed_std"], digits)
+            if row["method"] in METHOD_NAMES and row["seeds"] != 1
+            else "–",
             percent(fixed.get(place), digits),
             percent(row["reported"], digits),
         ]
@@ -77,14 +81,14 @@ def claims_table(claims: pd.DataFrame, *, digits: int) -> str:
     """Return each claim of the paper with its verdict."""
 
     def points(row: Row) -> str:
-        if pd.isna(row["mean"]):  # type: ignore[call-overload]
+        if pd.isna(row["mean"]):
             return "–"
         low, high = percent(row["low"], digits), percent(row["high"], digits)
         return f"{percent(row['mean'], digits)} ({low} to {high})"
 
     def reported(row: Row) -> str:
         gain = row["reported_points"]
-        return "–" if pd.isna(gain) else f"{gain:.{digits}f}"  # type: ignore[call-overload, str-format]
+        return "–" if pd.isna(gain) else f"{gain:.{digits}f}"
 
     header = ["claim", "reported gain, points", "reproduced gain (95 % interval)", "verdict"]
     lines = [
