@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,10 @@ from pathlib import Path
 from spg.config import Params, load_params
 from spg.errors import UserError
 from spg.workspace import Cell, Workspace
+
+# Waiting OpenMP threads give up their core after some turns; without it two trainings at once on
+# two cores stand still, with it they share. Set before any stage imports torch, which reads it.
+os.environ.setdefault("GOMP_SPINCOUNT", "4000")
 
 DatasetStage = Callable[[Workspace, Params, str], None]
 WeightsStage = Callable[[Workspace, Params, str, str], None]

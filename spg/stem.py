@@ -13,7 +13,7 @@ class Features(NamedTuple):
     a1: Tensor
     """End of the paper's A1, which B1 reads (Inception: Mixed_5d, 288 channels at width 1)."""
     a2_inner: Tensor
-    """The layer before the end of A2 (Mixed_6d); the official code feeds B2 from it (PROTOCOL 2)."""
+    """The layer before the end of A2 (Mixed_6d); the official code feeds it to B2 (PROTOCOL 2)."""
     a2: Tensor
     """End of A2, which A3 reads (Mixed_6e, 768 channels at width 1)."""
 

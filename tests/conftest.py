@@ -7,13 +7,14 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
 
 from spg.config import Params, load_params, parse_params, read_yaml
 from spg.data.prepare import prepare
 from spg.data.synthetic_birds import fetch
 from spg.files import write_json
 from spg.weights import make_weights
-from spg.workspace import Workspace
+from spg.workspace import Cell, Workspace
 
 ROOT = Path(__file__).parent.parent
 DATASET = "synthetic_birds"
@@ -21,11 +22,14 @@ BACKBONE = "inception_v3"
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _cpu_in_this_process():
+def _one_cpu_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # tiny networks lose more to threads than they gain
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SPG_DEVICE", "cpu")
         patch.setenv("SPG_WORKERS", "0")
         yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="session")
@@ -75,3 +79,9 @@ def tiny_workspace(tmp_path_factory, tiny_mapping, tiny_params) -> Workspace:
     prepare(workspace, tiny_params, DATASET)
     make_weights(workspace, tiny_params, DATASET, BACKBONE)
     return workspace
+
+
+@pytest.fixture(scope="session")
+def cell_of():
+    """A function from method and seed to the cell on the default data set and backbone."""
+    return lambda method, seed=0: Cell(DATASET, BACKBONE, method, seed)

@@ -1,0 +1,39 @@
+# Every target works alone on a fresh machine with Python 3.10 to 3.13.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+export DVC_NO_ANALYTICS := 1
+.DEFAULT_GOAL := help
+.PHONY: help setup repro test smoke quality readme clean
+
+help:  ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "%-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(VENV)/.ready  ## Make .venv and install the locked versions
+
+$(VENV)/.ready: pyproject.toml requirements.lock
+	$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13) and "spg needs Python 3.10 to 3.13; set PYTHON=python3.x")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -c requirements.lock -e '.[dev]'
+	touch $@
+
+repro: setup  ## Rebuild every result of the default data set
+	dvc repro
+
+test: setup  ## Run all tests
+	pytest -q
+
+smoke: setup  ## Run every stage on tiny sizes, in a folder of its own
+	python tests/smoke.py
+
+quality: setup  ## Lint, format check and types
+	ruff check .
+	ruff format --check .
+	mypy
+
+readme: setup  ## Copy the results table into README.md
+	python -m spg.report.readme
+
+clean:  ## Remove what the pipeline made, but neither .venv nor DVC's cache
+	rm -rf data weights runs maps eval .scratch

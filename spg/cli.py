@@ -1,0 +1,181 @@
+"""The `spg` command: every stage of dvc.yaml as one sub-command, run in the project's folder.
+
+Heavy modules are imported by the command that needs them, so that `spg --help` answers at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from spg.config import Params, load_params
+from spg.entry import checked_params, guarded, workspace
+from spg.workspace import Cell
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+EPILOG = "Settings are read from params.yaml in the current folder; `dvc repro` runs every stage."
+
+
+class _Group(click.Group):
+    """Lists the commands in the order of the pipeline."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)
+
+
+@click.group(cls=_Group, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="spg")
+def main() -> None:
+    """Reproduce Self-produced Guidance (ECCV 2018), stage by stage."""
+
+
+def _cell_options(command: Command) -> Command:
+    options = (
+        click.option("--dataset", help="Entry of `datasets`; default: `dataset` of params.yaml."),
+        click.option("--backbone", help="File in spg/models; default: the first of `backbones`."),
+        click.option("--method", required=True, help="One of `methods` and `guided`, e.g. spg."),
+        click.option(
+            "--seed", required=True, type=click.IntRange(min=0), help="Of the repetition."
+        ),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def _cell(dataset: str | None, backbone: str | None, method: str, seed: int) -> tuple[Params, Cell]:
+    defaults = load_params(workspace().params_file)
+    cell = Cell(dataset or defaults.dataset, backbone or defaults.backbones[0], method, seed)
+    return checked_params(cell.dataset, method), cell
+
+
+def _default_dataset(dataset: str | None) -> str:
+    return dataset or load_params(workspace().params_file).dataset
+
+
+@main.command()
+@click.argument("dataset")
+def fetch(dataset: str) -> None:
+    """Get or draw the raw data of DATASET into data/raw/DATASET."""
+    from spg.data.synthetic_birds import fetch as stage
+
+    guarded(lambda: stage(workspace(), checked_params(dataset), dataset))
+
+
+@main.command()
+@click.argument("dataset")
+def prepare(dataset: str) -> None:
+    """Pack the raw data of DATASET into data/packed/DATASET and split it."""
+    from spg.data.prepare import prepare as stage
+
+    guarded(lambda: stage(workspace(), checked_params(dataset), dataset))
+
+
+@main.command()
+@click.argument("backbone")
+@click.option("--dataset", help="Whose stem is meant; default: `dataset` of params.yaml.")
+def weights(backbone: str, dataset: str | None) -> None:
+    """Make the stem weights of BACKBONE: published (verified) or pre-trained."""
+    from spg.weights import make_weights
+
+    def run() -> None:
+        name = _default_dataset(dataset)
+        make_weights(workspace(), checked_params(name), name, backbone)
+
+    guarded(run)
+
+
+@main.command()
+@_cell_options
+def train(**options: Any) -> None:
+    """Train one cell into runs/DATASET/BACKBONE-METHOD-SEED.
+
+    Data and stem weights that are missing are made first. Ctrl-C is safe: the same command goes
+    on from the last checkpoint.
+    """
+    from spg.train import train_cell
+
+    def run() -> None:
+        params, cell = _cell(**options)
+        _make_inputs(params, cell)
+        train_cell(workspace(), params, cell)
+        click.echo(f"wrote {workspace().run(cell).relative_to(workspace().root)}")
+
+    guarded(run)
+
+
+@main.command()
+@_cell_options
+def localize(**options: Any) -> None:
+    """Write class scores and raw maps of a trained cell into maps/."""
+    from spg.localize import localize_cell
+
+    guarded(lambda: localize_cell(workspace(), *_cell(**options)))
+
+
+@main.command()
+@_cell_options
+def sweep(**options: Any) -> None:
+    """Measure a cell's maps at every map threshold of the grid into eval/."""
+    from spg.sweep import sweep_cell
+
+    guarded(lambda: sweep_cell(workspace(), *_cell(**options)))
+
+
+@main.command()
+@_cell_options
+def evaluate(**options: Any) -> None:
+    """Turn a cell's maps into boxes and errors, at the fixed and the selected threshold."""
+    from spg.evaluate import evaluate_cell
+
+    def run() -> None:
+        params, cell = _cell(**options)
+        evaluate_cell(workspace(), params, cell)
+        metrics = workspace().evaluation(cell) / "metrics.json"
+        click.echo(metrics.read_text(encoding="utf-8"), nl=False)
+
+    guarded(run)
+
+
+@main.command()
+@click.option("--dataset", help="Default: `dataset` of params.yaml.")
+def compare(dataset: str | None) -> None:
+    """Compare all cells with the paper: intervals, verdicts, baselines."""
+    from spg.compare import compare as stage
+
+    def run() -> None:
+        name = _default_dataset(dataset)
+        stage(workspace(), checked_params(name), name)
+
+    guarded(run)
+
+
+@main.command()
+@click.option("--dataset", help="Default: `dataset` of params.yaml.")
+def report(dataset: str | None) -> None:
+    """Render tables, figures and the notebook into reports/DATASET."""
+    from spg.report.build import report as stage
+
+    def run() -> None:
+        name = _default_dataset(dataset)
+        stage(workspace(), checked_params(name), name)
+
+    guarded(run)
+
+
+def _make_inputs(params: Params, cell: Cell) -> None:
+    """Make the packed data and the stem weights where they are missing."""
+    from spg.data.prepare import prepare as prepare_stage
+    from spg.data.synthetic_birds import fetch as fetch_stage
+    from spg.weights import make_weights
+
+    project = workspace()
+    if not project.raw(cell.dataset).exists():
+        fetch_stage(project, params, cell.dataset)
+    if not project.packed(cell.dataset).exists():
+        prepare_stage(project, params, cell.dataset)
+    if not project.weights(cell.backbone).exists():
+        make_weights(project, params, cell.dataset, cell.backbone)

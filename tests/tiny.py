@@ -1,0 +1,25 @@
+"""The project at its smallest: every stage runs, nothing is learned."""
+
+from __future__ import annotations
+
+import copy
+
+
+def tiny(mapping: dict) -> dict:
+    """Return a copy of params.yaml's mapping with tiny sizes."""
+    small = copy.deepcopy(mapping)
+    small["seeds"] = [0, 1]
+    dataset = small["datasets"]["synthetic_birds"]
+    dataset["source"] |= {"side": 64, "classes": 3, "train_per_class": 6, "test_per_class": 3}
+    dataset["prepare"]["holdout_per_class"] = 2
+    dataset["stem"]["width"] = 0.0625
+    dataset["mask_side"] = 32
+    pretraining = small["pretraining"]
+    pretraining |= {"side": 64, "classes": 2, "images_per_class": 4}
+    for owner, epochs in ((dataset, 2), (pretraining, 1)):
+        owner["input"] = {"resize": 40, "crop": 32}
+        owner["train"] |= {"epochs": epochs, "batch_size": 4, "precision": "float32"}
+    small["localization"]["batch_size"] = 4
+    small["sweep"]["thresholds"] = 9
+    small["comparison"]["resamples"] = 100
+    return small
