@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import pickle
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from torch import nn
 
 from spg.errors import UserError
 from spg.files import whole_file
@@ -53,8 +52,8 @@ def load_checkpoint(path: Path) -> dict[str, Any] | None:
         return None
     try:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        reason = str(error).splitlines()[0]
+    except Exception as error:  # a damaged pickle fails in as many ways as it has bytes
+        reason = " ".join(str(error).split())[:100]
         raise UserError(f"{path}: damaged checkpoint ({reason}); delete it to start over") from None
     return state
 
@@ -69,6 +68,6 @@ def fingerprint(*parts: str | bytes | Path) -> str:
     return digest.hexdigest()[:16]
 
 
-def to_cpu(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Copy a dict of tensors to the CPU."""
-    return {name: tensor.detach().cpu() for name, tensor in tensors.items()}
+def sources() -> list[Path]:
+    """Return every file of spg's code, for a fingerprint that changes with any of them."""
+    return sorted(Path(__file__).parent.rglob("*.py"))

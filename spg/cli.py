@@ -5,7 +5,9 @@ Heavy modules are imported by the command that needs them, so that `spg --help` 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -162,6 +164,33 @@ def report(dataset: str | None) -> None:
     def run() -> None:
         name = _default_dataset(dataset)
         stage(workspace(), checked_params(name), name)
+
+    guarded(run)
+
+
+@main.command()
+@click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "--checkpoint",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="A model.safetensors of `spg train`, with its provenance.json beside it.",
+)
+@click.option(
+    "--output",
+    default=Path("predictions"),
+    show_default=True,
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder of the overlays.",
+)
+def predict(images: tuple[Path, ...], checkpoint: Path, output: Path) -> None:
+    """Find class and box in IMAGES; one line of JSON and one overlay picture each."""
+    from spg.predict import predict as stage
+
+    def run() -> None:
+        params = load_params(workspace().params_file)
+        for found in stage(params, list(images), checkpoint=checkpoint, output=output):
+            click.echo(json.dumps(found._asdict(), ensure_ascii=False))
 
     guarded(run)
 

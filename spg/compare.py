@@ -25,6 +25,11 @@ from spg.workspace import Cell, Workspace
 
 KINDS = ("selected", "fixed")
 CLAIMS_KIND = "selected"  # each variant at its own threshold, chosen on held-out training images
+MEANINGS = {
+    "reproduced": "all of it above 0",
+    "not reproduced": "none of it above 0",
+    "undecided": "0 lies inside, so this size cannot tell",
+}
 BASELINES = {"center_box": center_box, "whole_image": whole_image_box}
 
 
@@ -151,7 +156,8 @@ def summary(comparison: pd.DataFrame, claims: pd.DataFrame) -> dict[str, Any]:
     ]
     result: dict[str, Any] = {}
     for row in shown.to_dict("records"):
-        name = row["method"] if row["extractor"] in ("cam", "none") else row["extractor"]
+        suffix = "" if row["extractor"] in ("cam", "none") else f"_{row['extractor']}"
+        name = f"{row['method']}{suffix}"
         several = shown["backbone"].nunique() > 2  # "none" is one of them
         key = f"{row['backbone']}-{name}" if several else name
         result.setdefault(key, {})[row["metric"]] = round(row["mean"], 6)
@@ -181,15 +187,15 @@ def _judge(claim: Claim, errors: Errors, paper: Paper, params: Params) -> dict[s
 
 
 def _sentence(gain: Interval, reported: float | None, confidence: float) -> str:
-    points = [100 * value for value in gain]
+    mean, low, high = (100 * value for value in gain)
     text = (
-        f"The error changes by {-points[0]:+.2f} points where the claim has it fall; the "
-        f"{confidence:.0%} interval of the gain is {points[1]:+.2f} to {points[2]:+.2f}"
+        f"The gain is {mean:+.2f} points, {confidence:.0%} interval {low:+.2f} to {high:+.2f}: "
+        f"{MEANINGS[verdict(gain)]}"
     )
     if reported is None:
         return f"{text}."
-    inside = "contains" if points[1] <= reported <= points[2] else "does not contain"
-    return f"{text} and {inside} the reported {reported:.2f}."
+    inside = "lies inside" if low <= reported <= high else "lies outside"
+    return f"{text}; the reported {reported:.2f} {inside}."
 
 
 def _variant(side: Side, params: Params) -> Variant:
@@ -236,6 +242,7 @@ def _curves(workspace: Workspace, params: Params, dataset: str) -> Iterator[pd.D
             curve = error_curve(own, params.evaluation.iou_threshold)
             yield pd.DataFrame(
                 {
+                    "variant": f"{variant.method}/{variant.extractor}",
                     **variant._asdict(),
                     "seed": cell.seed,
                     "map_threshold": thresholds,
@@ -248,7 +255,7 @@ def _histories(workspace: Workspace, params: Params, dataset: str) -> Iterator[p
     order = (cell for cells in grid(params, dataset).values() for cell in cells)
     for cell in dict.fromkeys(order):
         history = pd.read_csv(workspace.run(cell) / "history.csv")
-        history.insert(0, "method", cell.method)
+        history.insert(0, "variant", cell.method)
         history.insert(1, "seed", cell.seed)
         yield history
 

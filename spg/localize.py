@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from spg.config import Params
 from spg.data.batches import EvalSamples, eval_batches
-from spg.data.manifest import TEST, TRAIN_FULLSUP, num_classes, read_manifest
+from spg.data.manifest import TEST, TRAIN_FULLSUP, class_names, read_manifest
 from spg.data.pack import PackedImages
 from spg.device import make_deterministic, pick_device
 from spg.extractors import find_extractor
@@ -40,7 +40,7 @@ def localize_cell(workspace: Workspace, params: Params, cell: Cell) -> None:
     )
     device = pick_device()
     make_deterministic()
-    model = load_network(workspace, params, cell, num_classes(manifest))
+    model = load_network(workspace, params, cell, len(class_names(manifest)))
     model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     extractors = params.localization.extractors[cell.method]
     with whole_folder(workspace.maps(cell)) as folder:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from dataclasses import asdict
 from importlib.metadata import version
 
 import torch
@@ -14,7 +15,9 @@ from spg.workspace import Cell
 PACKAGES = ("torch", "torchvision", "numpy", "opencv-python-headless", "pyarrow")
 
 
-def provenance(params: Params, cell: Cell, *, inputs: dict[str, str]) -> dict[str, object]:
+def provenance(
+    params: Params, cell: Cell, *, classes: list[str], inputs: dict[str, str]
+) -> dict[str, object]:
     """Return what is needed to say why two trainings of one cell differ.
 
     No clock, path or host name: the same run on the same machine gives the same text.
@@ -22,14 +25,15 @@ def provenance(params: Params, cell: Cell, *, inputs: dict[str, str]) -> dict[st
     Args:
         params: all parameters.
         cell: the trained cell.
+        classes: names of the classes, in the order of the logits.
         inputs: fingerprints of the files that the training read, by name.
     """
     dataset = params.datasets[cell.dataset]
     device = pick_device()
     guided = cell.method in params.variants
     return {
-        "cell": {"dataset": cell.dataset, "backbone": cell.backbone, "method": cell.method,
-                 "seed": cell.seed},
+        "cell": asdict(cell),
+        "classes": classes,
         "params": {
             "model": params.model.model_dump(),
             "dataset": dataset.model_dump(),

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import torch
 
-from spg.checkpoint import fingerprint, load_model, save_model
+from spg.checkpoint import fingerprint, load_model, save_model, sources
 from spg.config import Params
 from spg.data.batches import TrainSamples
-from spg.data.manifest import TRAIN_WEAKSUP, num_classes, read_manifest
+from spg.data.manifest import TRAIN_WEAKSUP, class_names, read_manifest
 from spg.data.pack import PackedImages
 from spg.files import write_json, write_text
 from spg.network import build_network
@@ -29,13 +27,13 @@ def train_cell(workspace: Workspace, params: Params, cell: Cell) -> None:
     dataset = params.datasets[cell.dataset]
     manifest = read_manifest(workspace.packed(cell.dataset) / "manifest.parquet")
     torch.manual_seed(torch_seed(cell.seed, "init"))
-    model, criterion = build_network(params, cell, num_classes(manifest))
+    classes = class_names(manifest)
+    model, criterion = build_network(params, cell, len(classes))
     load_model(workspace.weights(cell.backbone), model.stem)  # type: ignore[arg-type]
     samples = TrainSamples(
         PackedImages(workspace.packed(cell.dataset)), manifest["class_id"].tolist(), dataset.input
     )
-    inputs = _inputs(workspace, cell)
-    facts = provenance(params, cell, inputs=inputs)
+    facts = provenance(params, cell, classes=classes, inputs=_inputs(workspace, cell))
     trainer = Trainer(
         model,
         criterion,
@@ -43,7 +41,7 @@ def train_cell(workspace: Workspace, params: Params, cell: Cell) -> None:
         np.flatnonzero(manifest["split"] == TRAIN_WEAKSUP),
         train=dataset.train,
         seed=cell.seed,
-        checkpoint=workspace.scratch / f"train-{fingerprint(repr(facts), *_sources())}.pt",
+        checkpoint=workspace.scratch / f"train-{fingerprint(repr(facts), *sources())}.pt",
     )
     history = trainer.run()
     folder = workspace.run(cell)
@@ -57,7 +55,3 @@ def _inputs(workspace: Workspace, cell: Cell) -> dict[str, str]:
         "manifest": fingerprint(workspace.packed(cell.dataset) / "manifest.parquet"),
         "stem_weights": fingerprint(workspace.weights(cell.backbone)),
     }
-
-
-def _sources() -> list[Path]:
-    return sorted(Path(__file__).parent.rglob("*.py"))

@@ -96,11 +96,12 @@ class Trainer:
             self._accumulate(self._step(batch), len(batch.labels))
             self.step += 1
             bar.update()
+            if self.step % self.steps_per_epoch == 0:
+                self._close_epoch(epoch)
+                bar.set_postfix(loss=f"{self.history[-1]['loss']:.3f}")
             if time.monotonic() - last_save > SECONDS_BETWEEN_CHECKPOINTS:
-                self._save()
+                save_checkpoint(self.checkpoint, self._state())
                 last_save = time.monotonic()
-        self._close_epoch(epoch)
-        bar.set_postfix(loss=f"{self.history[-1]['loss']:.3f}")
 
     def _step(self, batch: Batch) -> dict[str, Tensor]:
         torch.manual_seed(torch_seed(self.seed, "dropout", self.step))
@@ -140,9 +141,6 @@ class Trainer:
             "sums": self.sums,
             "history": self.history,
         }
-
-    def _save(self) -> None:
-        save_checkpoint(self.checkpoint, self._state())
 
     def _resume(self) -> None:
         state = load_checkpoint(self.checkpoint)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import ModuleType
 from urllib.error import URLError
 
@@ -14,7 +16,7 @@ from torch import Tensor, nn
 
 from spg.birds.flock import draw_flock
 from spg.birds.species import pretraining_species
-from spg.checkpoint import fingerprint, save_model
+from spg.checkpoint import fingerprint, save_model, sources
 from spg.config import Params, PretrainingParams
 from spg.data.batches import TrainSamples
 from spg.errors import UserError
@@ -38,20 +40,30 @@ def make_weights(workspace: Workspace, params: Params, dataset: str, backbone: s
     if stem_params.weights == "published":
         load_published(stem, module)
     else:
-        _pretrain(workspace, params.pretraining, stem)
+        identity = fingerprint(
+            params.pretraining.model_dump_json(),
+            stem_params.model_dump_json(),
+            backbone,
+            *sources(),
+        )
+        _pretrain(stem, params.pretraining, workspace.scratch / f"weights-{identity}.pt")
     save_model(workspace.weights(backbone), stem)
 
 
 def load_published(stem: Stem, module: ModuleType) -> None:
-    """Download the published ImageNet checkpoint, verify its sha256 and load it strictly."""
-    try:
-        published: Mapping[str, Tensor] = torch.hub.load_state_dict_from_url(
-            module.PUBLISHED_URL, map_location="cpu", check_hash=True, weights_only=True
-        )
-    except (URLError, OSError, RuntimeError) as error:
-        raise UserError(
-            f"{module.PUBLISHED_URL}: {error}; try again, or check the network"
-        ) from None
+    """Download the published ImageNet checkpoint, verify its sha256 and load it strictly.
+
+    The file's name ends in the first digits of its sha256, as torchvision names its checkpoints.
+    """
+    url: str = module.PUBLISHED_URL
+    digits = torch.hub.HASH_REGEX.search(url.rpartition("/")[2])
+    with TemporaryDirectory() as folder:
+        target = Path(folder) / "published.pth"
+        try:
+            torch.hub.download_url_to_file(url, str(target), digits and digits.group(1))
+        except (URLError, OSError, RuntimeError) as error:
+            raise UserError(f"{url}: {error}; try again, or check the network") from None
+        published: Mapping[str, Tensor] = torch.load(target, weights_only=True)
     load_stem(stem, published, dropped=module.DROPPED)
 
 
@@ -69,7 +81,7 @@ def load_stem(stem: Stem, published: Mapping[str, Tensor], dropped: tuple[str, .
         raise UserError(f"the published weights do not fit the stem: {reason}") from None
 
 
-def _pretrain(workspace: Workspace, pretraining: PretrainingParams, stem: Stem) -> None:
+def _pretrain(stem: Stem, pretraining: PretrainingParams, checkpoint: Path) -> None:
     species = pretraining_species(pretraining.classes)
     birds = draw_flock(
         species, pretraining.images_per_class, seed=pretraining.seed, side=pretraining.side
@@ -86,7 +98,7 @@ def _pretrain(workspace: Workspace, pretraining: PretrainingParams, stem: Stem) 
         np.arange(len(images)),
         train=pretraining.train,
         seed=pretraining.seed,
-        checkpoint=workspace.scratch / f"weights-{fingerprint(pretraining.model_dump_json())}.pt",
+        checkpoint=checkpoint,
     )
     history = trainer.run()
     log.info("pre-training ended at top-1 error %.3f", history["train_top1_err"].iloc[-1])

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import copy
 import shutil
 from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import settings
+from tiny import tiny
 
 from spg.config import Params, load_params, parse_params, read_yaml
 from spg.data.prepare import prepare
@@ -19,6 +20,10 @@ from spg.workspace import Cell, Workspace
 ROOT = Path(__file__).parent.parent
 DATASET = "synthetic_birds"
 BACKBONE = "inception_v3"
+
+# The same examples every time, whatever the machine's speed.
+settings.register_profile("spg", deadline=None, derandomize=True, database=None)
+settings.load_profile("spg")
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -45,22 +50,7 @@ def params() -> Params:
 
 @pytest.fixture(scope="session")
 def tiny_mapping(mapping) -> dict:
-    tiny = copy.deepcopy(mapping)
-    tiny["seeds"] = [0, 1]
-    dataset = tiny["datasets"][DATASET]
-    dataset["source"] |= {"side": 64, "classes": 3, "train_per_class": 6, "test_per_class": 3}
-    dataset["prepare"]["holdout_per_class"] = 2
-    dataset["stem"]["width"] = 0.0625
-    dataset["mask_side"] = 32
-    pretraining = tiny["pretraining"]
-    pretraining |= {"side": 64, "classes": 2, "images_per_class": 4}
-    for owner, epochs in ((dataset, 2), (pretraining, 1)):
-        owner["input"] = {"resize": 40, "crop": 32}
-        owner["train"] |= {"epochs": epochs, "batch_size": 4, "precision": "float32"}
-    tiny["localization"]["batch_size"] = 4
-    tiny["sweep"]["thresholds"] = 9
-    tiny["comparison"]["resamples"] = 100
-    return tiny
+    return tiny(mapping)
 
 
 @pytest.fixture(scope="session")

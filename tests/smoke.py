@@ -26,7 +26,7 @@ def copy_project(target: Path) -> None:
         if (ROOT / name).is_file() and name != "dvc.lock" and not name.startswith("reports/"):
             (target / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, target / name)
-    params = tiny(read_yaml(ROOT / "params.yaml"))
+    params = tiny(read_yaml(ROOT / "params.yaml")) | {"seeds": [0]}
     (target / "params.yaml").write_text(json.dumps(params, indent=2), encoding="utf-8")
     subprocess.run(["git", "init", "-q"], cwd=target, check=True)
 

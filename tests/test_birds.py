@@ -83,9 +83,9 @@ def test_a_scene_is_determined_by_its_seed() -> None:
 
 
 def test_drawing_leaves_the_global_random_state_alone() -> None:
-    before = np.random.get_state()[1].copy()  # type: ignore[index]
+    before = np.random.get_state()[1].copy()  # noqa: NPY002
     draw_scene(benchmark_species(2)[0], generator(0), side=SIDE)
-    assert np.array_equal(before, np.random.get_state()[1])  # type: ignore[index]
+    assert np.array_equal(before, np.random.get_state()[1])  # noqa: NPY002
 
 
 @pytest.mark.parametrize("side", [32, 96, 129])

@@ -190,9 +190,7 @@ def complete(mapping, case) -> SimpleNamespace:
     model, criterion = official_network(mapping, case)
     labels = torch.tensor(case["labels"])
     outputs = model(images_by_formula(case))
-    run = judge(
-        outputs, labels, criterion, leak=case["foreground_fallback_leaks_to_later_images"]
-    )
+    run = judge(outputs, labels, criterion, leak=case["foreground_fallback_leaks_to_later_images"])
     run.total.backward()
     parameters = dict(model.named_parameters())
     run.gradients = {

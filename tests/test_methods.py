@@ -165,9 +165,7 @@ def test_the_classification_loss_alone_moves_a4_and_never_the_masks(method, trai
         ("no_c", "b2", {"stem", "b2_head", "b_tail"}),
     ],
 )
-def test_each_mask_loss_moves_its_own_branch_and_what_it_reads(
-    method, loss, modules, trained_step
-):
+def test_each_mask_loss_moves_its_own_branch_and_what_it_reads(method, loss, modules, trained_step):
     model, _, losses = trained_step(method)
     assert touched(gradients_of(losses[loss], model)) == modules
 
@@ -184,7 +182,9 @@ def test_each_mask_loss_moves_its_own_branch_and_what_it_reads(
 def test_each_branch_reads_its_own_depth_of_the_stem(
     loss, b2_input, last, build, batch, tiny_mapping
 ):
-    params = parse_params({**tiny_mapping, "spg": {**tiny_mapping["spg"], "b2_input": b2_input}}, "")
+    params = parse_params(
+        {**tiny_mapping, "spg": {**tiny_mapping["spg"], "b2_input": b2_input}}, ""
+    )
     model, criterion = build("spg", params)
     losses = criterion(model.train()(batch[0]), batch[1])
     moved = gradients_of(losses[loss], model)
@@ -218,7 +218,9 @@ def test_what_each_target_depends_on_with_the_cascade(targets_of):
             for name in first._fields
             if not torch.equal(
                 getattr(first, name),
-                getattr(targets_of("spg", outputs._replace(**{source: getattr(other, source)})), name),
+                getattr(
+                    targets_of("spg", outputs._replace(**{source: getattr(other, source)})), name
+                ),
             )
         }
         for source in ("logits", "class_maps", "b1", "b2", "c")

@@ -209,18 +209,6 @@ def test_a_missing_download_is_one_sentence(published, tmp_path):
         load_published(build(1 / 16), module)
 
 
-def test_a_damaged_copy_in_the_cache_is_refused(published, tmp_path):
-    """torch.hub verifies what it downloads, never what already lies in its cache."""
-    module = published()
-    load_published(build(1 / 16), module)
-    (cached,) = (tmp_path / "home").rglob("*.pth")
-    state = torch.load(cached, weights_only=True)
-    state["Conv2d_1a_3x3.conv.weight"] += 1
-    torch.save(state, cached)
-    with pytest.raises(UserError):
-        load_published(build(1 / 16), module)
-
-
 def test_the_published_url_carries_a_hash():
     assert torch.hub.HASH_REGEX.search(PUBLISHED_URL.rpartition("/")[2])
     assert PUBLISHED_URL.startswith("https://")

@@ -58,7 +58,7 @@ class TrainSamples(_Samples):
     def __getitem__(self, key: tuple[int, int, int]) -> tuple[Tensor, int, int]:
         seed, epoch, index = key
         size, crop = self.geometry.resize, self.geometry.crop
-        image = _squash(self.images.image(index), size)
+        image = squash(self.images.image(index), size)
         stream = generator(seed, "augment", epoch, index)
         top, left = stream.integers(0, size - crop + 1, 2)
         image = image[:, top : top + crop, left : left + crop]
@@ -70,7 +70,7 @@ class EvalSamples(_Samples):
     """The whole image squashed to ``crop`` (wsolevaluation's geometry, PROTOCOL 8); key index."""
 
     def __getitem__(self, key: int) -> tuple[Tensor, int, int]:
-        return _squash(self.images.image(key), self.geometry.crop), self.labels[key], key
+        return squash(self.images.image(key), self.geometry.crop), self.labels[key], key
 
 
 def train_batches(
@@ -114,7 +114,8 @@ def normalize_images(images: Tensor) -> Tensor:
     return scaled.contiguous(memory_format=torch.channels_last)
 
 
-def _squash(image: NDArray[np.uint8], size: int) -> Tensor:
+def squash(image: NDArray[np.uint8], size: int) -> Tensor:
+    """Return the whole image as ``uint8 Tensor[3, size, size]``, its aspect ratio given up."""
     tensor = torch.from_numpy(image).permute(2, 0, 1)  # [3, H, W]
     squashed: Tensor = V.resize(tensor, [size, size], antialias=True)
     return squashed

@@ -91,7 +91,7 @@ def _lines(file: Path) -> Iterator[tuple[int, int, list[str]]]:
         words = line.split()
         if not words:
             continue
-        if not words[0].isdigit():
+        if not (words[0].isascii() and words[0].isdigit()):
             raise UserError(f"{file}:{number}: expected a number first, got {words[0]!r}")
         yield number, int(words[0]), words[1:]
 

@@ -62,9 +62,10 @@ def boxes_of(row_boxes: object) -> NDArray[np.float64]:
     return np.array([list(box) for box in row_boxes], dtype=np.float64).reshape(-1, 4)  # type: ignore[attr-defined]
 
 
-def num_classes(rows: pd.DataFrame) -> int:
-    """Return the number of classes of a manifest."""
-    return int(rows["class_id"].max()) + 1
+def class_names(rows: pd.DataFrame) -> list[str]:
+    """Return the names of a manifest's classes, in the order of their ids."""
+    named = rows.drop_duplicates("class_id").sort_values("class_id")
+    return [str(name) for name in named["class_name"]]
 
 
 def _check(rows: pd.DataFrame, path: Path) -> None:

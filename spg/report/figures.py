@@ -32,7 +32,8 @@ class Panel(NamedTuple):
     threshold: float
     box: NDArray[np.float64]
     """``Float[4]`` xyxy."""
-    iou: float
+    iou: float | None
+    """``None`` where the truth is unknown."""
 
 
 class GalleryRow(NamedTuple):
@@ -51,10 +52,13 @@ def save(figure: Figure, path: Path) -> None:
     figure.savefig(path, dpi=DPI, bbox_inches="tight", metadata={"Software": None})
 
 
-def contact_sheet(rows: Sequence[GalleryRow], titles: Sequence[str]) -> Figure:
+def contact_sheet(
+    rows: Sequence[GalleryRow], titles: Sequence[str], *, first: str = "truth"
+) -> Figure:
     """Draw images against variants: map, its mask at the threshold, guessed and true boxes.
 
-    The first column shows the truth: box, outline of the object and of the telling parts.
+    The first column, named ``first``, shows the image with what is known: true boxes, outline of
+    the object and of the telling parts.
     """
     columns = len(titles) + 1
     figure = Figure(figsize=(1.55 * columns, 1.7 * len(rows)), layout="constrained")
@@ -63,7 +67,7 @@ def contact_sheet(rows: Sequence[GalleryRow], titles: Sequence[str]) -> Figure:
         _truth(line[0], row)
         for axis, panel in zip(line[1:], row.panels, strict=True):
             _panel(axis, row, panel)
-    for axis, title in zip(axes[0], ["truth", *titles], strict=True):
+    for axis, title in zip(axes[0], [first, *titles], strict=True):
         axis.set_title(f"{title}\n{axis.get_title()}" if axis.get_title() else title, fontsize=8)
     return figure
 
@@ -93,16 +97,20 @@ def threshold_curves(curves: pd.DataFrame, *, fixed: float, selected: pd.DataFra
 
 
 def training_curves(history: pd.DataFrame) -> Figure:
-    """Draw each loss term over the epochs, one panel a method; bands span the seeds."""
+    """Draw each loss term over the epochs, one panel a method; bands span the seeds.
+
+    Args:
+        history: columns variant (the method), seed, epoch and one ``loss_`` column a term.
+    """
     terms = [column for column in history if column.startswith("loss_")]
-    long = history.melt(["method", "seed", "epoch"], terms, "term", "value").dropna()
+    long = history.melt(["variant", "seed", "epoch"], terms, "term", "value").dropna()
     long["term"] = long["term"].str.removeprefix("loss_")
-    methods = list(dict.fromkeys(history["method"]))
+    methods = list(dict.fromkeys(history["variant"]))
     figure = Figure(figsize=(2.2 * len(methods), 2.6), layout="constrained")
     axes = figure.subplots(1, len(methods), sharey=True, squeeze=False)[0]
     for axis, method in zip(axes, methods, strict=True):
         sns.lineplot(
-            long[long["method"] == method], x="epoch", y="value", hue="term", style="term",
+            long[long["variant"] == method], x="epoch", y="value", hue="term", style="term",
             hue_order=[term.removeprefix("loss_") for term in terms], errorbar=("pi", 100),
             legend=axis is axes[-1], ax=axis,
         )  # fmt: skip
@@ -149,7 +157,8 @@ def _panel(axis: Axes, row: GalleryRow, panel: Panel) -> None:
     for box in row.true_boxes:
         _box(axis, box, TRUE_COLOR)
     _box(axis, panel.box, GUESS_COLOR)
-    axis.set_title(f"IoU {panel.iou:.2f}", fontsize=7, pad=2)
+    if panel.iou is not None:
+        axis.set_title(f"IoU {panel.iou:.2f}", fontsize=7, pad=2)
 
 
 def _show(axis: Axes, image: NDArray[np.uint8]) -> None:

@@ -1,0 +1,95 @@
+"""Anybody's image through a trained cell: the class, its map and its box."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from spg.checkpoint import load_model
+from spg.config import Params
+from spg.data.batches import normalize_images, squash
+from spg.errors import UserError
+from spg.metrics.boxes import largest_box
+from spg.metrics.maps import localization_map
+from spg.network import build_network
+from spg.report.figures import GalleryRow, Panel, contact_sheet, save
+from spg.workspace import Cell
+
+
+class Prediction(NamedTuple):
+    """What is known of one image."""
+
+    image: str
+    class_name: str
+    score: float
+    """Softmax score in [0, 1]."""
+    box: list[float]
+    """xyxy, half-open, pixels of the image."""
+    overlay: str
+    """File of the picture with map and box."""
+
+
+def predict(
+    params: Params, paths: list[Path], *, checkpoint: Path, output: Path
+) -> Iterator[Prediction]:
+    """Localize the best class of each image at the fixed map threshold; write overlays.
+
+    Args:
+        params: of the project that trained the checkpoint.
+        paths: image files of any size.
+        checkpoint: ``model.safetensors`` with its ``provenance.json`` beside it.
+        output: folder of the overlays, ``<name>.png`` each.
+    """
+    cell, class_names = read_provenance(checkpoint)
+    model, _ = build_network(params, cell, len(class_names))
+    load_model(checkpoint, model)
+    model.eval()
+    side = params.datasets[cell.dataset].input.crop
+    for path in paths:
+        image = read_image(path)
+        with torch.no_grad():
+            outputs = model(normalize_images(squash(image, side)[None]))
+        scores = outputs.logits[0].softmax(dim=0)
+        best = int(scores.argmax())
+        raw_map = outputs.class_maps[0, best].numpy()
+        loc_map = localization_map(raw_map, (image.shape[1], image.shape[0]))
+        threshold = params.evaluation.map_threshold
+        panel = Panel(loc_map, threshold, largest_box(loc_map, threshold), None)
+        row = GalleryRow(image, np.zeros((0, 4)), None, None, [panel])
+        overlay = output / f"{path.stem}.png"
+        save(contact_sheet([row], [class_names[best]], first="image"), overlay)
+        box = [float(edge) for edge in panel.box]
+        yield Prediction(str(path), class_names[best], float(scores[best]), box, str(overlay))
+
+
+def read_provenance(checkpoint: Path) -> tuple[Cell, list[str]]:
+    """Return the cell and the class names of a trained model."""
+    path = checkpoint.with_name("provenance.json")
+    try:
+        facts = json.loads(path.read_text(encoding="utf-8"))
+        return Cell(**facts["cell"]), list(facts["classes"])
+    except FileNotFoundError:
+        raise UserError(
+            f"{path}: no such file; --checkpoint wants a model.safetensors that `spg train` wrote"
+        ) from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path}: not a provenance file of `spg train` ({error!r})") from None
+
+
+def read_image(path: Path) -> NDArray[np.uint8]:
+    """Return an image file as ``uint8 [H, W, 3]``, RGB."""
+    try:
+        encoded = np.frombuffer(path.read_bytes(), dtype=np.uint8)
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}") from None
+    decoded = cv2.imdecode(encoded, cv2.IMREAD_COLOR) if encoded.size else None
+    if decoded is None:
+        raise UserError(f"{path}: cannot be decoded as an image")
+    return cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB).astype(np.uint8, copy=False)
