@@ -15,7 +15,7 @@ from spg.workspace import Cell, Workspace
 
 # Waiting OpenMP threads give up their core after some turns; without it two trainings at once on
 # two cores stand still, with it they share. Set before any stage imports torch, which reads it.
-os.environ.setdefault("GOMP_SPINCOUNT", "4000")
+os.environ.setdefault("GOMP_SPINCOUNT", "20000")
 
 DatasetStage = Callable[[Workspace, Params, str], None]
 WeightsStage = Callable[[Workspace, Params, str, str], None]

@@ -42,8 +42,8 @@ def two_way_interval(
         Interval(mean=1.0, low=1.0, high=1.0)
     """
     seeds, images = values.shape
-    row_counts = rng.multinomial(seeds, np.full(seeds, 1 / seeds), size=resamples)  # [R, S]
-    column_counts = rng.multinomial(images, np.full(images, 1 / images), size=resamples)  # [R, N]
+    row_counts = _resample_counts(seeds, resamples, rng)  # [R, S]
+    column_counts = _resample_counts(images, resamples, rng)  # [R, N]
     means = ((row_counts @ values) * column_counts).sum(axis=1) / (seeds * images)
     low, high = np.quantile(means, [(1 - confidence) / 2, (1 + confidence) / 2])
     return Interval(float(values.mean()), float(low), float(high))
@@ -68,3 +68,9 @@ def verdict(gain: Interval) -> str:
     if gain.low > 0:
         return "reproduced"
     return "not reproduced" if gain.high <= 0 else "undecided"
+
+
+def _resample_counts(size: int, resamples: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Return how often each of ``size`` items is drawn in each resample, ``Int[R, size]``."""
+    draws = rng.integers(size, size=(resamples, size)) + size * np.arange(resamples)[:, None]
+    return np.bincount(draws.ravel(), minlength=resamples * size).reshape(resamples, size)

@@ -55,7 +55,7 @@ def test_waiting_threads_yield_once_a_stage_is_entered():
     done = subprocess.run(
         [sys.executable, "-c", code], env=environment, check=True, capture_output=True, text=True
     )
-    assert done.stdout.strip() == "4000"
+    assert done.stdout.strip() == "20000"
 
 
 @pytest.mark.parametrize(

@@ -49,7 +49,7 @@ class GalleryRow(NamedTuple):
 def save(figure: Figure, path: Path) -> None:
     """Write a figure as PNG, without a date, so that equal figures are equal bytes."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=DPI, bbox_inches="tight", metadata={"Software": None})
+    figure.savefig(path, dpi=DPI, metadata={"Software": None})
 
 
 def contact_sheet(
@@ -61,7 +61,9 @@ def contact_sheet(
     the object and of the telling parts.
     """
     columns = len(titles) + 1
-    figure = Figure(figsize=(1.55 * columns, 1.7 * len(rows)), layout="constrained")
+    height = 1.7 * len(rows) + 0.3  # inches; the rest is for the titles
+    figure = Figure(figsize=(1.55 * columns, height))  # a layout engine takes seconds for this many
+    figure.subplots_adjust(0.01, 0.01, 0.99, 1 - 0.5 / height, wspace=0.04, hspace=0.14)
     axes = figure.subplots(len(rows), columns, squeeze=False)
     for line, row in zip(axes, rows, strict=True):
         _truth(line[0], row)
