@@ -16,9 +16,9 @@ from spg.data.batches import EvalSamples, eval_batches
 from spg.data.manifest import TEST, TRAIN_FULLSUP, class_names, read_manifest
 from spg.data.pack import PackedImages
 from spg.device import make_deterministic, pick_device
-from spg.extractors import find_extractor
 from spg.files import whole_folder
 from spg.network import load_network
+from spg.plugins import find_plugin
 from spg.workspace import Cell, Workspace
 
 GUESSES = 5
@@ -42,7 +42,8 @@ def localize_cell(workspace: Workspace, params: Params, cell: Cell) -> None:
     make_deterministic()
     model = load_network(workspace, params, cell, len(class_names(manifest)))
     model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    extractors = params.localization.extractors[cell.method]
+    names = params.localization.extractors[cell.method]
+    extractors = {name: find_plugin("extractor", name).extract for name in names}
     with whole_folder(workspace.maps(cell)) as folder:
         writers = {name: MapWriter(folder / f"{name}.npy", len(indices)) for name in extractors}
         scores = []
@@ -53,7 +54,7 @@ def localize_cell(workspace: Workspace, params: Params, cell: Cell) -> None:
                 outputs = model(images)
             scores.append(top_classes(outputs.logits))
             for name, writer in writers.items():
-                writer.append(find_extractor(name)(model, images, labels, outputs))
+                writer.append(extractors[name](model, images, labels, outputs))
         table = pd.concat(scores, ignore_index=True)
         table.insert(0, "image_id", manifest["image_id"].to_numpy()[indices])
         table.to_parquet(folder / "scores.parquet", index=False)

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from torch import nn
 
 from spg.checkpoint import load_model
 from spg.config import Params
-from spg.methods import build_method
-from spg.models import backbone_module
+from spg.plugins import find_plugin
 from spg.stem import Stem
 from spg.workspace import Cell, Workspace
 
 
 def build_network(params: Params, cell: Cell, num_classes: int) -> tuple[nn.Module, nn.Module]:
     """Return the untrained model and the criterion of ``cell``."""
-    stem: Stem = backbone_module(cell.backbone).build(params.datasets[cell.dataset].stem.width)
-    built: Any = build_method(stem, num_classes, params, cell)
-    model, criterion = built
+    stem: Stem = find_plugin("model", cell.backbone).build(params.datasets[cell.dataset].stem.width)
+    method = find_plugin("method", params.method_module(cell.method))
+    model, criterion = method.build(stem, num_classes, params, cell)
     return model, criterion
 
 

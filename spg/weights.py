@@ -22,7 +22,7 @@ from spg.data.batches import TrainSamples
 from spg.errors import UserError
 from spg.heads import Classified
 from spg.methods.spg_plain import Criterion
-from spg.models import backbone_module
+from spg.plugins import find_plugin
 from spg.seeding import torch_seed
 from spg.stem import Stem
 from spg.training import Trainer
@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 def make_weights(workspace: Workspace, params: Params, dataset: str, backbone: str) -> None:
     """Write the stem weights that trainings on ``dataset`` start from."""
     stem_params = params.datasets[dataset].stem
-    module = backbone_module(backbone)
+    module = find_plugin("model", backbone)
     torch.manual_seed(torch_seed(params.pretraining.seed, "init"))
     stem = module.build(stem_params.width)
     if stem_params.weights == "published":

@@ -66,7 +66,7 @@ def test_waiting_threads_yield_once_a_stage_is_entered():
         (["train", "--method", "acol", "--seed", "0"], "has no 'acol'"),
         (["localize", *CELL], "manifest.parquet: no such file; run `spg prepare` first"),
         (["evaluate", *CELL, "--backbone", "vgg16"], "run `spg prepare` first"),
-        (["weights", "alexnet"], "backbone 'alexnet' has no file in spg/models"),
+        (["weights", "alexnet"], "model 'alexnet' has no file in spg/models"),
     ],
 )
 def test_a_mistake_is_one_sentence_and_status_2(project, arguments, said):

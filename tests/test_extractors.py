@@ -9,9 +9,9 @@ from torch import nn
 
 import spg.extractors
 from spg.errors import UserError
-from spg.extractors import find_extractor
 from spg.heads import Classified
 from spg.network import build_network
+from spg.plugins import find_plugin
 from spg.stem import Features
 
 EXTRACTORS = sorted(path.stem for path in Path(spg.extractors.__file__).parent.glob("[a-z]*.py"))
@@ -40,7 +40,7 @@ def class_ids():
 def maps_of(name, model, images, class_ids):
     with torch.no_grad():
         outputs = model(images)
-    return find_extractor(name)(model, images, class_ids, outputs)
+    return find_plugin("extractor", name).extract(model, images, class_ids, outputs)
 
 
 def test_there_are_the_extractors_of_the_params(params):
@@ -124,7 +124,7 @@ class Broken(nn.Module):
 
 def test_a_failed_grad_cam_leaves_no_hook(network, images, class_ids):
     with pytest.raises(RuntimeError, match="out of memory"):
-        find_extractor("grad_cam")(Broken(network.stem), images, class_ids, None)
+        find_plugin("extractor", "grad_cam").extract(Broken(network.stem), images, class_ids, None)
     assert len(network.stem._forward_hooks) == 0
 
 
@@ -217,7 +217,7 @@ def test_backprop_equals_finite_differences():
 
     images = torch.randn(2, 3, 3, 4, dtype=torch.float64)
     class_ids = torch.tensor([1, 0])
-    got = find_extractor("backprop")(model, images, class_ids, None)
+    got = find_plugin("extractor", "backprop").extract(model, images, class_ids, None)
     step = 1e-6
     for place in range(2):
         slopes = torch.zeros(3, 3, 4)
@@ -239,4 +239,4 @@ def test_sizes_are_those_of_features_and_of_images(network, images, class_ids):
 
 def test_an_unknown_extractor_is_one_sentence():
     with pytest.raises(UserError, match="'guess' has no file in spg/extractors"):
-        find_extractor("guess")
+        find_plugin("extractor", "guess")

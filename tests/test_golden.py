@@ -20,8 +20,7 @@ import torch.nn.functional as F
 import spg.methods.spg as spg_module
 from spg.config import parse_params
 from spg.guidance import BACKGROUND, FOREGROUND, IGNORE, attention_map, guidance_mask
-from spg.methods import build_method
-from spg.models import backbone_module
+from spg.plugins import find_plugin
 from spg.workspace import Cell
 
 CASES = json.loads((Path(__file__).parent / "golden/official_spg.json").read_text())["cases"]
@@ -94,8 +93,8 @@ def official_params(mapping, *, align_corners=False, b2_input="a2_inner"):
 def official_network(mapping, case, **changes):
     cell = Cell("synthetic_birds", "inception_v3", "spg", 0)
     params = official_params(mapping, align_corners=case["align_corners"], **changes)
-    stem = backbone_module("inception_v3").build(1.0)
-    model, criterion = build_method(stem, case["num_classes"], params, cell)
+    stem = find_plugin("model", "inception_v3").build(1.0)
+    model, criterion = find_plugin("method", "spg").build(stem, case["num_classes"], params, cell)
     state = {
         name: value_by_formula(case["salt"], theirs(name), tensor.shape)
         for name, tensor in model.state_dict().items()

@@ -9,7 +9,6 @@ from torch import nn
 from torchvision.models import Inception3
 
 from spg.errors import UserError
-from spg.models import backbone_module
 from spg.models.inception_v3 import (
     DROPPED,
     PUBLISHED_URL,
@@ -17,6 +16,7 @@ from spg.models.inception_v3 import (
     build,
     scale_channels,
 )
+from spg.plugins import find_plugin
 from spg.weights import load_published, load_stem
 
 CUT = ("AuxLogits.", "Mixed_7a.", "Mixed_7b.", "Mixed_7c.", "fc.")
@@ -217,4 +217,4 @@ def test_the_published_url_carries_a_hash():
 @pytest.mark.parametrize("name", ["alexnet", "heads", "../heads", ""])
 def test_an_unknown_backbone_is_one_sentence(name):
     with pytest.raises(UserError, match="has no file in spg/models"):
-        backbone_module(name)
+        find_plugin("model", name)
