@@ -52,8 +52,10 @@ def compare(workspace: Workspace, params: Params, dataset: str) -> None:
         variant: [_per_image(workspace, cell, variant.extractor) for cell in cells]
         for variant, cells in grid(params, dataset).items()
     }
-    errors = collect_errors(tables, iou_threshold=params.evaluation.iou_threshold)
-    errors |= baseline_errors(workspace, dataset, iou_threshold=params.evaluation.iou_threshold)
+    delta = params.evaluation.iou_threshold
+    errors = collect_errors(tables, iou_threshold=delta)
+    manifest = read_manifest(workspace.packed(dataset) / "manifest.parquet")
+    errors |= baseline_errors(manifest, next(iter(tables.values())), iou_threshold=delta)
     comparison = comparison_table(errors, paper, params.comparison)
     claims = claims_table(errors, paper, params)
     folder = workspace.report(dataset)
@@ -77,7 +79,12 @@ def grid(params: Params, dataset: str) -> dict[Variant, list[Cell]]:
     }
 
 
-def collect_errors(tables: dict[Variant, list[pd.DataFrame]], *, iou_threshold: float) -> Errors:
+def collect_errors(
+    tables: dict[Variant, list[pd.DataFrame]],
+    *,
+    iou_threshold: float,
+    kinds: tuple[str, ...] = KINDS,
+) -> Errors:
     """Stack the per-image errors of each variant's seeds.
 
     Raises:
@@ -88,7 +95,7 @@ def collect_errors(tables: dict[Variant, list[pd.DataFrame]], *, iou_threshold: 
         raise UserError("eval/: cells were evaluated on different images; run `dvc repro`")
     errors: Errors = {}
     for variant, seeds in tables.items():
-        for kind in KINDS:
+        for kind in kinds:
             cells = [cell_errors(table, kind, iou_threshold=iou_threshold) for table in seeds]
             for metric in ERRORS:
                 stacked = np.stack([cell[metric] for cell in cells]).astype(np.float64)
@@ -96,16 +103,24 @@ def collect_errors(tables: dict[Variant, list[pd.DataFrame]], *, iou_threshold: 
     return errors
 
 
-def baseline_errors(workspace: Workspace, dataset: str, *, iou_threshold: float) -> Errors:
-    """Return the GT-known errors of the naive boxes, which have no seed and no threshold."""
-    manifest = read_manifest(workspace.packed(dataset) / "manifest.parquet")
-    tests = manifest[manifest["split"] == TEST]
+def baseline_errors(
+    manifest: pd.DataFrame, classifier: list[pd.DataFrame], *, iou_threshold: float
+) -> Errors:
+    """Return the errors of the naive boxes, which need no threshold (PROTOCOL 16).
+
+    Args:
+        manifest: sizes and true boxes.
+        classifier: per-image tables of one variant, a seed each; a naive box names no class, so
+            these classes stand beside it in top-1 and top-5.
+        iou_threshold: delta.
+    """
+    tests = manifest.set_index("image_id").loc[classifier[0]["image_id"]]
     errors: Errors = {}
     for name, guess in BASELINES.items():
         boxes = zip(tests["width"], tests["height"], tests["boxes"], strict=True)
         iou = [box_iou(guess(w, h)[None], boxes_of(true)).max() for w, h, true in boxes]
-        wrong = (np.array(iou) < iou_threshold).astype(np.float64)[None]  # [1, N]
-        errors[Variant("none", name, "none"), "none", "gt_known_loc_err"] = wrong
+        tables = {Variant("none", name, "none"): [t.assign(iou_none=iou) for t in classifier]}
+        errors |= collect_errors(tables, iou_threshold=iou_threshold, kinds=("none",))
     return errors
 
 

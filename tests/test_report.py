@@ -37,7 +37,7 @@ def test_the_main_table_shows_per_cent_of_both_thresholds_beside_the_reported_nu
     lines = tables.main_table(comparison_rows(), metric="gt_known_loc_err", digits=2).splitlines()
     assert lines[2] == "| SPG | 50.00 | 40.00 to 60.00 | 1.00 | 71.24 | 35.31 |"
     assert lines[3].startswith("| *center box* | 78.00 |")
-    assert lines[3].endswith("| – | – | – |")
+    assert lines[3].endswith("| 1.00 | – | – |")
     assert len(lines) == 4
 
 

@@ -53,9 +53,7 @@ def main_table(comparison: pd.DataFrame, *, metric: str, digits: int) -> str:
             variant_name(row),
             percent(row["mean"], digits),
             f"{percent(row['low'], digits)} to {percent(row['high'], digits)}",
-            percent(row["seed_std"], digits)
-            if row["method"] in METHOD_NAMES and row["seeds"] != 1
-            else "–",
+            percent(row["seed_std"], digits),
             percent(fixed.get(place), digits),
             percent(row["reported"], digits),
         ]
