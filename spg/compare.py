@@ -13,14 +13,13 @@ from numpy.typing import NDArray
 from spg.config import ComparisonParams, Params
 from spg.data.manifest import TEST, boxes_of, read_manifest
 from spg.errors import UserError
-from spg.evaluate import REGIONS, cell_errors, error_curve
+from spg.evaluate import REGIONS, cell_errors
 from spg.files import write_json, write_text
 from spg.metrics.boxes import box_iou, center_box, whole_image_box
-from spg.metrics.localization import ERRORS
+from spg.metrics.localization import ERRORS, error_curve, threshold_grid
 from spg.paper import Claim, Paper, Side, load_paper
 from spg.seeding import generator
 from spg.stats import Interval, seed_spread, two_way_interval, verdict
-from spg.sweep import threshold_grid
 from spg.workspace import Cell, Workspace
 
 KINDS = ("selected", "fixed")
@@ -254,7 +253,7 @@ def _curves(workspace: Workspace, params: Params, dataset: str) -> Iterator[pd.D
         for cell in cells:
             sweep = pd.read_parquet(workspace.evaluation(cell) / "sweep.parquet")
             own = sweep[(sweep["extractor"] == variant.extractor) & (sweep["split"] == TEST)]
-            curve = error_curve(own, params.evaluation.iou_threshold)
+            curve = error_curve(np.stack(list(own["iou"])), params.evaluation.iou_threshold)
             yield pd.DataFrame(
                 {
                     "variant": f"{variant.method}/{variant.extractor}",

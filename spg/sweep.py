@@ -15,13 +15,9 @@ from spg.data.manifest import boxes_of, read_manifest
 from spg.data.pack import PackedImages
 from spg.files import whole_file
 from spg.metrics.boxes import box_iou, largest_box
+from spg.metrics.localization import threshold_grid
 from spg.metrics.maps import energy_share, localization_map
 from spg.workspace import Cell, Workspace
-
-
-def threshold_grid(count: int) -> NDArray[np.float64]:
-    """Return ``count`` thresholds evenly inside (0, 1): ``1 / (count + 1)`` and its multiples."""
-    return np.arange(1, count + 1) / (count + 1)
 
 
 def sweep_cell(workspace: Workspace, params: Params, cell: Cell) -> None:

@@ -13,11 +13,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from spg.evaluate import choose_threshold, error_curve
+from spg.evaluate import choose_threshold
 from spg.metrics.boxes import box_area, box_iou, center_box, largest_box, whole_image_box
-from spg.metrics.localization import ERRORS, image_errors, outcome, select_threshold
+from spg.metrics.localization import (
+    ERRORS,
+    error_curve,
+    image_errors,
+    outcome,
+    select_threshold,
+    threshold_grid,
+)
 from spg.metrics.maps import energy_share, localization_map
-from spg.sweep import iou_at_thresholds, threshold_grid
+from spg.sweep import iou_at_thresholds
 
 coordinates = st.integers(0, 12)
 
@@ -329,8 +336,8 @@ def test_the_sweep_takes_the_best_true_box_at_each_threshold():
 def test_an_error_curve_counts_boxes_below_the_iou_threshold():
     iou = [np.array([0.5, 0.2], np.float32), np.array([0.49, 0.9], np.float32)]
     sweep = pd.DataFrame({"iou": iou, "split": ["train_fullsup"] * 2})
-    assert error_curve(sweep, 0.5).tolist() == [0.5, 0.5]
-    assert error_curve(sweep, 0.1).tolist() == [0, 0]
+    assert error_curve(np.stack(sweep["iou"]), 0.5).tolist() == [0.5, 0.5]
+    assert error_curve(np.stack(sweep["iou"]), 0.1).tolist() == [0, 0]
 
 
 def test_a_threshold_is_chosen_on_held_out_images_alone(params):

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from spg.errors import UserError
 from spg.files import whole_file
+
+if TYPE_CHECKING:
+    import pandas as pd  # only named here: who reads columns need not load it
 
 TRAIN_WEAKSUP, TRAIN_FULLSUP, TEST = "train_weaksup", "train_fullsup", "test"
 SPLITS = (TRAIN_WEAKSUP, TRAIN_FULLSUP, TEST)

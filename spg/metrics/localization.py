@@ -9,6 +9,7 @@ true class is among the first k and *its* box is right.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,6 +45,25 @@ def image_errors(
         "top1_cls_err": wrong_top1,
         "top5_cls_err": wrong_top5,
     }
+
+
+def threshold_grid(count: int) -> NDArray[np.float64]:
+    """Return ``count`` thresholds evenly inside (0, 1): ``1 / (count + 1)`` and its multiples."""
+    return np.arange(1, count + 1) / (count + 1)
+
+
+def error_curve(iou: NDArray[np.floating[Any]], iou_threshold: float) -> NDArray[np.float64]:
+    """Return the GT-known error at each threshold of a grid.
+
+    Args:
+        iou: ``Float[N, T]``, best IoU of each image's box at each threshold.
+        iou_threshold: delta.
+
+    Returns:
+        ``Float[T]``.
+    """
+    curve: NDArray[np.float64] = (iou < iou_threshold).mean(axis=0)
+    return curve
 
 
 def select_threshold(errors: NDArray[np.float64], thresholds: NDArray[np.float64]) -> float:

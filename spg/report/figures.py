@@ -20,7 +20,7 @@ from spg.report.tables import variant_name
 mpl.use("Agg")
 sns.set_theme(context="paper", style="whitegrid", palette="colorblind")
 
-DPI = 110
+DPI = 90
 TRUE_COLOR, GUESS_COLOR = "#ffffff", "#f0e442"
 
 

@@ -1,0 +1,32 @@
+"""Parquet files as columns of NumPy arrays: what a short stage needs, without loading pandas."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from spg.files import whole_file
+
+Columns = dict[str, NDArray[Any]]
+
+
+def read_columns(path: Path) -> Columns:
+    """Return every column by name; a list column is an array of arrays."""
+    table = pq.read_table(path)
+    return {name: table[name].to_numpy(zero_copy_only=False) for name in table.column_names}
+
+
+def write_columns(path: Path, columns: Mapping[str, Sequence[Any] | NDArray[Any]]) -> None:
+    """Write columns of equal length."""
+    with whole_file(path) as temporary:
+        pq.write_table(pa.table(dict(columns)), temporary)
+
+
+def select(columns: Columns, rows: NDArray[Any]) -> Columns:
+    """Return the given rows (``bool [N]`` or positions) of every column."""
+    return {name: values[rows] for name, values in columns.items()}
