@@ -107,13 +107,14 @@ def training_curves(history: pd.DataFrame) -> Figure:
     terms = [column for column in history if column.startswith("loss_")]
     long = history.melt(["variant", "seed", "epoch"], terms, "term", "value").dropna()
     long["term"] = long["term"].str.removeprefix("loss_")
+    order = [term.removeprefix("loss_") for term in terms]
     methods = list(dict.fromkeys(history["variant"]))
     figure = Figure(figsize=(2.2 * len(methods), 2.6), layout="constrained")
     axes = figure.subplots(1, len(methods), sharey=True, squeeze=False)[0]
     for axis, method in zip(axes, methods, strict=True):
         sns.lineplot(
             long[long["variant"] == method], x="epoch", y="value", hue="term", style="term",
-            hue_order=[term.removeprefix("loss_") for term in terms], errorbar=("pi", 100),
+            hue_order=order, style_order=order, errorbar=("pi", 100),
             legend=axis is axes[-1], ax=axis,
         )  # fmt: skip
         name = variant_name({"method": method, "extractor": "none"})
