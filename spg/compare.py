@@ -164,9 +164,10 @@ def energy_table(tables: dict[Variant, list[pd.DataFrame]]) -> pd.DataFrame:
 
 def summary(comparison: pd.DataFrame, claims: pd.DataFrame) -> dict[str, Any]:
     """Return what `dvc metrics` and `dvc exp show` display: few numbers, short names."""
+    own_classes = (comparison["metric"] == "top1_cls_err") & (comparison["threshold"] != "none")
     shown = comparison[
         comparison["threshold"].isin([CLAIMS_KIND, "none"])
-        & comparison["metric"].isin(["gt_known_loc_err", "top1_cls_err"])
+        & ((comparison["metric"] == "gt_known_loc_err") | own_classes)
     ]
     result: dict[str, Any] = {}
     for row in shown.to_dict("records"):
