@@ -164,18 +164,16 @@ def energy_table(tables: dict[Variant, list[pd.DataFrame]]) -> pd.DataFrame:
 
 def summary(comparison: pd.DataFrame, claims: pd.DataFrame) -> dict[str, Any]:
     """Return what `dvc metrics` and `dvc exp show` display: few numbers, short names."""
-    own_classes = (comparison["metric"] == "top1_cls_err") & (comparison["threshold"] != "none")
-    shown = comparison[
-        comparison["threshold"].isin([CLAIMS_KIND, "none"])
-        & ((comparison["metric"] == "gt_known_loc_err") | own_classes)
-    ]
+    own_classes = (comparison["metric"] == "top1_cls_err") & (comparison["threshold"] == "selected")
+    shown = comparison[(comparison["metric"] == "gt_known_loc_err") | own_classes]
+    several = shown["backbone"].nunique() > 2  # "none" is one of them
     result: dict[str, Any] = {}
     for row in shown.to_dict("records"):
-        suffix = "" if row["extractor"] in ("cam", "none") else f"_{row['extractor']}"
-        name = f"{row['method']}{suffix}"
-        several = shown["backbone"].nunique() > 2  # "none" is one of them
-        key = f"{row['backbone']}-{name}" if several else name
-        result.setdefault(key, {})[row["metric"]] = round(row["mean"], 6)
+        extractor = "" if row["extractor"] in ("cam", "none") else f"_{row['extractor']}"
+        backbone = f"{row['backbone']}-" if several else ""
+        at_fixed = "_fixed" if row["threshold"] == "fixed" else ""
+        line = result.setdefault(f"{backbone}{row['method']}{extractor}", {})
+        line[f"{row['metric']}{at_fixed}"] = round(row["mean"], 6)
     judged = claims[claims["verdict"] != "not run"]
     result["gain"] = {row["claim"]: round(row["mean"], 6) for row in judged.to_dict("records")}
     return result
