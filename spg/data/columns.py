@@ -10,14 +10,24 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from spg.errors import UserError
 from spg.files import whole_file
 
 Columns = dict[str, NDArray[Any]]
 
 
 def read_columns(path: Path) -> Columns:
-    """Return every column by name; a list column is an array of arrays."""
-    table = pq.read_table(path)
+    """Return every column by name; a list column is an array of arrays.
+
+    Raises:
+        UserError: when the file is missing or no Parquet file.
+    """
+    try:
+        table = pq.read_table(path)
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; run the stage that writes it first") from None
+    except pa.ArrowInvalid as error:
+        raise UserError(f"{path}: not readable ({error}); write it again") from None
     return {name: table[name].to_numpy(zero_copy_only=False) for name in table.column_names}
 
 
