@@ -6,6 +6,7 @@ Heavy modules are imported by the command that needs them, so that `spg --help` 
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,6 +19,8 @@ from spg.workspace import Cell
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
+FOLDER = click.Path(path_type=Path, file_okay=False)
+FILE = click.Path(path_type=Path, dir_okay=False)
 EPILOG = "Settings are read from params.yaml in the current folder; `dvc repro` runs every stage."
 
 
@@ -166,6 +169,50 @@ def report(dataset: str | None) -> None:
         stage(workspace(), checked_params(name), name)
 
     guarded(run)
+
+
+@main.command()
+@click.option("--maps", required=True, type=FOLDER, help="Of the maps: IMAGE_ID.npy.")
+@click.option("--metadata", required=True, type=FOLDER, help="Of one split in that format.")
+@click.option("--masks", type=FOLDER, help="Of the object masks, for PxAP.")
+@click.option(
+    "--protocol",
+    type=click.Choice(["wsolevaluation", "paper"]),
+    default="wsolevaluation",
+    show_default=True,
+    help="wsolevaluation: finished maps, 224 x 224 in [0, 1]; paper: raw maps of any size.",
+)
+@click.option(
+    "--threshold",
+    type=click.FloatRange(0, 1, max_open=True),
+    help="Fixed map threshold of the GT-known error; default: the best one (oracle).",
+)
+@click.option(
+    "--select-on",
+    nargs=2,
+    type=FOLDER,
+    metavar="MAPS METADATA",
+    help="Choose that threshold on these other maps instead, e.g. of train-fullsup.",
+)
+@click.option("--table", type=FILE, help="Write one row an image: .csv or .parquet.")
+@click.option("--json", "json_file", type=FILE, help="Write all numbers, as fractions.")
+@click.option(
+    "--workers",
+    type=click.IntRange(min=1),
+    envvar="SPG_WORKERS",
+    default=os.cpu_count,
+    show_default="number of cores",
+    help="Processes; any number gives the same result.",
+)
+def score(**options: Any) -> None:
+    """Score anybody's maps in wsolevaluation's format: a drop-in for its evaluation.py.
+
+    Missing and invalid maps are listed, count as wrong at every threshold, and end the command with
+    status 2 after the numbers are written.
+    """
+    from spg.score_command import ScoreOptions, run_score
+
+    guarded(lambda: run_score(ScoreOptions(**options), click.echo))
 
 
 @main.command()

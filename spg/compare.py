@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from spg.config import ComparisonParams, Params
-from spg.data.manifest import TEST, boxes_of, read_manifest
+from spg.data.manifest import boxes_of, read_manifest
+from spg.details import detail_tables
 from spg.errors import UserError
-from spg.evaluate import REGIONS, cell_errors
+from spg.evaluate import KINDS, cell_errors
 from spg.files import write_json, write_text
 from spg.metrics.boxes import box_iou, center_box, whole_image_box
-from spg.metrics.localization import ERRORS, error_curve, threshold_grid
+from spg.metrics.localization import ERRORS
 from spg.paper import Claim, Paper, Side, load_paper
 from spg.seeding import generator
 from spg.stats import Interval, seed_spread, two_way_interval, verdict
+from spg.variants import Variant, grid
 from spg.workspace import Cell, Workspace
 
-KINDS = ("selected", "fixed")
 CLAIMS_KIND = "selected"  # each variant at its own threshold, chosen on held-out training images
 MEANINGS = {
     "reproduced": "all of it above 0",
@@ -32,20 +31,12 @@ MEANINGS = {
 BASELINES = {"center_box": center_box, "whole_image": whole_image_box}
 
 
-class Variant(NamedTuple):
-    """One row of the tables: a method on a backbone, seen through an extractor."""
-
-    backbone: str
-    method: str
-    extractor: str
-
-
 Errors = dict[tuple[Variant, str, str], NDArray[np.float64]]
 """(variant, threshold kind, metric) -> ``Float[S, N]`` of 0 and 1."""
 
 
 def compare(workspace: Workspace, params: Params, dataset: str) -> None:
-    """Write comparison.csv, claims.csv, energy.csv, curves.csv, history.csv and summary.json."""
+    """Write the tables of the report as CSV, and summary.json, which DVC shows."""
     paper = load_paper(workspace.paper_file)
     tables = {
         variant: [_per_image(workspace, cell, variant.extractor) for cell in cells]
@@ -58,24 +49,12 @@ def compare(workspace: Workspace, params: Params, dataset: str) -> None:
     comparison = comparison_table(errors, paper, params.comparison)
     claims = claims_table(errors, paper, params)
     folder = workspace.report(dataset)
-    _write_csv(folder / "comparison.csv", comparison)
-    _write_csv(folder / "claims.csv", claims)
-    _write_csv(folder / "energy.csv", energy_table(tables))
-    _write_csv(folder / "curves.csv", pd.concat(_curves(workspace, params, dataset)))
-    _write_csv(folder / "history.csv", pd.concat(_histories(workspace, params, dataset)))
+    every = {"comparison": comparison, "claims": claims}
+    every |= detail_tables(workspace, params, dataset, tables)
+    for name, table in every.items():
+        text = table.to_csv(index=False, float_format="%.6g", lineterminator="\n")
+        write_text(folder / f"{name}.csv", text)
     write_json(folder / "summary.json", summary(comparison, claims))
-
-
-def grid(params: Params, dataset: str) -> dict[Variant, list[Cell]]:
-    """Return the cells of each variant, seeds in order, as params.yaml lists them."""
-    return {
-        Variant(backbone, method, extractor): [
-            Cell(dataset, backbone, method, seed) for seed in params.seeds
-        ]
-        for backbone in params.backbones
-        for method in params.all_methods
-        for extractor in params.localization.extractors[method]
-    }
 
 
 def collect_errors(
@@ -96,7 +75,7 @@ def collect_errors(
     for variant, seeds in tables.items():
         for kind in kinds:
             cells = [cell_errors(table, kind, iou_threshold=iou_threshold) for table in seeds]
-            for metric in ERRORS:
+            for metric in (name for name in ERRORS if name in cells[0]):
                 stacked = np.stack([cell[metric] for cell in cells]).astype(np.float64)
                 errors[variant, kind, metric] = stacked  # [S, N]
     return errors
@@ -152,20 +131,12 @@ def claims_table(errors: Errors, paper: Paper, params: Params) -> pd.DataFrame:
     return pd.DataFrame([_judge(claim, errors, paper, params) for claim in paper.claims])
 
 
-def energy_table(tables: dict[Variant, list[pd.DataFrame]]) -> pd.DataFrame:
-    """Return the mean energy and area shares of each variant, all seeds together."""
-    rows = []
-    for variant, seeds in tables.items():
-        images = pd.concat(seeds)
-        shares = {region: float(images[region].mean()) for region in REGIONS}
-        rows.append({**variant._asdict(), **shares})
-    return pd.DataFrame(rows)
-
-
 def summary(comparison: pd.DataFrame, claims: pd.DataFrame) -> dict[str, Any]:
     """Return what `dvc metrics` and `dvc exp show` display: few numbers, short names."""
     own_classes = (comparison["metric"] == "top1_cls_err") & (comparison["threshold"] == "selected")
-    shown = comparison[(comparison["metric"] == "gt_known_loc_err") | own_classes]
+    gt_known = comparison["metric"] == "gt_known_loc_err"
+    shown_kinds = comparison["threshold"].isin(["none", "selected", "fixed"])
+    shown = comparison[(gt_known & shown_kinds) | own_classes]
     several = shown["backbone"].nunique() > 2  # "none" is one of them
     result: dict[str, Any] = {}
     for row in shown.to_dict("records"):
@@ -244,34 +215,3 @@ def _per_image(workspace: Workspace, cell: Cell, extractor: str) -> pd.DataFrame
         raise UserError(f"{path}: no such file; run `spg evaluate` for this cell, or `dvc repro`")
     table = pd.read_parquet(path)
     return table[table["extractor"] == extractor].reset_index(drop=True)
-
-
-def _curves(workspace: Workspace, params: Params, dataset: str) -> Iterator[pd.DataFrame]:
-    thresholds = threshold_grid(params.sweep.thresholds)
-    for variant, cells in grid(params, dataset).items():
-        for cell in cells:
-            sweep = pd.read_parquet(workspace.evaluation(cell) / "sweep.parquet")
-            own = sweep[(sweep["extractor"] == variant.extractor) & (sweep["split"] == TEST)]
-            curve = error_curve(np.stack(list(own["iou"])), params.evaluation.iou_threshold)
-            yield pd.DataFrame(
-                {
-                    "variant": f"{variant.method}/{variant.extractor}",
-                    **variant._asdict(),
-                    "seed": cell.seed,
-                    "map_threshold": thresholds,
-                    "gt_known_loc_err": curve,
-                }
-            )
-
-
-def _histories(workspace: Workspace, params: Params, dataset: str) -> Iterator[pd.DataFrame]:
-    order = (cell for cells in grid(params, dataset).values() for cell in cells)
-    for cell in dict.fromkeys(order):
-        history = pd.read_csv(workspace.run(cell) / "history.csv")
-        history.insert(0, "variant", cell.method)
-        history.insert(1, "seed", cell.seed)
-        yield history
-
-
-def _write_csv(path: Path, table: pd.DataFrame) -> None:
-    write_text(path, table.to_csv(index=False, float_format="%.6g", lineterminator="\n"))

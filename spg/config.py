@@ -164,11 +164,13 @@ class LocalizationParams(_Strict):
 
     extractors: dict[Name, Annotated[list[Name], Field(min_length=1)]]
     batch_size: Count
+    ten_crop: bool
 
 
 class SweepParams(_Strict):
-    """The grid of map thresholds."""
+    """The evaluator and its grid of map thresholds."""
 
+    protocol: Literal["paper", "wsolevaluation"]
     thresholds: Annotated[int, Field(ge=2, le=1000)]
 
 
@@ -222,6 +224,12 @@ class Params(_Strict):
         for name in self.all_methods:
             known = sorted(self.localization.extractors)
             _require(name in known, "localization.extractors lacks", name, known)
+        steps = self.evaluation.map_threshold * (self.sweep.thresholds + 1)
+        if abs(steps - round(steps)) > 1e-6:
+            raise ValueError(
+                f"evaluation.map_threshold: {self.evaluation.map_threshold} is not a multiple of "
+                f"1 / {self.sweep.thresholds + 1}, the step of sweep.thresholds"
+            )
         for key in ("backbones", "seeds", "all_methods"):
             values = getattr(self, key)
             if len(set(values)) != len(values):

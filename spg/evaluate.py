@@ -1,112 +1,194 @@
-"""Stage ``evaluate``: from maps to boxes to errors, at a fixed and a selected threshold."""
+"""Stage ``evaluate``: from every threshold's boxes to errors at the few that are reported.
+
+Four kinds of threshold, and every table says which (PROTOCOL 10): ``fixed`` by params.yaml;
+``selected`` on held-out training images; ``oracle``, the best on the reported images themselves;
+``cam_code``, the three of the CAM code's box generator. The first three are chosen by the
+GT-known error and then hold for all errors.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from spg.config import EvaluationParams, Params
-from spg.data.columns import Columns, read_columns, select, write_columns
+from spg.config import Params
+from spg.data.columns import Columns, read_batches, read_columns, select, write_columns
 from spg.data.manifest import TEST, TRAIN_FULLSUP, boxes_of
 from spg.errors import UserError
-from spg.files import write_json
-from spg.metrics.boxes import box_iou, largest_box
+from spg.files import read_json, write_json
 from spg.metrics.localization import (
-    ERRORS,
-    error_curve,
+    IOU_LEVELS,
+    count_correct,
     image_errors,
-    outcome,
+    max_box_acc,
     select_threshold,
-    threshold_grid,
 )
-from spg.metrics.maps import localization_map
+from spg.metrics.outcomes import OUTCOMES, outcome
 from spg.workspace import Cell, Workspace
 
+KINDS = ("fixed", "selected", "oracle", "cam_code")
 REGIONS = ("part_energy", "object_energy", "part_area", "object_area")
 
 
+class Curves(NamedTuple):
+    """An extractor's GT-known error at every threshold, and what MaxBoxAcc counts."""
+
+    held_out: NDArray[np.float64]
+    """``Float[T]``, on train_fullsup."""
+    test: NDArray[np.float64]
+    """``Float[T]``."""
+    correct: NDArray[np.int64]
+    """``int64 [L, T]``, test images with IoU >= level, rule ``largest``."""
+    correct_all: NDArray[np.int64]
+    """``int64 [L, T]``, the same of the rule ``all``."""
+
+
 def evaluate_cell(workspace: Workspace, params: Params, cell: Cell) -> None:
-    """Write ``per_image.parquet`` (test images) and ``metrics.json`` of ``cell``."""
-    images = _images(workspace, cell)
-    sweep = read_columns(workspace.evaluation(cell) / "sweep.parquet")
-    tables, metrics = [], {}
+    """Write ``per_image.parquet`` (test images), ``curves.parquet`` and ``metrics.json``."""
+    folder, delta = workspace.evaluation(cell), params.evaluation.iou_threshold
+    facts = read_json(folder / "sweep.json")
+    thresholds = np.array(facts["thresholds"])
+    tests = _tests(workspace, cell)
+    tables, curves, metrics = [], [], {}
     for extractor in params.localization.extractors[cell.method]:
-        raw_maps = np.load(workspace.maps(cell) / f"{extractor}.npy", mmap_mode="r")
-        own = select(sweep, sweep["extractor"] == extractor)
-        table, metrics[extractor] = evaluate_maps(raw_maps, images, own, params)
-        tables.append(table | {"extractor": [extractor] * len(table["image_id"])})
-    stacked = {name: [v for table in tables for v in table[name]] for name in tables[0]}
-    write_columns(workspace.evaluation(cell) / "per_image.parquet", stacked)
-    write_json(workspace.evaluation(cell) / "metrics.json", metrics)
+        swept = read_curves(folder / "sweep.parquet", extractor, delta)
+        places = choose_places(swept, thresholds, params.evaluation.map_threshold)
+        table = table_at(folder / "sweep.parquet", extractor, places, tests, delta)
+        totals = kind_totals(table, delta)
+        for kind, place in places.items():
+            totals[kind]["map_threshold"] = float(thresholds[place])
+        metrics[extractor] = {
+            **totals,
+            **accuracies(swept, len(table["image_id"])),
+            **{region: _mean_or_none(table[region]) for region in REGIONS},
+            "px_ap": facts["px_ap"][extractor],
+        }
+        tables.append(table | {"extractor": np.full(len(table["image_id"]), extractor)})
+        curve = {"map_threshold": thresholds, "gt_known_loc_err": swept.test}
+        curves.append(curve | {"extractor": np.full(len(thresholds), extractor)})
+    write_columns(folder / "per_image.parquet", _stacked(tables))
+    write_columns(folder / "curves.parquet", _stacked(curves))
+    write_json(folder / "metrics.json", metrics)
 
 
-def evaluate_maps(
-    raw_maps: NDArray[np.float32], images: Columns, sweep: Columns, params: Params
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Evaluate one extractor's maps.
+def read_curves(path: Path, extractor: str, iou_threshold: float) -> Curves:
+    """Count right boxes at every threshold of ``sweep.parquet``, in constant memory."""
+    wrong: dict[str, Any] = {TEST: 0, TRAIN_FULLSUP: 0}
+    images = dict.fromkeys(wrong, 0)
+    correct: Any = 0
+    correct_all: Any = 0
+    for batch in _batches_of(path, extractor, ("split", "iou", "iou_all")):
+        for split in wrong:
+            iou = batch["iou"][batch["split"] == split]
+            wrong[split] = wrong[split] + (iou < iou_threshold).sum(axis=0)
+            images[split] += len(iou)
+        is_test = batch["split"] == TEST
+        correct = correct + count_correct(batch["iou"][is_test])
+        correct_all = correct_all + count_correct(batch["iou_all"][is_test])
+    if not all(images.values()):
+        raise UserError(f"{path}: lacks {extractor} on test or train_fullsup; run `spg sweep`")
+    return Curves(
+        held_out=wrong[TRAIN_FULLSUP] / images[TRAIN_FULLSUP],
+        test=wrong[TEST] / images[TEST],
+        correct=correct,
+        correct_all=correct_all,
+    )
+
+
+def choose_places(
+    curves: Curves, thresholds: NDArray[np.float64], map_threshold: float
+) -> dict[str, int]:
+    """Return the place on the grid of each kind of threshold.
+
+    ``selected`` never looks at a test image; ``fixed`` is ``map_threshold``.
+    """
+    chosen = {
+        "fixed": map_threshold,
+        "selected": select_threshold(curves.held_out, thresholds),
+        "oracle": select_threshold(curves.test, thresholds),
+    }
+    return {kind: int(np.abs(thresholds - value).argmin()) for kind, value in chosen.items()}
+
+
+def table_at(
+    path: Path, extractor: str, places: Mapping[str, int], tests: Columns, iou_threshold: float
+) -> dict[str, Any]:
+    """Return the per-image table of one extractor's maps.
 
     Args:
-        raw_maps: ``float32 [N, h, w]``.
-        images: columns of manifest and scores for the N images, in the order of the maps.
-        sweep: columns of the sweep, in the same order.
-        params: all parameters.
+        path: ``sweep.parquet``.
+        extractor: whose rows.
+        places: of the chosen thresholds, by kind.
+        tests: columns of the test images, in the rows' order.
+        iou_threshold: delta.
 
     Returns:
-        columns of the test images, and totals with the thresholds used.
+        columns ``image_id``, ``class_id``, ``top1`` ..., the regions' shares, and for each kind of
+        threshold IoU (of the first and second largest component, of the best contour), box and
+        outcome.
     """
-    evaluation = params.evaluation
-    grid = threshold_grid(params.sweep.thresholds)
-    thresholds = {
-        "fixed": evaluation.map_threshold,
-        "selected": choose_threshold(sweep, grid, evaluation),
-    }
-    is_test = images["split"] == TEST
-    tests, regions = select(images, is_test), select(sweep, is_test)
-    table: dict[str, Any] = {
-        name: tests[name] for name in tests if name in ("image_id", "class_id") or _is_guess(name)
-    }
-    totals: dict[str, Any] = {}
-    for region in REGIONS:
-        shares = regions[region].astype(np.float64)  # NaN where a data set has no such mask
-        table[region] = shares
-        totals[region] = None if np.isnan(shares).any() else float(shares.mean())
-    for kind, threshold in thresholds.items():
-        _add_boxes(table, kind, raw_maps[is_test], tests, threshold, evaluation)
-        errors = cell_errors(table, kind, iou_threshold=evaluation.iou_threshold)
-        means = {name: float(errors[name].mean()) for name in ERRORS}
-        totals[kind] = {"map_threshold": threshold, **means}
-    curve = error_curve(np.stack(list(regions["iou"])), evaluation.iou_threshold)
-    best = int(curve.argmin())
-    totals["oracle"] = {"map_threshold": float(grid[best]), "gt_known_loc_err": float(curve[best])}
-    return table, totals
+    names = ("split", "iou", "second_iou", "iou_all", "box", "cam_code_iou", "cam_code_box")
+    batches = _batches_of(path, extractor, (*names, *REGIONS))
+    picked = _stacked([_pick(select(b, b["split"] == TEST), places) for b in batches])
+    known = {n: tests[n] for n in tests if n in ("image_id", "class_id") or _is_guess(n)}
+    table: dict[str, Any] = known | picked
+    right = table["top1"] == table["class_id"]
+    for kind in (*places, "cam_code"):
+        found = zip(table[f"box_{kind}"], tests["boxes"], table[f"iou_{kind}"], right, strict=True)
+        table[f"outcome_{kind}"] = [
+            outcome(box, boxes_of(true), iou, class_is_right=ok, iou_threshold=iou_threshold)
+            for box, true, iou, ok in found
+        ]
+    return table
 
 
-def choose_threshold(
-    sweep: Mapping[str, Any], grid: NDArray[np.float64], evaluation: EvaluationParams
-) -> float:
-    """Return the map threshold with the lowest GT-known error on ``train_fullsup``.
+def kind_totals(table: Mapping[str, Any], iou_threshold: float) -> dict[str, dict[str, Any]]:
+    """Return the means of a per-image table's errors and outcomes for each kind of threshold.
 
-    Never on test images (PROTOCOL 10).
+    ``box_acc_v2`` is what MaxBoxAccV2 maximizes: the share of images that some contour's box finds,
+    averaged over its IoU levels.
     """
-    held_out = np.asarray(sweep["split"]) == TRAIN_FULLSUP
-    iou = np.stack(list(np.asarray(sweep["iou"])[held_out]))
-    return select_threshold(error_curve(iou, evaluation.iou_threshold), grid)
+    totals: dict[str, dict[str, Any]] = {}
+    for kind in KINDS:
+        errors = cell_errors(table, kind, iou_threshold=iou_threshold)
+        totals[kind] = {name: float(wrong.mean()) for name, wrong in errors.items()}
+        if f"iou_all_{kind}" in table:
+            hits = count_correct(np.asarray(table[f"iou_all_{kind}"])[:, None])
+            totals[kind]["box_acc_v2"] = float(hits.mean() / len(table["image_id"]))
+        names = np.asarray(table[f"outcome_{kind}"])
+        totals[kind]["outcomes"] = {name: float((names == name).mean()) for name in OUTCOMES}
+    return totals
+
+
+def accuracies(curves: Curves, images: int) -> dict[str, float]:
+    """Return MaxBoxAcc and MaxBoxAccV2, whose thresholds are oracles by definition."""
+    largest = max_box_acc(curves.correct, images)
+    return {
+        "max_box_acc": float(largest[IOU_LEVELS.index(0.5)]),
+        "max_box_acc_v2": float(max_box_acc(curves.correct_all, images).mean()),
+    }
 
 
 def cell_errors(
     table: Mapping[str, Any], kind: str, *, iou_threshold: float
 ) -> dict[str, NDArray[np.bool_]]:
     """Return the per-image errors of a table of this module at one kind of threshold."""
-    top5 = np.column_stack([table[name] for name in table if _is_guess(name)])
-    iou, labels = np.asarray(table[f"iou_{kind}"]), np.asarray(table["class_id"])
-    return dict(image_errors(iou, top5, labels, iou_threshold=iou_threshold))
+    second = table.get(f"second_iou_{kind}")
+    return image_errors(
+        np.asarray(table[f"iou_{kind}"]),
+        np.column_stack([table[name] for name in table if _is_guess(name)]),
+        np.asarray(table["class_id"]),
+        iou_threshold=iou_threshold,
+        second_iou=None if second is None else np.asarray(second),
+    )
 
 
-def _images(workspace: Workspace, cell: Cell) -> Columns:
-    """Return columns of manifest and scores for the localized images, in the maps' order."""
+def _tests(workspace: Workspace, cell: Cell) -> Columns:
+    """Return columns of manifest and scores for the test images, in the maps' order."""
     manifest = read_columns(workspace.packed(cell.dataset) / "manifest.parquet")
     scores = read_columns(workspace.maps(cell) / "scores.parquet")
     places = {image_id: place for place, image_id in enumerate(manifest["image_id"])}
@@ -116,29 +198,42 @@ def _images(workspace: Workspace, cell: Cell) -> Columns:
         raise UserError(
             f"{workspace.maps(cell)}: image {error} is not in the manifest; localize again"
         ) from None
-    return select(manifest, rows) | scores
+    images = select(manifest, rows) | scores
+    return select(images, images["split"] == TEST)
+
+
+def _batches_of(path: Path, extractor: str, names: Sequence[str]) -> Iterator[Columns]:
+    for batch in read_batches(path, ("extractor", *names)):
+        own = select(batch, batch["extractor"] == extractor)
+        if len(own["extractor"]):
+            yield own
+
+
+def _pick(rows: Columns, places: Mapping[str, int]) -> dict[str, Any]:
+    """Return the columns of a per-image table at the chosen thresholds."""
+    boxes = rows["box"].reshape(len(rows["box"]), -1, 4)  # [n, T, 4]
+    picked: dict[str, Any] = {region: rows[region].astype(np.float64) for region in REGIONS}
+    for kind, place in places.items():
+        for name in ("iou", "second_iou", "iou_all"):
+            picked[f"{name}_{kind}"] = rows[name][:, place].astype(np.float64)
+        picked[f"box_{kind}"] = list(boxes[:, place].astype(np.float64))
+    picked["iou_cam_code"], picked["second_iou_cam_code"] = rows["cam_code_iou"].T
+    picked["box_cam_code"] = list(rows["cam_code_box"])
+    return picked
+
+
+def _stacked(tables: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Put tables with the same columns under each other; boxes stay lists."""
+    stacked = {name: [value for table in tables for value in table[name]] for name in tables[0]}
+    return {
+        name: values if name.startswith("box_") else np.array(values)
+        for name, values in stacked.items()
+    }
+
+
+def _mean_or_none(shares: NDArray[np.float64]) -> float | None:
+    return None if np.isnan(shares).any() else float(shares.mean())
 
 
 def _is_guess(name: str) -> bool:
     return name.startswith("top")
-
-
-def _add_boxes(
-    table: dict[str, Any],
-    kind: str,
-    raw_maps: NDArray[np.float32],
-    tests: Columns,
-    threshold: float,
-    evaluation: EvaluationParams,
-) -> None:
-    delta = evaluation.iou_threshold
-    rows = []
-    columns = zip(raw_maps, tests["width"], tests["height"], tests["boxes"], strict=True)
-    for raw_map, width, height, true in columns:
-        box = largest_box(localization_map(raw_map, (width, height)), threshold)
-        true_boxes = boxes_of(true)
-        iou = float(box_iou(box[None], true_boxes).max())
-        rows.append((iou, outcome(box, true_boxes, iou, iou_threshold=delta), box))
-    table[f"iou_{kind}"] = [iou for iou, _, _ in rows]
-    table[f"outcome_{kind}"] = [name for _, name, _ in rows]
-    table[f"box_{kind}"] = [box for _, _, box in rows]

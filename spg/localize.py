@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 import torch
 from numpy.lib.format import open_memmap
-from torch import Tensor
+from torch import Tensor, nn
 from tqdm import tqdm
 
 from spg.config import Params
+from spg.crops import mean_scores, merge_ten_maps, ten_crops
 from spg.data.batches import EvalSamples, eval_batches
 from spg.data.manifest import TEST, TRAIN_FULLSUP, class_names, read_manifest
 from spg.data.pack import PackedImages
@@ -23,6 +26,8 @@ from spg.workspace import Cell, Workspace
 
 GUESSES = 5
 
+Extractors = dict[str, Callable[..., Tensor]]
+
 
 def localize_cell(workspace: Workspace, params: Params, cell: Cell) -> None:
     """Write ``scores.parquet`` and one ``<extractor>.npy`` for each extractor of the method.
@@ -33,10 +38,11 @@ def localize_cell(workspace: Workspace, params: Params, cell: Cell) -> None:
     """
     manifest = read_manifest(workspace.packed(cell.dataset) / "manifest.parquet")
     indices = np.flatnonzero(manifest["split"].isin([TRAIN_FULLSUP, TEST]))
+    geometry, ten_crop = params.datasets[cell.dataset].input, params.localization.ten_crop
     samples = EvalSamples(
         PackedImages(workspace.packed(cell.dataset)),
         manifest["class_id"].tolist(),
-        params.datasets[cell.dataset].input,
+        geometry.resize if ten_crop else geometry.crop,
     )
     device = pick_device()
     make_deterministic()
@@ -50,19 +56,41 @@ def localize_cell(workspace: Workspace, params: Params, cell: Cell) -> None:
         batches = eval_batches(samples, indices, batch_size=params.localization.batch_size)
         for batch in tqdm(batches, desc="localize", unit="batch"):
             images, labels = batch.images.to(device), batch.labels.to(device)
-            with torch.no_grad():
-                outputs = model(images)
-            scores.append(top_classes(outputs.logits))
+            cut = ten_crops(images, geometry.crop) if ten_crop else [images]
+            views = [look(model, view, labels, extractors) for view in cut]
+            scores.append(top_classes(mean_scores([view.logits for view in views])))
             for name, writer in writers.items():
-                writer.append(extractors[name](model, images, labels, outputs))
+                maps = [view.maps[name] for view in views]
+                merged = merge_ten_maps(maps, samples.side, geometry.crop) if ten_crop else maps[0]
+                writer.append(merged)
         table = pd.concat(scores, ignore_index=True)
         table.insert(0, "image_id", manifest["image_id"].to_numpy()[indices])
         table.to_parquet(folder / "scores.parquet", index=False)
 
 
-def top_classes(logits: Tensor) -> pd.DataFrame:
-    """Return the best five classes (``top1`` ...) and their softmax scores (``score1`` ...)."""
-    scores = logits.float().softmax(dim=1)
+class View(NamedTuple):
+    """What a network says of a batch."""
+
+    logits: Tensor
+    """``Tensor[B, C]``."""
+    maps: dict[str, Tensor]
+    """``float Tensor[B, h, w]`` by extractor."""
+
+
+def look(model: nn.Module, images: Tensor, labels: Tensor, extractors: Extractors) -> View:
+    """Return scores and each extractor's maps of the classes ``labels``."""
+    with torch.no_grad():
+        outputs = model(images)
+    maps = {name: extract(model, images, labels, outputs) for name, extract in extractors.items()}
+    return View(outputs.logits, maps)
+
+
+def top_classes(scores: Tensor) -> pd.DataFrame:
+    """Return the best five classes (``top1`` ...) and their scores (``score1`` ...).
+
+    Args:
+        scores: softmax scores, ``Tensor[B, C]``.
+    """
     best = scores.topk(min(GUESSES, scores.shape[1]), dim=1)
     columns = range(1, best.indices.shape[1] + 1)
     classes = pd.DataFrame(best.indices.cpu().numpy(), columns=[f"top{k}" for k in columns])

@@ -10,7 +10,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from spg.config import describe, read_yaml
 from spg.errors import UserError
 
-Metric = Literal["gt_known_loc_err", "top1_loc_err", "top5_loc_err", "top1_cls_err", "top5_cls_err"]
+Metric = Literal[
+    "gt_known_loc_err",
+    "top1_loc_err",
+    "top5_loc_err",
+    "top5_loc_star_err",
+    "top1_cls_err",
+    "top5_cls_err",
+]
 
 
 class _Strict(BaseModel):

@@ -16,8 +16,8 @@ from spg.checkpoint import load_model
 from spg.config import Params
 from spg.data.batches import normalize_images, squash
 from spg.errors import UserError
-from spg.metrics.boxes import largest_box
 from spg.metrics.maps import localization_map
+from spg.metrics.rules import largest_box
 from spg.network import build_network
 from spg.report.figures import GalleryRow, Panel, contact_sheet, save
 from spg.workspace import Cell
@@ -61,7 +61,7 @@ def predict(
         raw_map = outputs.class_maps[0, best].numpy()
         loc_map = localization_map(raw_map, (image.shape[1], image.shape[0]))
         threshold = params.evaluation.map_threshold
-        panel = Panel(loc_map, threshold, largest_box(loc_map, threshold), None)
+        panel = Panel(loc_map, threshold, largest_box(loc_map >= threshold), None)
         row = GalleryRow(image, np.zeros((0, 4)), None, None, [panel])
         overlay = output / f"{path.stem}.png"
         save(contact_sheet([row], [class_names[best]], first="image"), overlay)

@@ -1,75 +1,194 @@
 """Stage ``sweep``: everything about a cell's maps that no chosen threshold changes.
 
-The IoU of each image's box at every threshold of a grid, and the shares of the map's energy on the
-object and on its telling parts. Choosing a threshold afterwards costs nothing.
+Boxes and IoU of each image at every threshold of a grid, the boxes of the CAM code, the shares of
+the map's energy on the object and on its telling parts, and the histogram of pixels for PxAP.
+Choosing a threshold afterwards costs nothing.
 """
 
 from __future__ import annotations
 
+from typing import Any, NamedTuple
+
+import cv2
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from spg.config import Params
-from spg.data.manifest import boxes_of, read_manifest
+from spg.data.manifest import TEST, boxes_of, read_manifest
 from spg.data.pack import PackedImages
-from spg.files import whole_file
-from spg.metrics.boxes import box_iou, largest_box
-from spg.metrics.localization import threshold_grid
-from spg.metrics.maps import energy_share, localization_map
+from spg.files import whole_file, write_json
+from spg.metrics.boxes import Boxes, best_iou
+from spg.metrics.cam_code import cam_code_boxes
+from spg.metrics.component_tree import Ints
+from spg.metrics.maps import Map, energy_share, localization_map
+from spg.metrics.pixels import pixel_average_precision, pixel_histogram
+from spg.metrics.protocols import PROTOCOLS, Protocol, Size
+from spg.metrics.rules import RANKS
+from spg.metrics.sweeps import sweep_map
 from spg.workspace import Cell, Workspace
 
+ROWS_PER_GROUP = 512
+CURVE = pa.list_(pa.float32())
+Places = NDArray[np.int64]
 
-def sweep_cell(workspace: Workspace, params: Params, cell: Cell) -> None:
-    """Write ``sweep.parquet``: one row for each extractor and image of ``scores.parquet``."""
-    manifest = read_manifest(workspace.packed(cell.dataset) / "manifest.parquet")
-    packed = PackedImages(workspace.packed(cell.dataset))
-    scores = pd.read_parquet(workspace.maps(cell) / "scores.parquet")
-    places = manifest.reset_index().set_index("image_id").loc[scores["image_id"], "index"]
-    grid = threshold_grid(params.sweep.thresholds)
-    rows = []
-    for extractor in params.localization.extractors[cell.method]:
-        raw_maps = np.load(workspace.maps(cell) / f"{extractor}.npy", mmap_mode="r")
-        for raw_map, place in zip(raw_maps, places, strict=True):
-            image = manifest.loc[place]
-            loc_map = localization_map(raw_map, (image["width"], image["height"]))
-            rows.append(
-                {
-                    "extractor": extractor,
-                    "image_id": image["image_id"],
-                    "split": image["split"],
-                    "iou": iou_at_thresholds(loc_map, boxes_of(image["boxes"]), grid),
-                    **energies(loc_map, packed, place),
-                }
-            )
-    with whole_file(workspace.evaluation(cell) / "sweep.parquet") as temporary:
-        pd.DataFrame(rows).to_parquet(temporary, index=False)
+SCHEMA = pa.schema(
+    {
+        "extractor": pa.string(),
+        "image_id": pa.int64(),
+        "split": pa.string(),
+        "iou": CURVE,  # of the largest component's box, at each threshold
+        "second_iou": CURVE,  # of the second largest one's
+        "iou_all": CURVE,  # the best of every component and hole
+        "box": CURVE,  # the largest one's, flattened [T, 4], xyxy in the image
+        "cam_code_iou": pa.list_(pa.float64(), RANKS),  # of that code's first two boxes
+        "cam_code_box": pa.list_(pa.float64(), 4),  # its first
+        "object_energy": pa.float64(),  # shares of the map's energy, null without a mask
+        "object_area": pa.float64(),
+        "part_energy": pa.float64(),
+        "part_area": pa.float64(),
+    }
+)
 
 
-def iou_at_thresholds(
-    loc_map: NDArray[np.float32], true_boxes: NDArray[np.float64], grid: NDArray[np.float64]
-) -> NDArray[np.float32]:
-    """Return the best IoU with any true box at each threshold.
+class Image(NamedTuple):
+    """What is known of an image."""
+
+    image_id: int
+    split: str
+    size: Size
+    boxes: Boxes
+    """``Float[M, 4]``, half-open, in the image."""
+    object_mask: NDArray[np.bool_] | None
+    part_mask: NDArray[np.bool_] | None
+
+
+class Images:
+    """The localized images, in the order of their maps.
 
     Args:
-        loc_map: ``Float[H, W]`` in [0, 1].
-        true_boxes: ``Float[M, 4]`` xyxy.
-        grid: ``Float[T]``, ascending.
-
-    Returns:
-        ``float32 [T]``.
+        manifest: all rows.
+        packed: for the masks.
+        places: ``Int[N]``, rows of the manifest.
     """
-    boxes = np.stack([largest_box(loc_map, float(threshold)) for threshold in grid])
-    best: NDArray[np.float32] = box_iou(boxes, true_boxes).max(axis=1).astype(np.float32)
-    return best
+
+    def __init__(self, manifest: pd.DataFrame, packed: PackedImages, places: Places) -> None:
+        self._manifest, self._packed, self._places = manifest, packed, places
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __getitem__(self, index: int) -> Image:
+        place = int(self._places[index])
+        row = self._manifest.loc[place]
+        return Image(
+            row["image_id"],
+            row["split"],
+            (int(row["width"]), int(row["height"])),
+            boxes_of(row["boxes"]),
+            self._packed.object_mask(place),
+            self._packed.part_mask(place),
+        )
 
 
-def energies(
-    loc_map: NDArray[np.float32], packed: PackedImages, place: int
-) -> dict[str, float | None]:
+class Evaluator:
+    """Measures maps under one protocol.
+
+    Args:
+        protocol: the evaluator's rules.
+        count: thresholds inside (0, 1).
+    """
+
+    def __init__(self, protocol: Protocol, count: int) -> None:
+        self.protocol = protocol
+        self.thresholds = protocol.thresholds(count)
+
+    def measure(self, raw_map: Map, image: Image) -> dict[str, Any]:
+        """Return the columns of :data:`SCHEMA` for one map, ``Float[h, w]``."""
+        true_boxes = self.protocol.true_boxes(image.boxes, image.size)
+        loc_map = self.protocol.loc_map(raw_map, image.size)
+        sweep = sweep_map(loc_map, true_boxes, self.thresholds, self.protocol)
+        in_image = localization_map(raw_map, image.size)
+        return {
+            "image_id": image.image_id,
+            "split": image.split,
+            "iou": sweep.iou[0],
+            "second_iou": sweep.iou[1],
+            "iou_all": sweep.iou_all,
+            "box": self._unscaled(sweep.boxes[0], image.size).ravel(),
+            **cam_code_columns(in_image, image.boxes),
+            **energies(in_image, image),
+        }
+
+    def px_ap(self, raw_maps: NDArray[np.float32], images: Images) -> float | None:
+        """Return PxAP over the test images, or ``None`` where they have no masks."""
+        total = np.zeros((2, len(self.thresholds) + 2), dtype=np.int64)
+        for at, raw_map in enumerate(raw_maps):
+            image = images[at]
+            if image.split == TEST and image.object_mask is not None:
+                frame = self.protocol.frame(image.size)
+                grey = image.object_mask.astype(np.uint8)
+                mask = cv2.resize(grey, frame, interpolation=cv2.INTER_NEAREST).astype(np.uint8)
+                loc_map = self.protocol.loc_map(raw_map, image.size)
+                total += pixel_histogram(loc_map, mask, self.thresholds)
+        return pixel_average_precision(total)
+
+    def _unscaled(self, boxes: Ints, size: Size) -> Boxes:
+        """Return boxes of the frame in the image."""
+        scale = np.array(size) / np.array(self.protocol.frame(size))
+        unscaled: Boxes = boxes * np.array([*scale, *scale])
+        return unscaled
+
+
+def cam_code_columns(loc_map: Map, true_boxes: Boxes) -> dict[str, Any]:
+    """Return the first box of the CAM code and the IoU of its first two; zeros where it has none.
+
+    Args:
+        loc_map: ``Float[H, W]`` in [0, 1], in the original image's size.
+        true_boxes: ``Float[M, 4]``.
+    """
+    boxes = np.zeros((RANKS, 4))
+    found = cam_code_boxes(loc_map)[:RANKS]
+    boxes[: len(found)] = found
+    return {"cam_code_iou": best_iou(boxes, true_boxes), "cam_code_box": boxes[0]}
+
+
+def energies(loc_map: Map, image: Image) -> dict[str, float | None]:
     """Return energy and area shares of the object and the telling parts, where masks exist."""
     shares: dict[str, float | None] = {}
-    for region, mask in (("object", packed.object_mask(place)), ("part", packed.part_mask(place))):
+    for region, mask in (("object", image.object_mask), ("part", image.part_mask)):
         shares[f"{region}_energy"] = None if mask is None else energy_share(loc_map, mask)
         shares[f"{region}_area"] = None if mask is None else float(mask.mean())
     return shares
+
+
+def sweep_cell(workspace: Workspace, params: Params, cell: Cell) -> None:
+    """Write ``sweep.parquet``, one row for each extractor and localized image, and ``sweep.json``.
+
+    The latter holds the thresholds of the rows' curves and each extractor's PxAP on the test split.
+    """
+    manifest = read_manifest(workspace.packed(cell.dataset) / "manifest.parquet")
+    packed = PackedImages(workspace.packed(cell.dataset))
+    image_ids = pd.read_parquet(workspace.maps(cell) / "scores.parquet")["image_id"]
+    places = manifest.reset_index().set_index("image_id").loc[image_ids, "index"].to_numpy()
+    images = Images(manifest, packed, places)
+    evaluator = Evaluator(PROTOCOLS[params.sweep.protocol], params.sweep.thresholds)
+    folder, precisions = workspace.evaluation(cell), {}
+    with (
+        whole_file(folder / "sweep.parquet") as temporary,
+        pq.ParquetWriter(temporary, SCHEMA) as writer,
+    ):
+        for extractor in params.localization.extractors[cell.method]:
+            raw_maps = np.load(workspace.maps(cell) / f"{extractor}.npy", mmap_mode="r")
+            for start in range(0, len(raw_maps), ROWS_PER_GROUP):
+                group = range(start, min(start + ROWS_PER_GROUP, len(raw_maps)))
+                rows = [
+                    {"extractor": extractor, **evaluator.measure(raw_maps[at], images[at])}
+                    for at in group
+                ]
+                writer.write_table(pa.Table.from_pylist(rows, SCHEMA))
+            precisions[extractor] = evaluator.px_ap(raw_maps, images)
+    facts = {"thresholds": evaluator.thresholds.tolist(), "px_ap": precisions}
+    write_json(folder / "sweep.json", facts)

@@ -476,7 +476,7 @@ def test_training_crops_are_whole_random_windows_and_half_are_flipped():
 
 
 def test_evaluation_squashes_the_whole_image_and_covers_each_once():
-    samples = EvalSamples(Gradients(20, 64, 128), [n % 3 for n in range(20)], GEOMETRY)
+    samples = EvalSamples(Gradients(20, 64, 128), [n % 3 for n in range(20)], GEOMETRY.crop)
     batches = list(eval_batches(samples, INDICES, batch_size=4))
     assert torch.cat([batch.indices for batch in batches]).tolist() == INDICES.tolist()
     assert torch.cat([batch.labels for batch in batches]).tolist() == [n % 3 for n in INDICES]
@@ -498,7 +498,7 @@ def test_normalization_has_imagenets_values():
 
 def test_batches_come_from_the_packed_images(packed, manifest, tiny_params):
     geometry = tiny_params.datasets[NAME].input
-    samples = EvalSamples(packed, manifest["class_id"].tolist(), geometry)
+    samples = EvalSamples(packed, manifest["class_id"].tolist(), geometry.crop)
     (batch,) = eval_batches(samples, np.array([4]), batch_size=4)
     image = Image.fromarray(packed.image(4)).resize((32, 32), Image.Resampling.BILINEAR)
     want = torch.from_numpy(np.asarray(image).copy()).permute(2, 0, 1).float()

@@ -43,17 +43,13 @@ class Batch(NamedTuple):
     """``int64 Tensor[B]``, positions among the packed images."""
 
 
-class _Samples(Dataset[tuple[Tensor, int, int]]):
-    """Training images (``crop`` and ``seed`` given) or whole squashed ones."""
+class TrainSamples(Dataset[tuple[Tensor, int, int]]):
+    """Squashed to ``resize``, randomly cropped and flipped; the key is (seed, epoch, index)."""
 
     def __init__(self, images: Images, labels: Sequence[int], geometry: InputParams) -> None:
         self.images = images
         self.labels = labels
         self.geometry = geometry
-
-
-class TrainSamples(_Samples):
-    """Squashed to ``resize``, randomly cropped and flipped; the key is (seed, epoch, index)."""
 
     def __getitem__(self, key: tuple[int, int, int]) -> tuple[Tensor, int, int]:
         seed, epoch, index = key
@@ -66,11 +62,16 @@ class TrainSamples(_Samples):
         return image, self.labels[index], index
 
 
-class EvalSamples(_Samples):
-    """The whole image squashed to ``crop`` (wsolevaluation's geometry, PROTOCOL 8); key index."""
+class EvalSamples(Dataset[tuple[Tensor, int, int]]):
+    """The whole image squashed to ``side`` (wsolevaluation's geometry, PROTOCOL 8); key index."""
+
+    def __init__(self, images: Images, labels: Sequence[int], side: int) -> None:
+        self.images = images
+        self.labels = labels
+        self.side = side
 
     def __getitem__(self, key: int) -> tuple[Tensor, int, int]:
-        return squash(self.images.image(key), self.geometry.crop), self.labels[key], key
+        return squash(self.images.image(key), self.side), self.labels[key], key
 
 
 def train_batches(
@@ -95,7 +96,9 @@ def eval_batches(
     return _batches(samples, [int(index) for index in indices], batch_size)
 
 
-def _batches(samples: _Samples, keys: Sequence[object], batch_size: int) -> Iterator[Batch]:
+def _batches(
+    samples: TrainSamples | EvalSamples, keys: Sequence[object], batch_size: int
+) -> Iterator[Batch]:
     loader = DataLoader(
         samples,
         batch_size=batch_size,

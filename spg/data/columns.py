@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +23,8 @@ def read_columns(path: Path) -> Columns:
     Raises:
         UserError: when the file is missing or no Parquet file.
     """
-    try:
+    with _readable(path):
         table = pq.read_table(path)
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file; run the stage that writes it first") from None
-    except pa.ArrowInvalid as error:
-        raise UserError(f"{path}: not readable ({error}); write it again") from None
     return {name: table[name].to_numpy(zero_copy_only=False) for name in table.column_names}
 
 
@@ -40,3 +37,35 @@ def write_columns(path: Path, columns: Mapping[str, Sequence[Any] | NDArray[Any]
 def select(columns: Columns, rows: NDArray[Any]) -> Columns:
     """Return the given rows (``bool [N]`` or positions) of every column."""
     return {name: values[rows] for name, values in columns.items()}
+
+
+def read_batches(path: Path, names: Sequence[str]) -> Iterator[Columns]:
+    """Yield some columns a few thousand rows at a time, in constant memory.
+
+    A column of lists, which must be of equal length, comes as an array ``[N, length]``.
+
+    Raises:
+        UserError: when the file is missing or no Parquet file.
+    """
+    with _readable(path), pq.ParquetFile(path) as file:
+        for batch in file.iter_batches(columns=list(names)):
+            yield {name: _array(batch[name]) for name in names}
+
+
+def _array(column: pa.Array) -> NDArray[Any]:
+    is_list = pa.types.is_list(column.type) or pa.types.is_fixed_size_list(column.type)
+    if is_list:
+        flat: NDArray[Any] = column.flatten().to_numpy()
+        return flat.reshape(len(column), -1)
+    values: NDArray[Any] = column.to_numpy(zero_copy_only=False)
+    return values
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; run the stage that writes it first") from None
+    except pa.ArrowInvalid as error:
+        raise UserError(f"{path}: not readable ({error}); write it again") from None

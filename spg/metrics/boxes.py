@@ -1,45 +1,21 @@
-"""Boxes: ``(x1, y1, x2, y2)`` in pixels, half-open, ``0 <= x1 < x2 <= width``."""
+"""Boxes: ``(x1, y1, x2, y2)`` in pixels, half-open, ``0 <= x1 < x2 <= width``, unless said."""
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 Boxes = NDArray[np.float64]
 
 
-def largest_box(loc_map: NDArray[np.float32], threshold: float) -> Boxes:
-    """Return the box around the largest connected component of ``loc_map >= threshold``.
-
-    The rule of the CAM paper (PROTOCOL 11). Components are 8-connected and measured in pixels; of
-    equal ones the first in row order wins.
-
-    Args:
-        loc_map: ``Float[H, W]`` in [0, 1].
-        threshold: in (0, 1), a fraction of the map's maximum.
-
-    Returns:
-        ``Float[4]``; zeros when no pixel passes.
-
-    Example:
-        >>> largest_box(np.array([[0, 1, 1], [0, 0, 1]], dtype=np.float32), 0.5)
-        array([1., 0., 3., 2.])
-    """
-    mask = (loc_map >= threshold).astype(np.uint8)
-    _, _, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
-    if len(stats) < 2:  # row 0 is the background
-        return np.zeros(4)
-    x, y, width, height, _ = stats[1 + int(stats[1:, cv2.CC_STAT_AREA].argmax())]
-    return np.array([x, y, x + width, y + height], dtype=np.float64)
-
-
-def box_iou(boxes: Boxes, others: Boxes) -> NDArray[np.float64]:
+def box_iou(boxes: Boxes, others: Boxes, *, inclusive: bool = False) -> NDArray[np.float64]:
     """Return the IoU of each pair.
 
     Args:
         boxes: ``Float[N, 4]``.
         others: ``Float[M, 4]``.
+        inclusive: corners are pixels that belong to the box, so a side is ``x2 - x1 + 1`` long
+            (the ILSVRC devkit and wsolevaluation); half-open otherwise.
 
     Returns:
         ``Float[N, M]`` in [0, 1]; 0 where both boxes have no area.
@@ -47,7 +23,11 @@ def box_iou(boxes: Boxes, others: Boxes) -> NDArray[np.float64]:
     Example:
         >>> box_iou(np.array([[0, 0, 2, 2]]), np.array([[1, 0, 3, 2]])).round(3)
         array([[0.333]])
+        >>> box_iou(np.array([[0, 0, 1, 1]]), np.array([[1, 0, 2, 1]]), inclusive=True).round(3)
+        array([[0.333]])
     """
+    end = np.array([0, 0, 1, 1]) if inclusive else 0
+    boxes, others = boxes + end, others + end
     top_left = np.maximum(boxes[:, None, :2], others[None, :, :2])  # [N, M, 2]
     bottom_right = np.minimum(boxes[:, None, 2:], others[None, :, 2:])
     overlap = (bottom_right - top_left).clip(min=0).prod(axis=2)  # [N, M]
@@ -57,8 +37,19 @@ def box_iou(boxes: Boxes, others: Boxes) -> NDArray[np.float64]:
     return iou
 
 
+def best_iou(boxes: Boxes, true_boxes: Boxes, *, inclusive: bool = False) -> NDArray[np.float64]:
+    """Return each box's IoU with the true box that it fits best, ``Float[N]``.
+
+    A match with any of an image's true boxes counts (spg_facts 4.1, 4.2); 0 where there is none.
+    """
+    if not len(true_boxes):
+        return np.zeros(len(boxes))
+    best: NDArray[np.float64] = box_iou(boxes, true_boxes, inclusive=inclusive).max(axis=1)
+    return best
+
+
 def box_area(boxes: Boxes) -> NDArray[np.float64]:
-    """Return the area of each box, ``Float[N]``; 0 where it is empty or inverted."""
+    """Return the area of each half-open box, ``Float[N]``; 0 where it is empty or inverted."""
     areas: NDArray[np.float64] = (boxes[:, 2:] - boxes[:, :2]).clip(min=0).prod(axis=1)
     return areas
 

@@ -7,17 +7,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 Map = NDArray[np.float32]
+SAFE_MAGNITUDE = 1e37
 
 
-def localization_map(raw_map: Map, size_wh: tuple[int, int]) -> Map:
+def localization_map(
+    raw_map: Map, size_wh: tuple[int, int], *, interpolation: int = cv2.INTER_LINEAR
+) -> Map:
     """Resize a raw map to the image and scale it to [0, 1].
 
-    Bilinear interpolation first, min-max normalization after (PROTOCOL 8): the same order as in
-    training. A constant map, and one with NaN or infinity, becomes zeros and so yields no box.
+    Interpolation first, min-max normalization after (PROTOCOL 8): the same order as in training. A
+    constant map, and one with NaN or infinity, becomes zeros and so yields no box.
 
     Args:
         raw_map: ``Float[h, w]`` at feature resolution, any range.
         size_wh: width and height of the original image in pixels.
+        interpolation: OpenCV's; bilinear, or bicubic as in wsolevaluation (inference.py:79-95).
 
     Returns:
         ``float32 [H, W]`` in [0, 1].
@@ -28,7 +32,9 @@ def localization_map(raw_map: Map, size_wh: tuple[int, int]) -> Map:
     """
     if not np.isfinite(raw_map).all():
         return np.zeros(size_wh[::-1], dtype=np.float32)
-    resized = cv2.resize(raw_map.astype(np.float32), size_wh, interpolation=cv2.INTER_LINEAR)
+    largest = float(np.abs(raw_map).max())  # near float32's end, differences would overflow
+    safe = raw_map / largest if largest > SAFE_MAGNITUDE else raw_map
+    resized = cv2.resize(safe.astype(np.float32), size_wh, interpolation=interpolation)
     low, high = resized.min(), resized.max()
     if high <= low:
         return np.zeros_like(resized)

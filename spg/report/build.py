@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from spg.compare import Variant, grid
 from spg.config import Params
 from spg.data.manifest import TEST, boxes_of, read_manifest
 from spg.data.pack import PackedImages
@@ -17,6 +16,7 @@ from spg.files import whole_folder, write_text
 from spg.metrics.localization import ERRORS
 from spg.metrics.maps import localization_map
 from spg.report import figures, notebook, tables
+from spg.variants import Variant, grid
 from spg.workspace import Cell, Workspace
 
 
@@ -45,6 +45,10 @@ def tables_page(folder: Path, params: Params, dataset: str) -> str:
         "full-size network**; only the order of rows can be compared, not the level.\n",
         "## GT-known localization error\n",
         tables.main_table(comparison, metric="gt_known_loc_err", digits=digits),
+        "## GT-known localization error by kind of threshold\n",
+        "*oracle*: the best threshold on these very test images, which no one may report as a "
+        "result; *CAM code*: that code's own three thresholds and boxes (PROTOCOL 10, 17).\n",
+        tables.kinds_table(comparison, digits=digits),
         "## Claims of the paper\n",
         "Gain: how much lower the error of the first-named variant is. The interval resamples "
         "images and seeds (PROTOCOL 14).\n",
@@ -54,6 +58,13 @@ def tables_page(folder: Path, params: Params, dataset: str) -> str:
         tables.metrics_table(comparison, digits=digits),
         "## Top-1 localization error\n",
         tables.main_table(comparison, metric=ERRORS[1], digits=digits),
+        "## What becomes of the images\n",
+        "Share of the test images at the selected threshold: one outcome an image.\n",
+        tables.outcome_table(pd.read_csv(folder / "outcomes.csv"), digits=digits),
+        f"## Accuracies of wsolevaluation, protocol `{params.sweep.protocol}`\n",
+        "Higher is better. MaxBoxAcc and MaxBoxAccV2 take the threshold that is best on the test "
+        "images, as published; PxAP needs none.\n",
+        tables.accuracy_table(pd.read_csv(folder / "accuracies.csv"), digits=digits),
     ]
     energy = pd.read_csv(folder / "energy.csv")
     if not energy.dropna().empty:

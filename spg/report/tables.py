@@ -22,9 +22,18 @@ METRIC_NAMES = {
     "gt_known_loc_err": "GT-known loc. err.",
     "top1_loc_err": "Top-1 loc. err.",
     "top5_loc_err": "Top-5 loc. err.",
+    "top5_loc_star_err": "Top-5* loc. err.",
     "top1_cls_err": "Top-1 cls. err.",
     "top5_cls_err": "Top-5 cls. err.",
 }
+
+KIND_NAMES = {
+    "selected": "selected",
+    "fixed": "fixed",
+    "oracle": "oracle",
+    "cam_code": "CAM code",
+}
+ACCURACY_NAMES = {"max_box_acc": "MaxBoxAcc", "max_box_acc_v2": "MaxBoxAccV2", "px_ap": "PxAP"}
 
 
 def variant_name(row: Row) -> str:
@@ -73,6 +82,43 @@ def metrics_table(comparison: pd.DataFrame, *, digits: int) -> str:
         for row in wide.to_dict("records")
     ]
     return markdown(header, lines)
+
+
+def kinds_table(comparison: pd.DataFrame, *, digits: int) -> str:
+    """Return the GT-known error of each variant at each kind of threshold."""
+    rows = comparison[comparison["metric"] == "gt_known_loc_err"]
+    keys = ["backbone", "method", "extractor"]
+    wide = rows.pivot_table(index=keys, columns="threshold", values="mean", sort=False)
+    lines = [
+        [variant_name(row), *(percent(row.get(kind), digits) for kind in KIND_NAMES)]
+        for row in wide.reset_index().to_dict("records")
+        if "none" not in row or pd.isna(row["none"])
+    ]
+    return markdown(["variant", *KIND_NAMES.values()], lines)
+
+
+def outcome_table(outcomes: pd.DataFrame, *, digits: int) -> str:
+    """Return the share of images with each outcome at the selected threshold."""
+    names = list(outcomes.columns[4:])
+    lines = [
+        [variant_name(row), *(percent(row[name], digits) for name in names)]
+        for row in outcomes[outcomes["threshold"] == "selected"].to_dict("records")
+    ]
+    return markdown(["variant", *(name.replace("_", " ") for name in names)], lines)
+
+
+def accuracy_table(accuracies: pd.DataFrame, *, digits: int) -> str:
+    """Return wsolevaluation's accuracies with the standard deviation of the seeds."""
+
+    def cell(row: Row, name: str) -> str:
+        spread = percent(row[f"{name}_std"], digits)
+        return f"{percent(row[name], digits)} ± {spread}"
+
+    lines = [
+        [variant_name(row), *(cell(row, name) for name in ACCURACY_NAMES)]
+        for row in accuracies.to_dict("records")
+    ]
+    return markdown(["variant", *ACCURACY_NAMES.values()], lines)
 
 
 def claims_table(claims: pd.DataFrame, *, digits: int) -> str:
