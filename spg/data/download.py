@@ -10,6 +10,7 @@ import hashlib
 import re
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -61,35 +62,40 @@ def download(remote: Remote, folder: Path, *, wait: float = 1.0) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     part = folder / f"{remote.name}.part"
     _load(remote, part, wait)
-    try:
-        verify(part, remote.md5, size=remote.size, said=f"{remote.url}: what was loaded")
-    except UserError:
+    problem = _problem(part, remote.md5, remote.size)
+    if problem:
         part.unlink()
-        raise
+        raise UserError(
+            f"{remote.url}: what was loaded {problem} and was removed; run the same command again "
+            "or name a mirror"
+        )
     sync(part)
     part.replace(target)
     return target
 
 
-def verify(path: Path, md5: str, *, size: int | None = None, said: str | None = None) -> None:
+def verify(path: Path, md5: str, *, size: int | None = None) -> None:
     """Check size and md5 of a file, with a progress bar.
 
     Raises:
         UserError: when they differ.
     """
-    subject = said or str(path)
-    found = path.stat().st_size
+    problem = _problem(path, md5, size)
+    if problem:
+        raise UserError(f"{path} {problem}; remove it and get it anew")
+
+
+def _problem(path: Path, md5: str, size: int | None) -> str | None:
+    found = _size(path)
     if size is not None and found != size:
-        raise UserError(f"{subject} has {found} bytes instead of {size}; remove it and get it anew")
+        return f"has {found} bytes instead of {size}"
     digest = hashlib.md5(usedforsecurity=False)
     with path.open("rb") as file, _bar(f"verify {path.name}", found) as bar:
         while chunk := file.read(CHUNK):
             digest.update(chunk)
             bar.update(len(chunk))
-    if digest.hexdigest() != md5:
-        raise UserError(
-            f"{subject} has md5 {digest.hexdigest()} instead of {md5}; remove it and get it anew"
-        )
+    found_md5 = digest.hexdigest()
+    return None if found_md5 == md5 else f"has md5 {found_md5} instead of {md5}"
 
 
 def _load(remote: Remote, part: Path, wait: float) -> None:
@@ -158,10 +164,8 @@ def _start(remote: Remote, response: requests.Response, have: int) -> int:
 
 def _chunks(response: requests.Response) -> Iterator[bytes]:
     """Yield the body as it is sent, whatever Content-Encoding the server claims."""
-    try:
+    with suppress(HTTPError):  # what is missing then is seen by the size
         yield from response.raw.stream(CHUNK, decode_content=False)
-    except HTTPError as error:  # requests translates urllib3's errors only where it decodes
-        raise _Cut(f"the connection broke ({error})") from None
 
 
 def _size(path: Path) -> int:
