@@ -67,11 +67,12 @@ def read_annotations(root: Path) -> list[Annotation]:
     Raises:
         UserError: when the index is missing or damaged.
     """
+    for name in (INDEX, WORDS):
+        if not (root / name).exists():
+            raise UserError(f"{root / name}: no such file; run `spg fetch` first")
     try:
         table = pq.read_table(root / INDEX)
         words = json.loads((root / WORDS).read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise UserError(f"{error.filename}: no such file; run `spg fetch` first") from None
     except ValueError as error:  # pyarrow's ArrowInvalid and JSON's errors
         raise UserError(f"{root}: not readable ({error}); run `spg fetch` again") from None
     wnids = sorted(set(table["wnid"].to_pylist()))
