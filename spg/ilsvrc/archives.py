@@ -71,39 +71,35 @@ def read_archives(root: Path, md5: Mapping[str, str]) -> Release:
 
 def _train_images(archive: Path) -> Iterator[tuple[str, Place]]:
     size = archive.stat().st_size
-    for name, (start, length) in _stretches(archive, 0, size):
+    for name, start, _ in _stretches(archive, 0):
         wnid = name.removesuffix(".tar")
         if not WNID.fullmatch(wnid) or not name.endswith(".tar"):
             raise UserError(f"{archive}: expected one archive a class, got {name!r}")
-        for image, (offset, bytes_) in _stretches(archive, start, length):
+        for image, offset, length in _stretches(archive, start):
             found = TRAIN_IMAGE.fullmatch(image)
             if not found or found[1] != wnid:
                 raise UserError(f"{archive}: expected images of {wnid} in {name}, got {image!r}")
-            yield f"train/{wnid}/{image}", Place(archive.name, size, offset, bytes_)
+            yield f"train/{wnid}/{image}", Place(archive.name, size, offset, length)
 
 
 def _val_images(archive: Path) -> Iterator[tuple[str, Place]]:
     size = archive.stat().st_size
-    for image, (offset, length) in _stretches(archive, 0, size):
+    for image, offset, length in _stretches(archive, 0):
         if not VAL_IMAGE.fullmatch(image):
             raise UserError(f"{archive}: expected validation images, got {image!r}")
         yield f"val/{image}", Place(archive.name, size, offset, length)
 
 
-def _stretches(archive: Path, start: int, length: int) -> Iterator[tuple[str, tuple[int, int]]]:
-    """Yield name, offset and size of each plain file in the tar at ``start`` of a file."""
+def _stretches(archive: Path, start: int) -> Iterator[tuple[str, int, int]]:
+    """Yield name, offset and size of each file in the tar that begins at byte ``start``."""
     with archive.open("rb") as file:
         file.seek(start)
         try:
             with tarfile.open(fileobj=cast(IO[bytes], file), mode="r:") as tar:
                 for member in tar:
-                    end = member.offset_data + member.size
-                    if (
-                        member.type not in (tarfile.REGTYPE, tarfile.AREGTYPE)
-                        or end > start + length
-                    ):
+                    if member.type not in (tarfile.REGTYPE, tarfile.AREGTYPE):
                         raise UserError(f"{archive}: {member.name!r} is no plain file")
-                    yield member.name, (member.offset_data, member.size)
+                    yield member.name, member.offset_data, member.size
         except DAMAGE as error:
             raise UserError(f"{archive}: cannot be read ({error})") from None
 
