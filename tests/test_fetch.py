@@ -6,6 +6,8 @@ import hashlib
 import json
 import random
 import shutil
+import subprocess
+import sys
 import tarfile
 
 import pytest
@@ -171,11 +173,29 @@ def test_a_compressed_file_stays_compressed(server, tmp_path):
     assert download(remote, tmp_path, wait=0).read_bytes() == CONTENT
 
 
-@pytest.mark.parametrize("url", ["nonsense", "ftp://x/y", "http://127.0.0.1:9", "http://"])
-def test_no_server_is_one_sentence(tmp_path, url):
-    with pytest.raises(UserError, match=r"file\.tgz"):
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("nonsense", "no usable address"),
+        ("ftp://x/y", "no usable address"),
+        ("http://", "no usable address"),
+        ("http://127.0.0.1:9", r"no connection \(ConnectionError\); run the same command again"),
+    ],
+)
+def test_no_server_is_one_sentence(tmp_path, url, said):
+    with pytest.raises(UserError, match=rf"file\.tgz.*: {said}"):
         download(remote_of(CONTENT, url), tmp_path, wait=0)
     assert names(tmp_path) == []
+
+
+def test_a_disk_that_is_full_or_no_folder_is_one_sentence(server, tmp_path):
+    _, remote = server
+    (tmp_path / "file.tgz.part").symlink_to("/dev/full")
+    with pytest.raises(UserError, match=r"part: cannot be written \(No space left"):
+        download(remote, tmp_path, wait=0)
+    (tmp_path / "plain").write_text("")
+    with pytest.raises(UserError, match=r"part: cannot be written \(Not a directory"):
+        download(remote, tmp_path / "plain/folder", wait=0)
 
 
 def test_a_file_that_lies_there_is_verified_and_left(tmp_path):
@@ -376,3 +396,9 @@ def test_the_kind_of_source_decides_and_nothing_falls_back(tmp_path, tiny_mappin
     with pytest.raises(UserError, match="CUB_200_2011"):
         fetch(workspace, params, "cub")
     assert not (tmp_path / "data/raw").exists()
+
+
+@pytest.mark.parametrize("kind", ["cub", "ilsvrc"])
+def test_a_real_data_set_is_fetched_without_the_code_that_draws_birds(kind):
+    code = f"import sys, spg.fetch, spg.sources.{kind}; sys.exit('spg.birds' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -7,6 +7,7 @@ neither it nor pooch nor torchvision offers it.
 from __future__ import annotations
 
 import hashlib
+import logging
 import re
 import time
 from collections.abc import Iterator
@@ -20,6 +21,8 @@ from urllib3.exceptions import HTTPError
 
 from spg.errors import UserError
 from spg.files import sync
+
+log = logging.getLogger(__name__)
 
 CHUNK = 1 << 20
 ATTEMPTS = 6
@@ -59,9 +62,12 @@ def download(remote: Remote, folder: Path, *, wait: float = 1.0) -> Path:
     if target.exists():
         verify(target, remote.md5, size=remote.size)
         return target
-    folder.mkdir(parents=True, exist_ok=True)
     part = folder / f"{remote.name}.part"
-    _load(remote, part, wait)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        _load(remote, part, wait)
+    except OSError as error:
+        raise UserError(f"{part}: cannot be written ({error.strerror})") from None
     problem = _problem(part, remote.md5, remote.size)
     if problem:
         part.unlink()
@@ -105,14 +111,19 @@ def _load(remote: Remote, part: Path, wait: float) -> None:
         try:
             _go_on(remote, part)
         except (requests.RequestException, _Cut) as error:
-            if isinstance(error, ValueError):
+            if isinstance(error, ValueError):  # requests' errors about the address itself are both
                 raise UserError(f"{remote.url}: no usable address ({error})") from None
+            # what requests says about a connection runs over lines; its kind says enough
+            cut = isinstance(error, _Cut)
+            reason = str(error) if cut else f"no connection ({type(error).__name__})"
             failures = 1 if _size(part) > before else failures + 1
             if failures == ATTEMPTS:
                 raise UserError(
-                    f"{remote.url}: {error}; run the same command again to go on"
+                    f"{remote.url}: {reason}; run the same command again to go on, or name a mirror"
                 ) from None
-            time.sleep(wait * 2 ** (failures - 1))
+            pause = wait * 2 ** (failures - 1)
+            log.info("%s: %s; next attempt in %g s", remote.name, reason, pause)
+            time.sleep(pause)
 
 
 def _go_on(remote: Remote, part: Path) -> None:
