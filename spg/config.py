@@ -41,12 +41,14 @@ class CubSource(_Strict):
     """CUB-200-2011; addresses and checksums are facts and stand in spg/sources/cub.py."""
 
     kind: Literal["cub"]
+    fullsup: Literal["none", "wsolevaluation"]
 
 
 class IlsvrcSource(_Strict):
     """ILSVRC 2012 CLS-LOC, below the folder that SPG_ILSVRC_ROOT names."""
 
     kind: Literal["ilsvrc"]
+    fullsup: Literal["none", "wsolevaluation"]
 
 
 SourceParams = Annotated[

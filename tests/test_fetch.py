@@ -25,7 +25,7 @@ from spg.workspace import Workspace
 
 DATASET = "synthetic_birds"
 CONTENT = random.Random(0).randbytes(300_000)
-SOURCE = CubSource(kind="cub")
+SOURCE = CubSource(kind="cub", fullsup="none")
 
 
 def remote_of(content, url, name="file.tgz"):
@@ -384,8 +384,8 @@ def test_the_kind_of_source_decides_and_nothing_falls_back(tmp_path, tiny_mappin
     mapping = json.loads(json.dumps(tiny_mapping))
     birds = mapping["datasets"][DATASET]
     mapping["datasets"] |= {
-        "cub": {**birds, "source": {"kind": "cub"}},
-        "ilsvrc": {**birds, "source": {"kind": "ilsvrc"}},
+        "cub": {**birds, "source": {"kind": "cub", "fullsup": "none"}},
+        "ilsvrc": {**birds, "source": {"kind": "ilsvrc", "fullsup": "none"}},
     }
     params = parse_params(mapping, "params.yaml")
     workspace = Workspace(tmp_path)

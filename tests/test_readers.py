@@ -23,7 +23,7 @@ from spg.ilsvrc.voc import parse_voc
 from spg.sources.ilsvrc import fetch
 from spg.workspace import Workspace
 
-SOURCE = IlsvrcSource(kind="ilsvrc")
+SOURCE = IlsvrcSource(kind="ilsvrc", fullsup="none")
 GOLDEN = Path(__file__).parent / "golden"
 ORDER = ["n02119789", "n01751748", "n01440764"]  # the devkit's, which is not sorted
 

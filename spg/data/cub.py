@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import TypeVar
 
 from spg.data.annotations import Annotation, Box
+from spg.data.fullsup import read_fullsup
 from spg.data.manifest import TEST, TRAIN_WEAKSUP
 from spg.errors import UserError
 
@@ -41,7 +42,7 @@ def read_annotations(root: Path) -> list[Annotation]:
     masks = [
         kind if (root / kind).is_dir() else None for kind in ("segmentations", "part_segmentations")
     ]
-    return [
+    listed = [
         Annotation(
             path,
             f"images/{path}",
@@ -53,6 +54,7 @@ def read_annotations(root: Path) -> list[Annotation]:
         )
         for key, path in paths.items()
     ]
+    return listed + read_fullsup(root, [names[number] for number in sorted(names)])
 
 
 def _check_keys(

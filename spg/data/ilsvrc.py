@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from spg.data.annotations import Annotation, Box
+from spg.data.fullsup import read_fullsup
 from spg.data.raw import INDEX, Place
 from spg.errors import UserError
 from spg.files import whole_file, write_json
@@ -79,12 +80,13 @@ def read_annotations(root: Path) -> list[Annotation]:
     names = {wnid: f"{wnid} {words[wnid].split(',')[0]}" for wnid in wnids}
     ids = {wnid: number for number, wnid in enumerate(wnids)}
     columns = (table[name].to_pylist() for name in ("image_id", "wnid", "split", "boxes"))
-    return [
+    listed = [
         Annotation(
             image_id, image_id, ids[wnid], names[wnid], split, tuple(map(tuple, boxes)), None, None
         )
         for image_id, wnid, split, boxes in zip(*columns, strict=True)
     ]
+    return listed + read_fullsup(root, [names[wnid] for wnid in wnids])
 
 
 def _batch(rows: list[dict[str, object]]) -> pa.RecordBatch:

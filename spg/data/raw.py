@@ -1,7 +1,7 @@
 """The bytes of a raw file, wherever they lie.
 
-A raw folder either holds its files, or ``index.parquet``, which says where below the folder named
-by SPG_ILSVRC_ROOT they lie: a whole file, or a stretch of a tar archive. So 150 GB are neither
+A raw folder holds its files, or else ``index.parquet``, which says where below the folder named by
+SPG_ILSVRC_ROOT they lie: a whole file, or a stretch of a tar archive. So 150 GB are neither
 copied nor unpacked, and no absolute path is recorded.
 """
 
@@ -46,7 +46,7 @@ def read_image(raw: Path, file: str) -> bytes:
         UserError: when the file is missing or not the one that ``spg fetch`` found.
     """
     index = raw / INDEX
-    if index.exists():
+    if index.exists() and not (raw / file).exists():
         return read_place(data_root(), _index(index, index.stat().st_mtime_ns).place(file))
     try:
         return (raw / file).read_bytes()

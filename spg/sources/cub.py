@@ -14,6 +14,7 @@ from pathlib import Path
 from spg.config import CubSource
 from spg.data.cub import read_annotations
 from spg.data.download import Remote, download
+from spg.data.fullsup import copy_fullsup
 from spg.data.unpack import Limits, unpack
 from spg.errors import UserError
 from spg.files import whole_folder
@@ -41,7 +42,7 @@ TABLES = ("images", "image_class_labels", "train_test_split", "bounding_boxes", 
 def fetch(
     workspace: Workspace,
     dataset: str,
-    _source: CubSource,
+    source: CubSource,
     *,
     archives: Sequence[Remote] = ARCHIVES,
 ) -> None:
@@ -50,6 +51,7 @@ def fetch(
     Args:
         workspace: the project.
         dataset: entry of ``datasets``.
+        source: its entry there.
         archives: the published files; tests have smaller ones.
     """
     named = os.environ.get("SPG_CUB_ARCHIVES")
@@ -61,6 +63,8 @@ def fetch(
     with whole_folder(workspace.raw(dataset)) as folder:
         for file in files:
             unpack(file, folder, LIMITS, _place)
+        if source.fullsup == "wsolevaluation":
+            copy_fullsup(folder, "CUB")
         _check(folder)
 
 

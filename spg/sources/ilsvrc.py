@@ -15,7 +15,8 @@ from tqdm import tqdm
 
 from spg.config import IlsvrcSource
 from spg.data.annotations import Box
-from spg.data.ilsvrc import IndexRow, write_index
+from spg.data.fullsup import copy_fullsup
+from spg.data.ilsvrc import IndexRow, read_annotations, write_index
 from spg.data.manifest import TEST, TRAIN_WEAKSUP
 from spg.data.raw import ROOT_VARIABLE, data_root, read_place
 from spg.errors import UserError
@@ -31,7 +32,7 @@ KAGGLE = "https://www.kaggle.com/c/imagenet-object-localization-challenge"
 def fetch(
     workspace: Workspace,
     dataset: str,
-    _source: IlsvrcSource,
+    source: IlsvrcSource,
     *,
     md5: Mapping[str, str] = archives.MD5,
 ) -> None:
@@ -40,6 +41,7 @@ def fetch(
     Args:
         workspace: the project.
         dataset: entry of ``datasets``.
+        source: its entry there.
         md5: of the official archives; tests have smaller ones.
     """
     root = data_root()
@@ -47,6 +49,9 @@ def fetch(
     with whole_folder(workspace.raw(dataset)) as folder:
         progress = tqdm(_rows(root, release), "read boxes", len(release.images), unit="image")
         write_index(folder, progress, release.words)
+        if source.fullsup == "wsolevaluation":
+            copy_fullsup(folder, "ILSVRC")
+            read_annotations(folder)
 
 
 def _read(root: Path, md5: Mapping[str, str]) -> Release:
