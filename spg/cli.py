@@ -64,8 +64,17 @@ def _default_dataset(dataset: str | None) -> str:
 @main.command()
 @click.argument("dataset")
 def fetch(dataset: str) -> None:
-    """Get or draw the raw data of DATASET into data/raw/DATASET."""
-    from spg.data.synthetic_birds import fetch as stage
+    """Get or draw the raw data of DATASET into data/raw/DATASET.
+
+    CUB-200-2011 (1.2 GB) is downloaded and verified; after a cut, the same command goes on where
+    it stopped. SPG_CUB_ARCHIVES names the folder of the two archives: those that lie there are
+    used, others go there; default data/archives/DATASET. SPG_CUB_URL is the address of a mirror's
+    folder; the checksums stay the published ones.
+
+    ILSVRC 2012 asks for a login, so you get it, and SPG_ILSVRC_ROOT names the folder that holds
+    image-net.org's archives or Kaggle's ILSVRC/. It is verified and indexed in place.
+    """
+    from spg.fetch import fetch as stage
 
     guarded(lambda: stage(workspace(), checked_params(dataset), dataset))
 
@@ -245,7 +254,7 @@ def predict(images: tuple[Path, ...], checkpoint: Path, output: Path) -> None:
 def _make_inputs(params: Params, cell: Cell) -> None:
     """Make the packed data and the stem weights where they are missing."""
     from spg.data.prepare import prepare as prepare_stage
-    from spg.data.synthetic_birds import fetch as fetch_stage
+    from spg.fetch import fetch as fetch_stage
     from spg.weights import make_weights
 
     project = workspace()

@@ -26,14 +26,34 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
-class SourceParams(_Strict):
+class SyntheticBirdsSource(_Strict):
     """What ``fetch`` draws for a synthetic data set."""
 
+    kind: Literal["synthetic_birds"]
     seed: Seed
     side: Annotated[int, Field(ge=32, le=1024)]
     classes: Annotated[int, Field(ge=2, le=20)]
     train_per_class: Count
     test_per_class: Count
+
+
+class CubSource(_Strict):
+    """CUB-200-2011; addresses and checksums are facts and stand in spg/sources/cub.py."""
+
+    kind: Literal["cub"]
+    fullsup: Literal["none", "wsolevaluation"]
+
+
+class IlsvrcSource(_Strict):
+    """ILSVRC 2012 CLS-LOC, below the folder that SPG_ILSVRC_ROOT names."""
+
+    kind: Literal["ilsvrc"]
+    fullsup: Literal["none", "wsolevaluation"]
+
+
+SourceParams = Annotated[
+    SyntheticBirdsSource | CubSource | IlsvrcSource, Field(discriminator="kind")
+]
 
 
 class PrepareParams(_Strict):
@@ -282,10 +302,20 @@ def parse_params(mapping: object, source: str) -> Params:
 def describe(error: ValidationError) -> str:
     """Return the first of pydantic's findings as ``key.path: reason``, and how many follow."""
     first, *others = error.errors()
-    path = ".".join(str(part) for part in first["loc"] if part != "[key]")
+    # behind `source` pydantic names the kind, which is no level of the file
+    path = ".".join(
+        str(part)
+        for before, part in zip((None, *first["loc"]), first["loc"], strict=False)
+        if part != "[key]" and before != "source"
+    )
     reason = first["msg"].removeprefix("Value error, ")
     if first["type"] == "extra_forbidden":
         reason = "no such key; remove it or correct its spelling"
+    elif first["type"].startswith("union_tag"):
+        path = f"{path}.kind"
+        known = first["ctx"].get("expected_tags", "the kinds of source")
+        given = isinstance(first["input"], dict) and "kind" in first["input"]
+        reason = f"is not one of {known}" if given else "this key is missing"
     elif first["type"] == "missing":
         reason = "this key is missing"
     elif isinstance(first["input"], (int, float, str, bool)) and path:

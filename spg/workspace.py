@@ -41,6 +41,10 @@ class Workspace:
         """What ``fetch`` leaves."""
         return self.root / "data/raw" / dataset
 
+    def archives(self, dataset: str) -> Path:
+        """Where downloads go: outside DVC, so that a rerun of ``fetch`` loads nothing twice."""
+        return self.root / "data/archives" / dataset
+
     def packed(self, dataset: str) -> Path:
         """Arrow shards and manifest.parquet, from ``prepare``."""
         return self.root / "data/packed" / dataset

@@ -12,7 +12,7 @@ from tiny import tiny
 
 from spg.config import Params, load_params, parse_params, read_yaml
 from spg.data.prepare import prepare
-from spg.data.synthetic_birds import fetch
+from spg.fetch import fetch
 from spg.files import write_json
 from spg.weights import make_weights
 from spg.workspace import Cell, Workspace

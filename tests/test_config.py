@@ -329,3 +329,12 @@ def changed_paper(tmp_path, change):
 def test_a_mistake_in_the_paper_is_one_sentence(tmp_path, change, reason):
     with pytest.raises(UserError, match=rf"^paper\.yaml: .*{reason}"):
         load_paper(changed_paper(tmp_path, change))
+
+
+@pytest.mark.parametrize("kind", ["cub", "ilsvrc"])
+def test_a_downloaded_source_has_no_keys_of_a_drawn_one(tree, kind):
+    birds = within(tree, DATA)
+    tree["datasets"]["real"] = {**birds, "source": {"kind": kind, "fullsup": "none"}}
+    parse_params(tree, "params.yaml")
+    tree["datasets"]["real"]["source"]["classes"] = 10
+    assert " datasets.real.source.classes: no such key" in complaint(tree)

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import io
 import shutil
-from collections import Counter
 
 import cv2
 import numpy as np
@@ -16,7 +15,7 @@ from PIL import Image
 import spg.data.pack as pack_module
 from spg.birds.flock import draw_flock
 from spg.birds.species import benchmark_species
-from spg.config import InputParams, PrepareParams
+from spg.config import InputParams
 from spg.data.batches import (
     EvalSamples,
     TrainSamples,
@@ -24,12 +23,13 @@ from spg.data.batches import (
     normalize_images,
     train_batches,
 )
-from spg.data.cub import Annotation, image_path, mask_path, read_annotations
+from spg.data.cub import read_annotations
 from spg.data.manifest import boxes_of, class_names, read_manifest, write_manifest
 from spg.data.pack import EncodedImage, PackedImages, write_shards
-from spg.data.prepare import prepare, split_images
-from spg.data.synthetic_birds import fetch, write_archive
+from spg.data.prepare import prepare
 from spg.errors import UserError
+from spg.fetch import fetch
+from spg.sources.synthetic_birds import write_archive
 from spg.workspace import Workspace
 
 NAME = "synthetic_birds"
@@ -63,21 +63,23 @@ def test_an_archive_reads_back_as_the_birds_that_were_drawn(tmp_path):
     birds = list(draw_flock(species, 3, seed=5, side=64))
     write_archive(tmp_path, species, birds, train_per_class=2)
     annotations = read_annotations(tmp_path)
-    assert [item.image_id for item in annotations] == [1, 2, 3, 4, 5, 6]
+    assert len({item.image_id for item in annotations}) == 6
     assert [item.class_id for item in annotations] == [0, 0, 0, 1, 1, 1]
-    assert [item.is_train for item in annotations] == [True, True, False] * 2
+    assert [item.split for item in annotations] == ["train_weaksup"] * 2 + ["test"] + [
+        "train_weaksup"
+    ] * 2 + ["test"]
     for item, bird in zip(annotations, birds, strict=True):
         assert item.class_name == f"{item.class_id + 1:03d}.{species[item.class_id].name}"
-        assert item.path.startswith(f"{item.class_name}/")
-        image = np.asarray(Image.open(image_path(tmp_path, item.path)))
+        assert item.image_id.startswith(f"{item.class_name}/")
+        image = np.asarray(Image.open(tmp_path / item.file))
         assert image.shape == bird.scene.image.shape
         # JPEG loses detail, not the order of colors
         assert np.abs(image.astype(float) - bird.scene.image).mean() < 8
-        for kind, mask in (
-            ("segmentations", bird.scene.object_mask),
-            ("part_segmentations", bird.scene.part_mask),
+        for file, mask in (
+            (item.object_mask, bird.scene.object_mask),
+            (item.part_mask, bird.scene.part_mask),
         ):
-            stored = np.asarray(Image.open(mask_path(tmp_path, kind, item.path)))
+            stored = np.asarray(Image.open(tmp_path / file))
             assert np.array_equal(stored > 127, mask)
 
 
@@ -177,13 +179,13 @@ def test_blank_lines_and_a_byte_order_mark_do_no_harm(archive):
 
 def test_boxes_of_the_archive_become_corners(archive):
     edit(archive, "bounding_boxes", lambda lines: lines.__setitem__(0, "1 60.0 27.5 32.0 13.0"))
-    assert read_annotations(archive)[0].box == (60.0, 27.5, 92.0, 40.5)
+    assert read_annotations(archive)[0].boxes == ((60.0, 27.5, 92.0, 40.5),)
 
 
 def test_an_image_that_is_missing_or_damaged_is_named(tmp_path, raw, tiny_params):
     workspace = Workspace(tmp_path)
     shutil.copytree(raw, workspace.raw(NAME))
-    victim = image_path(workspace.raw(NAME), read_annotations(raw)[3].path)
+    victim = workspace.raw(NAME) / read_annotations(raw)[3].file
     victim.write_bytes(b"no image")
     with pytest.raises(UserError, match=rf"{victim.name}: cannot be decoded"):
         prepare(workspace, tiny_params, NAME)
@@ -191,55 +193,6 @@ def test_an_image_that_is_missing_or_damaged_is_named(tmp_path, raw, tiny_params
     with pytest.raises(UserError, match=rf"{victim.name}: no such image"):
         prepare(workspace, tiny_params, NAME)
     assert not workspace.packed(NAME).exists()
-
-
-# ---- The split ----
-
-
-def some_annotations(classes=3, train=5, test=2):
-    return [
-        Annotation(100 + number, f"{number}.jpg", kind, "x", place < train, (0, 0, 1, 1))
-        for number, (kind, place) in enumerate(
-            (kind, place) for kind in range(classes) for place in range(train + test)
-        )
-    ]
-
-
-def test_each_class_gives_its_share_and_no_test_image():
-    annotations = some_annotations()
-    splits = split_images(annotations, PrepareParams(holdout_per_class=2, seed=0))
-    counted = Counter(
-        (item.class_id, split) for item, split in zip(annotations, splits, strict=True)
-    )
-    for kind in range(3):
-        assert counted[kind, "train_weaksup"] == 3
-        assert counted[kind, "train_fullsup"] == 2
-    for item, split in zip(annotations, splits, strict=True):
-        assert (split == "test") is not item.is_train
-
-
-def test_the_split_depends_on_its_seed_alone():
-    annotations = some_annotations(classes=4, train=12)
-    rules = [PrepareParams(holdout_per_class=4, seed=seed) for seed in (0, 0, 1)]
-    first, again, other = (split_images(annotations, rule) for rule in rules)
-    assert first == again
-    assert first != other
-    members = [i for i, item in enumerate(annotations) if item.class_id == 0]
-    fewer = split_images([annotations[i] for i in members], rules[0])
-    assert fewer == [first[i] for i in members]  # a class more or less changes no other
-
-
-def test_the_held_out_images_are_not_simply_the_first():
-    splits = split_images(some_annotations(classes=4, train=12), PrepareParams(
-        holdout_per_class=4, seed=0
-    ))  # fmt: skip
-    assert splits[:4] != ["train_fullsup"] * 4
-
-
-@pytest.mark.parametrize("count", [5, 6])
-def test_holding_out_all_images_of_a_class_is_refused(count):
-    with pytest.raises(UserError, match="holdout_per_class"):
-        split_images(some_annotations(), PrepareParams(holdout_per_class=count, seed=0))
 
 
 # ---- The manifest ----
@@ -338,12 +291,12 @@ def test_shards_hold_the_very_bytes_in_order(tmp_path, monkeypatch, count):
     assert len(PackedImages(tmp_path)) == count
 
 
-def test_packing_keeps_the_archives_bytes(tiny_workspace, raw, manifest):
+def test_packing_keeps_the_archives_bytes(tiny_workspace, raw):
     table = pa.ipc.open_file(tiny_workspace.packed(NAME) / "shard-00000.arrow").read_all()
-    for row, path in zip(table.to_pylist(), manifest["path"], strict=True):
-        assert row["image"] == image_path(raw, path).read_bytes()
-        assert row["object_mask"] == mask_path(raw, "segmentations", path).read_bytes()
-        assert row["part_mask"] == mask_path(raw, "part_segmentations", path).read_bytes()
+    for row, item in zip(table.to_pylist(), read_annotations(raw), strict=True):
+        assert row["image"] == (raw / item.file).read_bytes()
+        assert row["object_mask"] == (raw / item.object_mask).read_bytes()
+        assert row["part_mask"] == (raw / item.part_mask).read_bytes()
 
 
 def test_images_are_rgb_and_missing_masks_are_none(tmp_path):

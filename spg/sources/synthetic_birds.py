@@ -16,16 +16,15 @@ from tqdm import tqdm
 
 from spg.birds.flock import Bird, draw_flock
 from spg.birds.species import Species, benchmark_species
-from spg.config import Params
+from spg.config import SyntheticBirdsSource
 from spg.files import whole_folder, write_text
 from spg.workspace import Workspace
 
 JPEG_QUALITY = 92
 
 
-def fetch(workspace: Workspace, params: Params, dataset: str) -> None:
+def fetch(workspace: Workspace, dataset: str, source: SyntheticBirdsSource) -> None:
     """Draw the data set ``dataset`` into its raw folder."""
-    source = params.datasets[dataset].source
     species = benchmark_species(source.classes)
     per_class = source.train_per_class + source.test_per_class
     flock = draw_flock(species, per_class, seed=source.seed, side=source.side)

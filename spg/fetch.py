@@ -1,0 +1,17 @@
+"""Get or draw raw data: the source that params.yaml names, and no other."""
+
+from __future__ import annotations
+
+from spg.config import Params
+from spg.plugins import find_plugin
+from spg.workspace import Workspace
+
+
+def fetch(workspace: Workspace, params: Params, dataset: str) -> None:
+    """Leave the raw data of ``dataset`` in its raw folder.
+
+    Raises:
+        UserError: when something is missing, damaged or not to be had; nothing half-made stays.
+    """
+    source = params.datasets[dataset].source
+    find_plugin("source", source.kind).fetch(workspace, dataset, source)
