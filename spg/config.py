@@ -26,14 +26,32 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
-class SourceParams(_Strict):
+class SyntheticBirdsSource(_Strict):
     """What ``fetch`` draws for a synthetic data set."""
 
+    kind: Literal["synthetic_birds"]
     seed: Seed
     side: Annotated[int, Field(ge=32, le=1024)]
     classes: Annotated[int, Field(ge=2, le=20)]
     train_per_class: Count
     test_per_class: Count
+
+
+class CubSource(_Strict):
+    """CUB-200-2011; addresses and checksums are facts and stand in spg/sources/cub.py."""
+
+    kind: Literal["cub"]
+
+
+class IlsvrcSource(_Strict):
+    """ILSVRC 2012 CLS-LOC, below the folder that SPG_ILSVRC_ROOT names."""
+
+    kind: Literal["ilsvrc"]
+
+
+SourceParams = Annotated[
+    SyntheticBirdsSource | CubSource | IlsvrcSource, Field(discriminator="kind")
+]
 
 
 class PrepareParams(_Strict):
@@ -94,15 +112,21 @@ class PretrainingParams(_Strict):
     train: TrainParams
 
 
-class DatasetParams(_Strict):
-    """One rung of the ladder."""
+class SetupParams(_Strict):
+    """How one backbone is trained on one data set: a rung of the ladder."""
 
-    source: SourceParams
-    prepare: PrepareParams
     stem: StemParams
     input: InputParams
     mask_side: Annotated[int, Field(ge=8)]
     train: TrainParams
+
+
+class DatasetParams(_Strict):
+    """A data set, and the backbones that are trained on it."""
+
+    source: SourceParams
+    prepare: PrepareParams
+    backbones: Annotated[dict[Name, SetupParams], Field(min_length=1)]
 
 
 class ModelParams(_Strict):
@@ -217,6 +241,9 @@ class Params(_Strict):
     @model_validator(mode="after")
     def _names_exist(self) -> Params:
         _require(self.dataset in self.datasets, "dataset", self.dataset, sorted(self.datasets))
+        known = sorted(self.datasets[self.dataset].backbones)
+        for name in self.backbones:
+            _require(name in known, f"datasets.{self.dataset}.backbones lacks", name, known)
         for name in self.guided:
             _require(name in self.variants, "guided", name, sorted(self.variants))
         for name in self.all_methods:
@@ -232,6 +259,20 @@ class Params(_Strict):
     def all_methods(self) -> list[str]:
         """Every method of the grid, in the order of the tables."""
         return [*self.methods, *self.guided]
+
+    def setup(self, dataset: str, backbone: str) -> SetupParams:
+        """Return how ``backbone`` is trained on ``dataset``.
+
+        Raises:
+            UserError: when the data set has no entry for the backbone.
+        """
+        setups = self.datasets[dataset].backbones
+        if backbone not in setups:
+            raise UserError(
+                f"params.yaml: datasets.{dataset}.backbones has no {backbone!r}; "
+                f"there are {sorted(setups)}"
+            )
+        return setups[backbone]
 
     def method_module(self, method: str) -> str:
         """Return the file in spg/methods that builds ``method``."""
@@ -274,7 +315,12 @@ def parse_params(mapping: object, source: str) -> Params:
 def describe(error: ValidationError) -> str:
     """Return the first of pydantic's findings as ``key.path: reason``, and how many follow."""
     first, *others = error.errors()
-    path = ".".join(str(part) for part in first["loc"] if part != "[key]")
+    # behind `source` pydantic names the kind, which is no level of the file
+    path = ".".join(
+        str(part)
+        for before, part in zip((None, *first["loc"]), first["loc"], strict=False)
+        if part != "[key]" and before != "source"
+    )
     reason = first["msg"].removeprefix("Value error, ")
     if first["type"] == "extra_forbidden":
         reason = "no such key; remove it or correct its spelling"

@@ -33,14 +33,15 @@ def localize_cell(workspace: Workspace, params: Params, cell: Cell) -> None:
     """
     manifest = read_manifest(workspace.packed(cell.dataset) / "manifest.parquet")
     indices = np.flatnonzero(manifest["split"].isin([TRAIN_FULLSUP, TEST]))
-    samples = EvalSamples(
-        PackedImages(workspace.packed(cell.dataset)),
-        manifest["class_id"].tolist(),
-        params.datasets[cell.dataset].input,
-    )
     device = pick_device()
     make_deterministic()
     model = load_network(workspace, params, cell, len(class_names(manifest)))
+    samples = EvalSamples(
+        PackedImages(workspace.packed(cell.dataset)),
+        manifest["class_id"].tolist(),
+        params.setup(cell.dataset, cell.backbone).input,
+        model.stem.colors,  # type: ignore[union-attr, arg-type]
+    )
     model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     names = params.localization.extractors[cell.method]
     extractors = {name: find_plugin("extractor", name).extract for name in names}

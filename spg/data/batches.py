@@ -19,9 +19,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from spg.config import InputParams
 from spg.seeding import generator
-
-MEAN = (0.485, 0.456, 0.406)  # ImageNet, as in the official code (LoadData.py:14-26)
-STD = (0.229, 0.224, 0.225)
+from spg.stem import Colors
 
 
 class Images(Protocol):
@@ -46,10 +44,13 @@ class Batch(NamedTuple):
 class _Samples(Dataset[tuple[Tensor, int, int]]):
     """Training images (``crop`` and ``seed`` given) or whole squashed ones."""
 
-    def __init__(self, images: Images, labels: Sequence[int], geometry: InputParams) -> None:
+    def __init__(
+        self, images: Images, labels: Sequence[int], geometry: InputParams, colors: Colors
+    ) -> None:
         self.images = images
         self.labels = labels
         self.geometry = geometry
+        self.colors = colors
 
 
 class TrainSamples(_Samples):
@@ -103,13 +104,13 @@ def _batches(samples: _Samples, keys: Sequence[object], batch_size: int) -> Iter
         num_workers=int(os.environ.get("SPG_WORKERS", "0")),
     )
     for images, labels, indices in loader:
-        yield Batch(normalize_images(images), labels, indices)
+        yield Batch(normalize_images(images, samples.colors), labels, indices)
 
 
-def normalize_images(images: Tensor) -> Tensor:
+def normalize_images(images: Tensor, colors: Colors) -> Tensor:
     """Turn ``uint8 Tensor[B, 3, S, S]`` into normalized floats, channels_last."""
     scaled: Tensor = V.normalize(
-        V.to_dtype(images, torch.float32, scale=True), list(MEAN), list(STD)
+        V.to_dtype(images, torch.float32, scale=True), list(colors.mean), list(colors.std)
     )
     return scaled.contiguous(memory_format=torch.channels_last)
 

@@ -16,7 +16,8 @@ from tqdm import tqdm
 
 from spg.birds.flock import Bird, draw_flock
 from spg.birds.species import Species, benchmark_species
-from spg.config import Params
+from spg.config import Params, SyntheticBirdsSource
+from spg.errors import UserError
 from spg.files import whole_folder, write_text
 from spg.workspace import Workspace
 
@@ -26,6 +27,8 @@ JPEG_QUALITY = 92
 def fetch(workspace: Workspace, params: Params, dataset: str) -> None:
     """Draw the data set ``dataset`` into its raw folder."""
     source = params.datasets[dataset].source
+    if not isinstance(source, SyntheticBirdsSource):
+        raise UserError(f"params.yaml: datasets.{dataset}.source: {source.kind!r} is not drawn")
     species = benchmark_species(source.classes)
     per_class = source.train_per_class + source.test_per_class
     flock = draw_flock(species, per_class, seed=source.seed, side=source.side)
