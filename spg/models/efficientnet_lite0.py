@@ -100,13 +100,13 @@ def build(width: float) -> EfficientNetLite0Stem:
 
 
 class _Block(nn.Module):
-    """Expand by 1x1, filter each channel, project by 1x1; a shortcut where shapes allow it."""
+    """Expand by 1x1, filter each channel, project by 1x1; a shortcut where channels allow it."""
 
     def __init__(self, inputs: int, outputs: int, stage: Stage, stride: int) -> None:
         super().__init__()
         hidden = inputs * stage.expansion
         self.expands = stage.expansion > 1
-        self.has_shortcut = stride == 1 and inputs == outputs
+        self.has_shortcut = inputs == outputs  # a block with a stride changes the channels too
         if self.expands:
             self._expand_conv = nn.Conv2d(inputs, hidden, kernel_size=1, bias=False)
             self._bn0 = _norm(hidden)
