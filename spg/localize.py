@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 from numpy.lib.format import open_memmap
-from torch import Tensor
+from torch import Tensor, nn
 from tqdm import tqdm
 
 from spg.config import Params
-from spg.data.batches import EvalSamples, eval_batches
+from spg.data.batches import Batch, EvalSamples, eval_batches
 from spg.data.manifest import TEST, TRAIN_FULLSUP, class_names, read_manifest
 from spg.data.pack import PackedImages
 from spg.device import make_deterministic, pick_device
@@ -22,6 +24,8 @@ from spg.plugins import find_plugin
 from spg.workspace import Cell, Workspace
 
 GUESSES = 5
+
+Extractor = Callable[[nn.Module, Tensor, Tensor, Any], Tensor]
 
 
 def localize_cell(workspace: Workspace, params: Params, cell: Cell) -> None:
@@ -43,22 +47,36 @@ def localize_cell(workspace: Workspace, params: Params, cell: Cell) -> None:
         model.stem.colors,  # type: ignore[union-attr, arg-type]
     )
     model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    names = params.localization.extractors[cell.method]
-    extractors = {name: find_plugin("extractor", name).extract for name in names}
+    extractors = find_extractors(params, cell.method)
     with whole_folder(workspace.maps(cell)) as folder:
         writers = {name: MapWriter(folder / f"{name}.npy", len(indices)) for name in extractors}
         scores = []
         batches = eval_batches(samples, indices, batch_size=params.localization.batch_size)
         for batch in tqdm(batches, desc="localize", unit="batch"):
-            images, labels = batch.images.to(device), batch.labels.to(device)
-            with torch.no_grad():
-                outputs = model(images)
-            scores.append(top_classes(outputs.logits))
+            classes, maps = localize_batch(model, extractors, batch, device)
+            scores.append(classes)
             for name, writer in writers.items():
-                writer.append(extractors[name](model, images, labels, outputs))
+                writer.append(maps[name])
         table = pd.concat(scores, ignore_index=True)
         table.insert(0, "image_id", manifest["image_id"].to_numpy()[indices])
         table.to_parquet(folder / "scores.parquet", index=False)
+
+
+def find_extractors(params: Params, method: str) -> dict[str, Extractor]:
+    """Return the extractors of ``method`` by name."""
+    names = params.localization.extractors[method]
+    return {name: find_plugin("extractor", name).extract for name in names}
+
+
+def localize_batch(
+    model: nn.Module, extractors: Mapping[str, Extractor], batch: Batch, device: torch.device
+) -> tuple[pd.DataFrame, dict[str, Tensor]]:
+    """Return the best classes and each extractor's ``float32 Tensor[B, h, w]`` of a batch."""
+    images, labels = batch.images.to(device), batch.labels.to(device)
+    with torch.no_grad():
+        outputs = model(images)
+    maps = {name: extract(model, images, labels, outputs) for name, extract in extractors.items()}
+    return top_classes(outputs.logits), maps
 
 
 def top_classes(logits: Tensor) -> pd.DataFrame:

@@ -145,14 +145,14 @@ def trainer_in(tiny_params):
 
 def stop_at(trainer, step):
     """Make a trainer interrupt itself before it takes ``step``."""
-    take = trainer._step
+    take = trainer.train_step
 
     def interrupted(batch):
         if trainer.step == step:
             raise KeyboardInterrupt
         return take(batch)
 
-    trainer._step = interrupted
+    trainer.train_step = interrupted
 
 
 @pytest.fixture
@@ -382,14 +382,14 @@ def result_files(workspace: Workspace, cell) -> dict[str, bytes]:
 
 
 def interrupt_at_step(monkeypatch, step):
-    take = Trainer._step
+    take = Trainer.train_step
 
     def interrupted(trainer, batch):
         if trainer.step == step:
             raise KeyboardInterrupt
         return take(trainer, batch)
 
-    monkeypatch.setattr(Trainer, "_step", interrupted)
+    monkeypatch.setattr(Trainer, "train_step", interrupted)
 
 
 def test_an_interrupted_cell_ends_with_the_same_bytes(
@@ -487,13 +487,13 @@ def test_training_sees_the_weakly_supervised_images_alone(
     workspace, tiny_params, cell_of, monkeypatch
 ):
     seen = set()
-    take = Trainer._step
+    take = Trainer.train_step
 
     def recorded(trainer, batch):
         seen.update(batch.indices.tolist())
         return take(trainer, batch)
 
-    monkeypatch.setattr(Trainer, "_step", recorded)
+    monkeypatch.setattr(Trainer, "train_step", recorded)
     train_cell(workspace, tiny_params, cell_of("spg_plain"))
     manifest = read_manifest(workspace.packed(NAME) / "manifest.parquet")
     assert seen == set(np.flatnonzero(manifest["split"] == "train_weaksup"))
