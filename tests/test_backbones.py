@@ -6,13 +6,15 @@ import copy
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 import spg.models
 from spg.channels import scale_channels
 from spg.checkpoint import load_model, save_model
-from spg.config import parse_params
+from spg.config import InputParams, parse_params
+from spg.data.batches import EvalSamples, TrainSamples, eval_batches, train_batches
 from spg.errors import UserError
 from spg.network import build_network
 from spg.plugins import find_plugin
@@ -69,6 +71,23 @@ def test_colors_are_a_mean_and_a_spread_for_each_channel(stem):
     assert len(stem.colors.mean) == len(stem.colors.std) == 3
     assert all(0 <= mean <= 1 for mean in stem.colors.mean)
     assert all(0 < std <= 1 for std in stem.colors.std)
+
+
+class Gray:
+    def image(self, index):
+        return np.full((40, 40, 3), index, dtype=np.uint8)
+
+
+def test_batches_have_the_colors_of_their_backbone(stem):
+    geometry = InputParams(resize=40, crop=32)
+    mean, std = (torch.tensor(values).view(3, 1, 1) for values in stem.colors)
+    want = ((200 / 255 - mean) / std).expand(3, 32, 32)
+    whole = EvalSamples(Gray(), [0] * 256, geometry, stem.colors)
+    (batch,) = eval_batches(whole, np.array([200]), batch_size=1)
+    assert torch.allclose(batch.images[0], want, atol=1e-5)
+    crops = TrainSamples(Gray(), [0] * 256, geometry, stem.colors)
+    (batch,) = train_batches(crops, np.array([200]), batch_size=1, seed=0, epoch=0, skip=0)
+    assert torch.allclose(batch.images[0], want, atol=1e-5)
 
 
 def test_the_heads_are_to_a2_what_they_are_in_the_paper(module):
