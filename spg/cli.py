@@ -225,6 +225,35 @@ def score(**options: Any) -> None:
 
 
 @main.command()
+@click.option("--dataset", help="Default: `dataset` of params.yaml; its data need not be there.")
+@click.option("--backbone", help="Plan this one alone; default: all of `backbones`.")
+@click.option(
+    "--json",
+    "json_file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write the plan there too.",
+)
+def plan(dataset: str | None, backbone: str | None, json_file: Path | None) -> None:
+    """Say what the whole matrix will cost here: images, steps, hours, disk.
+
+    Measures a few training, localization and decoding steps; an estimate, nothing is trained.
+    """
+    from spg.files import write_json
+    from spg.plan import as_text
+    from spg.plan import plan as make_plan
+
+    def run() -> None:
+        name = _default_dataset(dataset)
+        params = checked_params(name)
+        facts = make_plan(workspace(), params, name, [backbone] if backbone else params.backbones)
+        click.echo(as_text(facts))
+        if json_file is not None:
+            write_json(json_file, facts)
+
+    guarded(run)
+
+
+@main.command()
 @click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
     "--checkpoint",

@@ -114,15 +114,21 @@ class PretrainingParams(_Strict):
     train: TrainParams
 
 
-class DatasetParams(_Strict):
-    """One rung of the ladder."""
+class SetupParams(_Strict):
+    """How one backbone is trained on one data set: a rung of the ladder."""
 
-    source: SourceParams
-    prepare: PrepareParams
     stem: StemParams
     input: InputParams
     mask_side: Annotated[int, Field(ge=8)]
     train: TrainParams
+
+
+class DatasetParams(_Strict):
+    """A data set, and the backbones that are trained on it."""
+
+    source: SourceParams
+    prepare: PrepareParams
+    backbones: Annotated[dict[Name, SetupParams], Field(min_length=1)]
 
 
 class ModelParams(_Strict):
@@ -239,6 +245,9 @@ class Params(_Strict):
     @model_validator(mode="after")
     def _names_exist(self) -> Params:
         _require(self.dataset in self.datasets, "dataset", self.dataset, sorted(self.datasets))
+        known = sorted(self.datasets[self.dataset].backbones)
+        for name in self.backbones:
+            _require(name in known, f"datasets.{self.dataset}.backbones lacks", name, known)
         for name in self.guided:
             _require(name in self.variants, "guided", name, sorted(self.variants))
         for name in self.all_methods:
@@ -260,6 +269,20 @@ class Params(_Strict):
     def all_methods(self) -> list[str]:
         """Every method of the grid, in the order of the tables."""
         return [*self.methods, *self.guided]
+
+    def setup(self, dataset: str, backbone: str) -> SetupParams:
+        """Return how ``backbone`` is trained on ``dataset``.
+
+        Raises:
+            UserError: when the data set has no entry for the backbone.
+        """
+        setups = self.datasets[dataset].backbones
+        if backbone not in setups:
+            raise UserError(
+                f"params.yaml: datasets.{dataset}.backbones has no {backbone!r}; "
+                f"there are {sorted(setups)}"
+            )
+        return setups[backbone]
 
     def method_module(self, method: str) -> str:
         """Return the file in spg/methods that builds ``method``."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from spg.config import Params
 from spg.crops import mean_scores, merge_ten_maps, ten_crops
-from spg.data.batches import EvalSamples, eval_batches
+from spg.data.batches import Batch, EvalSamples, eval_batches
 from spg.data.manifest import TEST, TRAIN_FULLSUP, class_names, read_manifest
 from spg.data.pack import PackedImages
 from spg.device import make_deterministic, pick_device
@@ -26,7 +26,7 @@ from spg.workspace import Cell, Workspace
 
 GUESSES = 5
 
-Extractors = dict[str, Callable[..., Tensor]]
+Extractor = Callable[[nn.Module, Tensor, Tensor, Any], Tensor]
 
 
 def localize_cell(workspace: Workspace, params: Params, cell: Cell) -> None:
@@ -38,51 +38,74 @@ def localize_cell(workspace: Workspace, params: Params, cell: Cell) -> None:
     """
     manifest = read_manifest(workspace.packed(cell.dataset) / "manifest.parquet")
     indices = np.flatnonzero(manifest["split"].isin([TRAIN_FULLSUP, TEST]))
-    geometry, ten_crop = params.datasets[cell.dataset].input, params.localization.ten_crop
-    samples = EvalSamples(
-        PackedImages(workspace.packed(cell.dataset)),
-        manifest["class_id"].tolist(),
-        geometry.resize if ten_crop else geometry.crop,
-    )
     device = pick_device()
     make_deterministic()
     model = load_network(workspace, params, cell, len(class_names(manifest)))
+    geometry = params.setup(cell.dataset, cell.backbone).input
+    crop = geometry.crop if params.localization.ten_crop else None
+    samples = EvalSamples(
+        PackedImages(workspace.packed(cell.dataset)),
+        manifest["class_id"].tolist(),
+        geometry.resize if crop else geometry.crop,
+        model.stem.colors,  # type: ignore[union-attr, arg-type]
+    )
     model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    names = params.localization.extractors[cell.method]
-    extractors = {name: find_plugin("extractor", name).extract for name in names}
+    extractors = find_extractors(params, cell.method)
     with whole_folder(workspace.maps(cell)) as folder:
         writers = {name: MapWriter(folder / f"{name}.npy", len(indices)) for name in extractors}
         scores = []
         batches = eval_batches(samples, indices, batch_size=params.localization.batch_size)
         for batch in tqdm(batches, desc="localize", unit="batch"):
-            images, labels = batch.images.to(device), batch.labels.to(device)
-            cut = ten_crops(images, geometry.crop) if ten_crop else [images]
-            views = [look(model, view, labels, extractors) for view in cut]
-            scores.append(top_classes(mean_scores([view.logits for view in views])))
+            classes, maps = localize_batch(model, extractors, batch, device, crop=crop)
+            scores.append(classes)
             for name, writer in writers.items():
-                maps = [view.maps[name] for view in views]
-                merged = merge_ten_maps(maps, samples.side, geometry.crop) if ten_crop else maps[0]
-                writer.append(merged)
+                writer.append(maps[name])
         table = pd.concat(scores, ignore_index=True)
         table.insert(0, "image_id", manifest["image_id"].to_numpy()[indices])
         table.to_parquet(folder / "scores.parquet", index=False)
 
 
-class View(NamedTuple):
-    """What a network says of a batch."""
-
-    logits: Tensor
-    """``Tensor[B, C]``."""
-    maps: dict[str, Tensor]
-    """``float Tensor[B, h, w]`` by extractor."""
+def find_extractors(params: Params, method: str) -> dict[str, Extractor]:
+    """Return the extractors of ``method`` by name."""
+    names = params.localization.extractors[method]
+    return {name: find_plugin("extractor", name).extract for name in names}
 
 
-def look(model: nn.Module, images: Tensor, labels: Tensor, extractors: Extractors) -> View:
-    """Return scores and each extractor's maps of the classes ``labels``."""
-    with torch.no_grad():
-        outputs = model(images)
-    maps = {name: extract(model, images, labels, outputs) for name, extract in extractors.items()}
-    return View(outputs.logits, maps)
+def localize_batch(
+    model: nn.Module,
+    extractors: Mapping[str, Extractor],
+    batch: Batch,
+    device: torch.device,
+    *,
+    crop: int | None,
+) -> tuple[pd.DataFrame, dict[str, Tensor]]:
+    """Return the best classes and each extractor's maps of the true classes.
+
+    Args:
+        model: a trained network.
+        extractors: by name.
+        batch: ``Tensor[B, 3, S, S]`` and labels.
+        device: of the model.
+        crop: side of the ten crops to merge; ``None`` looks at the whole image.
+
+    Returns:
+        a table of :func:`top_classes`, and ``float32 Tensor[B, h, w]`` by extractor.
+    """
+    images, labels = batch.images.to(device), batch.labels.to(device)
+    views = [images] if crop is None else ten_crops(images, crop)
+    logits, maps = [], []
+    for view in views:
+        with torch.no_grad():
+            outputs = model(view)
+        logits.append(outputs.logits)
+        maps.append({name: run(model, view, labels, outputs) for name, run in extractors.items()})
+    scores = top_classes(mean_scores(logits))
+    if crop is None:
+        return scores, maps[0]
+    side = images.shape[-1]
+    return scores, {
+        name: merge_ten_maps([of_crop[name] for of_crop in maps], side, crop) for name in extractors
+    }
 
 
 def top_classes(scores: Tensor) -> pd.DataFrame:

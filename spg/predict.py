@@ -20,6 +20,7 @@ from spg.metrics.maps import localization_map
 from spg.metrics.rules import largest_box
 from spg.network import build_network
 from spg.report.figures import GalleryRow, Panel, contact_sheet, save
+from spg.stem import Stem
 from spg.workspace import Cell
 
 
@@ -51,11 +52,12 @@ def predict(
     model, _ = build_network(params, cell, len(class_names))
     load_model(checkpoint, model)
     model.eval()
-    side = params.datasets[cell.dataset].input.crop
+    stem: Stem = model.stem  # type: ignore[assignment]
+    side = params.setup(cell.dataset, cell.backbone).input.crop
     for path in paths:
         image = read_image(path)
         with torch.no_grad():
-            outputs = model(normalize_images(squash(image, side)[None]))
+            outputs = model(normalize_images(squash(image, side)[None], stem.colors))
         scores = outputs.logits[0].softmax(dim=0)
         best = int(scores.argmax())
         raw_map = outputs.class_maps[0, best].numpy()

@@ -28,7 +28,7 @@ def provenance(
         classes: names of the classes, in the order of the logits.
         inputs: fingerprints of the files that the training read, by name.
     """
-    dataset = params.datasets[cell.dataset]
+    setup = params.setup(cell.dataset, cell.backbone)
     device = pick_device()
     guided = cell.method in params.variants
     return {
@@ -36,7 +36,9 @@ def provenance(
         "classes": classes,
         "params": {
             "model": params.model.model_dump(),
-            "dataset": dataset.model_dump(),
+            "source": params.datasets[cell.dataset].source.model_dump(),
+            "prepare": params.datasets[cell.dataset].prepare.model_dump(),
+            "setup": setup.model_dump(),
             "spg": params.spg_of(cell.method).model_dump() if guided else None,
             "guidance": params.guidance.model_dump() if guided else None,
         },
@@ -45,7 +47,7 @@ def provenance(
             "python": platform.python_version(),
             "device": device.type,
             "threads": torch.get_num_threads(),
-            "precision": resolve_precision(dataset.train.precision, device),
+            "precision": resolve_precision(setup.train.precision, device),
             "cpu": torch.backends.cpu.get_cpu_capability(),
         },
         "packages": {name: version(name) for name in PACKAGES},

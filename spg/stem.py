@@ -18,8 +18,18 @@ class Features(NamedTuple):
     """End of A2, which A3 reads (Mixed_6e, 768 channels at width 1)."""
 
 
+class Colors(NamedTuple):
+    """How a backbone wants its pixels: ``(x - mean) / std`` on RGB in [0, 1]."""
+
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+
 class Stem(nn.Module):
     """A backbone cut behind A2; ``forward`` takes ``Tensor[B, 3, H, W]``, returns `Features`."""
 
     a1_channels: int
     a2_channels: int
+    colors: Colors
+    head_width: float
+    """Multiplier of the paper's channel numbers behind the stem (A3: 1024, B and C: 512)."""

@@ -14,6 +14,7 @@ from spg.files import write_json, write_text
 from spg.network import build_network
 from spg.provenance import provenance
 from spg.seeding import torch_seed
+from spg.stem import Stem
 from spg.training import Trainer
 from spg.workspace import Cell, Workspace
 
@@ -24,14 +25,18 @@ def train_cell(workspace: Workspace, params: Params, cell: Cell) -> None:
     An interrupted training goes on from its last checkpoint when the same command runs again with
     the same parameters, data and code.
     """
-    dataset = params.datasets[cell.dataset]
+    setup = params.setup(cell.dataset, cell.backbone)
     manifest = read_manifest(workspace.packed(cell.dataset) / "manifest.parquet")
     torch.manual_seed(torch_seed(cell.seed, "init"))
     classes = class_names(manifest)
     model, criterion = build_network(params, cell, len(classes))
-    load_model(workspace.weights(cell.backbone), model.stem)  # type: ignore[arg-type]
+    stem: Stem = model.stem  # type: ignore[assignment]
+    load_model(workspace.weights(cell.backbone), stem)
     samples = TrainSamples(
-        PackedImages(workspace.packed(cell.dataset)), manifest["class_id"].tolist(), dataset.input
+        PackedImages(workspace.packed(cell.dataset)),
+        manifest["class_id"].tolist(),
+        setup.input,
+        stem.colors,
     )
     facts = provenance(params, cell, classes=classes, inputs=_inputs(workspace, cell))
     trainer = Trainer(
@@ -39,7 +44,7 @@ def train_cell(workspace: Workspace, params: Params, cell: Cell) -> None:
         criterion,
         samples,
         np.flatnonzero(manifest["split"] == TRAIN_WEAKSUP),
-        train=dataset.train,
+        train=setup.train,
         seed=cell.seed,
         checkpoint=workspace.scratch / f"train-{fingerprint(repr(facts), *sources())}.pt",
     )

@@ -93,7 +93,7 @@ class Trainer:
             epoch=epoch,
             skip=skip,
         ):
-            self._accumulate(self._step(batch), len(batch.labels))
+            self._accumulate(self.train_step(batch), len(batch.labels))
             self.step += 1
             bar.update()
             if self.step % self.steps_per_epoch == 0:
@@ -103,7 +103,8 @@ class Trainer:
                 save_checkpoint(self.checkpoint, self._state())
                 last_save = time.monotonic()
 
-    def _step(self, batch: Batch) -> dict[str, Tensor]:
+    def train_step(self, batch: Batch) -> dict[str, Tensor]:
+        """Learn from one batch; return its losses and its error, without gradient."""
         torch.manual_seed(torch_seed(self.seed, "dropout", self.step))
         images, labels = batch.images.to(self.device), batch.labels.to(self.device)
         with autocast(self.precision, self.device):

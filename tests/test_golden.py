@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from tiny import with_setup
 
 import spg.methods.spg as spg_module
 from spg.config import parse_params
@@ -80,10 +81,8 @@ def images_by_formula(case) -> torch.Tensor:
 
 def official_params(mapping, *, align_corners=False, b2_input="a2_inner"):
     """params.yaml with what the authors' code does where the paper says otherwise."""
-    changed = json.loads(json.dumps(mapping))
-    dataset = changed["datasets"]["synthetic_birds"]
-    dataset["stem"]["width"] = 1.0
-    dataset["mask_side"] = 224
+    stem = {"width": 1.0, "weights": "pretrained"}
+    changed = with_setup(mapping, stem=stem, mask_side=224)
     changed["model"]["dropout"] = 0.0
     changed["spg"] |= {"b2_input": b2_input}
     changed["guidance"]["align_corners"] = align_corners

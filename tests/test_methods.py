@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from tiny import with_setup
 
 import spg.methods
 import spg.methods.spg as spg_module
@@ -318,9 +319,8 @@ def test_parameter_counts_of_the_published_network(module, count, full_size_spg)
 
 @pytest.fixture(scope="module")
 def full_size_spg(tiny_mapping, cell_of):
-    name = "synthetic_birds"
-    dataset = {**tiny_mapping["datasets"][name], "stem": {"width": 1.0, "weights": "published"}}
-    params = parse_params({**tiny_mapping, "datasets": {name: dataset}}, "")
+    stem = {"width": 1.0, "weights": "published"}
+    params = parse_params(with_setup(tiny_mapping, stem=stem), "")
     with torch.device("meta"):
         return build_network(params, cell_of("spg"), 200)[0]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from operator import attrgetter
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ PLUGINS = {
     "spg/models/${item.backbone}.py": "spg/models/inception_v3.py",
     "spg/methods/${item.method}.py": "spg/methods/spg_plain.py",
 }
+BACKBONES = sorted((ROOT / "spg/models").glob("[a-z]*.py"))
 NO_TORCH = ["spg/metrics", "spg/report", "spg/stats.py", "spg/compare.py", "spg/evaluate.py",
             "spg/sweep.py", "spg/paper.py", "spg/config.py"]  # fmt: skip
 
@@ -74,6 +76,14 @@ def test_a_stage_declares_exactly_the_modules_it_imports(name):
     folders = [dep for dep in declared if (ROOT / dep).is_dir()]
     inside = {p for p in needed if any(p.startswith(f"{folder}/") for folder in folders)}
     assert needed - inside == set(declared) - set(folders)
+
+
+@pytest.mark.parametrize("backbone", BACKBONES, ids=attrgetter("stem"))
+def test_every_backbone_imports_no_more_than_its_stages_declare(backbone):
+    needed = {str(p.relative_to(ROOT)) for p in closure(backbone) - {backbone} if has_code(p)}
+    for name, stage in STAGES.items():
+        if "spg/models/${item.backbone}.py" in stage["deps"]:
+            assert needed <= set(stage["deps"]), name
 
 
 @pytest.mark.parametrize("name", STAGES)

@@ -30,6 +30,7 @@ from spg.errors import UserError
 from spg.evaluate import evaluate_cell
 from spg.localize import MapWriter, localize_cell, top_classes
 from spg.metrics.localization import ERRORS, select_threshold
+from spg.models.inception_v3 import InceptionV3Stem
 from spg.network import load_network
 from spg.paper import load_paper
 from spg.sweep import sweep_cell
@@ -134,7 +135,7 @@ def test_maps_and_scores_are_those_of_the_network_in_the_manifests_order(
     places = [p for p, s in enumerate(manifest["split"]) if s in ("train_fullsup", "test")]
     resize = torchvision.transforms.Resize([32, 32], antialias=True)
     pixels = [resize(torch.from_numpy(packed.image(p)).permute(2, 0, 1)) for p in places]
-    images = normalize_images(torch.stack(pixels))
+    images = normalize_images(torch.stack(pixels), InceptionV3Stem.colors)
     labels = torch.tensor(manifest["class_id"].to_numpy()[places])
     for cell in cells:
         model = load_network(finished, two_methods, cell, 3)
@@ -268,7 +269,9 @@ def test_boxes_and_ious_are_those_of_the_maps(finished, manifest, cell_of, metho
         truth = manifest.set_index("image_id")
         for _, row in table.iterrows():
             image = truth.loc[row["image_id"]]
-            box = box_by_contours(maps[row["image_id"]], (image["width"], image["height"]), threshold)
+            box = box_by_contours(
+                maps[row["image_id"]], (image["width"], image["height"]), threshold
+            )
             same += np.array_equal(row[f"box_{kind}"], box)
             total += 1
             iou = torchvision.ops.box_iou(

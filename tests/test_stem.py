@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 from types import SimpleNamespace
 
 import pytest
@@ -175,13 +176,13 @@ def published(tmp_path, tiny_stem, monkeypatch):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "home"))
     monkeypatch.setattr(torch.hub, "_hub_dir", None)
 
-    def publish(digits=None):
+    def publish(digits=None, content=None):
         torch.save(classifier_state(tiny_stem), tmp_path / "weights.pth")
-        content = (tmp_path / "weights.pth").read_bytes()
+        content = content or (tmp_path / "weights.pth").read_bytes()
         digits = digits or hashlib.sha256(content).hexdigest()[:8]
         file = tmp_path / f"stem-{digits}.pth"
         file.write_bytes(content)
-        return SimpleNamespace(PUBLISHED_URL=file.as_uri(), DROPPED=CUT)
+        return SimpleNamespace(PUBLISHED_URL=file.as_uri(), PUBLISHED_SHA256=digits, DROPPED=CUT)
 
     return publish
 
@@ -196,10 +197,32 @@ def test_a_download_with_the_right_hash_loads(published, tiny_stem):
 def test_a_download_with_a_wrong_hash_is_refused(published, tiny_stem):
     stem = build(1 / 16)
     before = {name: tensor.clone() for name, tensor in stem.state_dict().items()}
-    with pytest.raises(UserError, match="invalid hash"):
+    with pytest.raises(UserError, match=r"its sha256 is [0-9a-f]{64}, not 0123abcd"):
         load_published(stem, published("0123abcd"))
     for name, tensor in stem.state_dict().items():
         assert torch.equal(tensor, before[name])
+
+
+def pickled(value) -> bytes:
+    stream = io.BytesIO()
+    torch.save(value, stream)
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"<html>Sign in</html>", b"\x80", pickled([1, 2]), pickled(nn.ReLU()), pickled({})[:99]],
+    ids=["page", "byte", "list", "code", "cut"],
+)
+def test_a_verified_file_that_is_no_checkpoint_is_one_sentence(published, content):
+    with pytest.raises(UserError, match="not a checkpoint of PyTorch") as caught:
+        load_published(build(1 / 16), published(content=content))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_checkpoint_of_something_else_is_one_sentence(published):
+    with pytest.raises(UserError, match="do not fit the stem"):
+        load_published(build(1 / 16), published(content=pickled({"epoch": 3})))
 
 
 def test_a_missing_download_is_one_sentence(published, tmp_path):

@@ -7,6 +7,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 import torch
+from tiny import with_setup
 from torch import nn
 
 import spg.training
@@ -18,6 +19,7 @@ from spg.data.pack import EncodedImage, write_shards
 from spg.errors import UserError
 from spg.heads import Classified
 from spg.methods.spg_plain import Criterion
+from spg.models.inception_v3 import InceptionV3Stem
 from spg.network import build_network
 from spg.optim import build_optimizer, build_schedule, parameter_groups
 from spg.train import train_cell
@@ -56,7 +58,7 @@ def test_every_parameter_is_in_one_group_with_the_right_rate(method, name, tiny_
 
 def test_all_four_groups_are_in_use(tiny_params, cell_of):
     model, _ = build_network(tiny_params, cell_of("spg"), 3)
-    groups = parameter_groups(model, tiny_params.datasets[NAME].train.optimizer)
+    groups = parameter_groups(model, tiny_params.setup(NAME, "inception_v3").train.optimizer)
     assert len(groups) == 4
     assert all(group["params"] for group in groups)
 
@@ -72,7 +74,7 @@ def test_sgd_is_the_published_one(tiny_params, cell_of):
 
 def rates_over_time(schedule, tiny_params, cell_of, steps=12):
     model, _ = build_network(tiny_params, cell_of("spg_plain"), 3)
-    train = tiny_params.datasets[NAME].train.model_copy(update={"schedule": schedule})
+    train = tiny_params.setup(NAME, "inception_v3").train.model_copy(update={"schedule": schedule})
     optimizer = build_optimizer(model, train.optimizer)
     peaks = [group["lr"] for group in optimizer.param_groups]
     stepper = build_schedule(optimizer, train, total_steps=steps)
@@ -124,14 +126,14 @@ def trainer_in(tiny_params):
 
     def trainer(folder, *, criterion=None, **changes):
         torch.manual_seed(3)
-        train = tiny_params.datasets[NAME].train.model_copy(
+        train = tiny_params.setup(NAME, "inception_v3").train.model_copy(
             update={"epochs": EPOCHS, "batch_size": BATCH, **changes}
         )
         labels = [number % 3 for number in range(COUNT)]
         return Trainer(
             Small(),
             criterion or Criterion(),
-            TrainSamples(Noise(), labels, InputParams(resize=34, crop=32)),
+            TrainSamples(Noise(), labels, InputParams(resize=34, crop=32), InceptionV3Stem.colors),
             np.arange(COUNT),
             train=train,
             seed=5,
@@ -143,14 +145,14 @@ def trainer_in(tiny_params):
 
 def stop_at(trainer, step):
     """Make a trainer interrupt itself before it takes ``step``."""
-    take = trainer._step
+    take = trainer.train_step
 
     def interrupted(batch):
         if trainer.step == step:
             raise KeyboardInterrupt
         return take(batch)
 
-    trainer._step = interrupted
+    trainer.train_step = interrupted
 
 
 @pytest.fixture
@@ -380,14 +382,14 @@ def result_files(workspace: Workspace, cell) -> dict[str, bytes]:
 
 
 def interrupt_at_step(monkeypatch, step):
-    take = Trainer._step
+    take = Trainer.train_step
 
     def interrupted(trainer, batch):
         if trainer.step == step:
             raise KeyboardInterrupt
         return take(trainer, batch)
 
-    monkeypatch.setattr(Trainer, "_step", interrupted)
+    monkeypatch.setattr(Trainer, "train_step", interrupted)
 
 
 def test_an_interrupted_cell_ends_with_the_same_bytes(
@@ -428,15 +430,14 @@ def test_other_parameters_do_not_resume_an_old_checkpoint(
             train_cell(workspace, tiny_params, cell)
     (old,) = workspace.scratch.glob("*.pt")
     changed = tiny_params.model_copy(deep=True)
-    object.__setattr__(changed.datasets[NAME].train.optimizer, "new_lr", 0.5)
+    object.__setattr__(changed.setup(NAME, "inception_v3").train.optimizer, "new_lr", 0.5)
     train_cell(workspace, changed, cell)
     assert list(workspace.scratch.glob("*.pt")) == [old]
 
 
 def test_stem_weights_of_another_width_are_one_sentence(workspace, tiny_mapping, cell_of):
     stem = {"width": 0.125, "weights": "pretrained"}
-    dataset = {**tiny_mapping["datasets"][NAME], "stem": stem}
-    params = parse_params({**tiny_mapping, "datasets": {NAME: dataset}}, "")
+    params = parse_params(with_setup(tiny_mapping, stem=stem), "")
     with pytest.raises(UserError, match=r"inception_v3\.safetensors: does not fit"):
         train_cell(workspace, params, cell_of("spg_plain"))
 
@@ -458,8 +459,7 @@ def test_interrupted_pretraining_of_another_width_is_not_resumed(
         with pytest.raises(KeyboardInterrupt):
             make_weights(workspace, tiny_params, NAME, "inception_v3")
     stem = {"width": 0.125, "weights": "pretrained"}
-    dataset = {**tiny_mapping["datasets"][NAME], "stem": stem}
-    params = parse_params({**tiny_mapping, "datasets": {NAME: dataset}}, "")
+    params = parse_params(with_setup(tiny_mapping, stem=stem), "")
     make_weights(workspace, params, NAME, "inception_v3")
     assert workspace.weights("inception_v3").exists()
 
@@ -487,13 +487,13 @@ def test_training_sees_the_weakly_supervised_images_alone(
     workspace, tiny_params, cell_of, monkeypatch
 ):
     seen = set()
-    take = Trainer._step
+    take = Trainer.train_step
 
     def recorded(trainer, batch):
         seen.update(batch.indices.tolist())
         return take(trainer, batch)
 
-    monkeypatch.setattr(Trainer, "_step", recorded)
+    monkeypatch.setattr(Trainer, "train_step", recorded)
     train_cell(workspace, tiny_params, cell_of("spg_plain"))
     manifest = read_manifest(workspace.packed(NAME) / "manifest.parquet")
     assert seen == set(np.flatnonzero(manifest["split"] == "train_weaksup"))

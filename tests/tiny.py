@@ -12,14 +12,22 @@ def tiny(mapping: dict) -> dict:
     dataset = small["datasets"]["synthetic_birds"]
     dataset["source"] |= {"side": 64, "classes": 3, "train_per_class": 6, "test_per_class": 3}
     dataset["prepare"]["holdout_per_class"] = 2
-    dataset["stem"]["width"] = 0.0625
-    dataset["mask_side"] = 32
+    setup = dataset["backbones"]["inception_v3"]
+    setup["stem"]["width"] = 0.0625
+    setup["mask_side"] = 32
     pretraining = small["pretraining"]
     pretraining |= {"side": 64, "classes": 2, "images_per_class": 4}
-    for owner, epochs in ((dataset, 2), (pretraining, 1)):
+    for owner, epochs in ((setup, 2), (pretraining, 1)):
         owner["input"] = {"resize": 40, "crop": 32}
         owner["train"] |= {"epochs": epochs, "batch_size": 4, "precision": "float32"}
     small["localization"]["batch_size"] = 4
     small["sweep"]["thresholds"] = 9
     small["comparison"]["resamples"] = 100
     return small
+
+
+def with_setup(mapping: dict, **changes: object) -> dict:
+    """Return a copy of the mapping with changes to how the default backbone is trained."""
+    changed = copy.deepcopy(mapping)
+    changed["datasets"]["synthetic_birds"]["backbones"]["inception_v3"] |= changes
+    return changed

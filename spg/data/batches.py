@@ -19,9 +19,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from spg.config import InputParams
 from spg.seeding import generator
-
-MEAN = (0.485, 0.456, 0.406)  # ImageNet, as in the official code (LoadData.py:14-26)
-STD = (0.229, 0.224, 0.225)
+from spg.stem import Colors
 
 
 class Images(Protocol):
@@ -46,10 +44,13 @@ class Batch(NamedTuple):
 class TrainSamples(Dataset[tuple[Tensor, int, int]]):
     """Squashed to ``resize``, randomly cropped and flipped; the key is (seed, epoch, index)."""
 
-    def __init__(self, images: Images, labels: Sequence[int], geometry: InputParams) -> None:
+    def __init__(
+        self, images: Images, labels: Sequence[int], geometry: InputParams, colors: Colors
+    ) -> None:
         self.images = images
         self.labels = labels
         self.geometry = geometry
+        self.colors = colors
 
     def __getitem__(self, key: tuple[int, int, int]) -> tuple[Tensor, int, int]:
         seed, epoch, index = key
@@ -65,10 +66,11 @@ class TrainSamples(Dataset[tuple[Tensor, int, int]]):
 class EvalSamples(Dataset[tuple[Tensor, int, int]]):
     """The whole image squashed to ``side`` (wsolevaluation's geometry, PROTOCOL 8); key index."""
 
-    def __init__(self, images: Images, labels: Sequence[int], side: int) -> None:
+    def __init__(self, images: Images, labels: Sequence[int], side: int, colors: Colors) -> None:
         self.images = images
         self.labels = labels
         self.side = side
+        self.colors = colors
 
     def __getitem__(self, key: int) -> tuple[Tensor, int, int]:
         return squash(self.images.image(key), self.side), self.labels[key], key
@@ -106,13 +108,13 @@ def _batches(
         num_workers=int(os.environ.get("SPG_WORKERS", "0")),
     )
     for images, labels, indices in loader:
-        yield Batch(normalize_images(images), labels, indices)
+        yield Batch(normalize_images(images, samples.colors), labels, indices)
 
 
-def normalize_images(images: Tensor) -> Tensor:
+def normalize_images(images: Tensor, colors: Colors) -> Tensor:
     """Turn ``uint8 Tensor[B, 3, S, S]`` into normalized floats, channels_last."""
     scaled: Tensor = V.normalize(
-        V.to_dtype(images, torch.float32, scale=True), list(MEAN), list(STD)
+        V.to_dtype(images, torch.float32, scale=True), list(colors.mean), list(colors.std)
     )
     return scaled.contiguous(memory_format=torch.channels_last)
 

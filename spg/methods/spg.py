@@ -46,9 +46,9 @@ class GuidanceTargets(NamedTuple):
 class Model(nn.Module):
     """Stem, A, two B branches with a shared tail, and C."""
 
-    def __init__(self, stem: Stem, branch_a: BranchA, *, spg: SpgParams, width: float) -> None:
+    def __init__(self, stem: Stem, branch_a: BranchA, *, spg: SpgParams) -> None:
         super().__init__()
-        hidden = scale_channels(512, width)
+        hidden = scale_channels(512, stem.head_width)
         self.b2_input = spg.b2_input
         self.stem = stem
         self.branch_a = branch_a
@@ -129,8 +129,9 @@ class Criterion(nn.Module):
 
 def build(stem: Stem, num_classes: int, params: Params, cell: Cell) -> tuple[Model, Criterion]:
     """Build model and criterion (see :mod:`spg.methods`)."""
-    dataset, spg = params.datasets[cell.dataset], params.spg_of(cell.method)
-    width = dataset.stem.width
-    branch_a = BranchA(stem.a2_channels, num_classes, width=width, dropout=params.model.dropout)
-    criterion = Criterion(params.guidance, cascade=spg.cascade, mask_side=dataset.mask_side)
-    return Model(stem, branch_a, spg=spg, width=width), criterion
+    spg, mask_side = params.spg_of(cell.method), params.setup(cell.dataset, cell.backbone).mask_side
+    branch_a = BranchA(
+        stem.a2_channels, num_classes, width=stem.head_width, dropout=params.model.dropout
+    )
+    criterion = Criterion(params.guidance, cascade=spg.cascade, mask_side=mask_side)
+    return Model(stem, branch_a, spg=spg), criterion

@@ -35,8 +35,7 @@ class Criterion(nn.Module):
 
 def build(stem: Stem, num_classes: int, params: Params, cell: Cell) -> tuple[Model, Criterion]:
     """Build model and criterion (see :mod:`spg.methods`)."""
-    dataset = params.datasets[cell.dataset]
     branch_a = BranchA(
-        stem.a2_channels, num_classes, width=dataset.stem.width, dropout=params.model.dropout
+        stem.a2_channels, num_classes, width=stem.head_width, dropout=params.model.dropout
     )
     return Model(stem, branch_a), Criterion()

