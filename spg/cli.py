@@ -6,7 +6,6 @@ Heavy modules are imported by the command that needs them, so that `spg --help` 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,6 +14,7 @@ import click
 
 from spg.config import Params, load_params
 from spg.entry import checked_params, guarded, workspace
+from spg.parallel import default_workers
 from spg.workspace import Cell
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -207,9 +207,8 @@ def report(dataset: str | None) -> None:
 @click.option("--json", "json_file", type=FILE, help="Write all numbers, as fractions.")
 @click.option(
     "--workers",
-    type=click.IntRange(min=1),
-    envvar="SPG_WORKERS",
-    default=os.cpu_count,
+    type=click.IntRange(min=0),
+    default=default_workers,
     show_default="number of cores",
     help="Processes; any number gives the same result.",
 )

@@ -57,10 +57,14 @@ SourceParams = Annotated[
 
 
 class PrepareParams(_Strict):
-    """How ``prepare`` splits the training images."""
+    """How ``prepare`` splits and stores the images."""
 
-    holdout_per_class: Count
+    holdout_per_class: Annotated[int, Field(ge=0)]
+    holdout_from: Literal["train", "test"]
     seed: Seed
+    short_side: Annotated[int, Field(ge=32)] | None
+    quality: Annotated[int, Field(ge=1, le=100)]
+    skip: list[str]
 
 
 class StemParams(_Strict):

@@ -6,14 +6,11 @@ any number of maps needs the same memory and any number of processes gives the s
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-import cv2
 import numpy as np
 from tqdm import tqdm
 
@@ -29,6 +26,7 @@ from spg.metrics.outcomes import box_outcome
 from spg.metrics.pixels import Counts, pixel_average_precision, pixel_histogram
 from spg.metrics.protocols import PROTOCOLS, FloatArray, Protocol
 from spg.metrics.sweeps import sweep_map
+from spg.parallel import in_order
 
 Result = TypeVar("Result")
 Images = Sequence[WsolImage]
@@ -284,25 +282,9 @@ def _by_level(values: FloatArray) -> dict[str, float]:
 def _in_processes(
     run: Callable[[Images], Result], images: Images, workers: int, title: str
 ) -> Iterator[Result]:
-    """Yield ``run`` of some images after the other, in order, with few tasks waiting at a time."""
+    """Yield ``run`` of some images after the other, in order."""
     tasks = [images[at : at + MAPS_A_TASK] for at in range(0, len(images), MAPS_A_TASK)]
     with tqdm(total=len(images), desc=title, unit="map") as progress:
-        for task, result in zip(tasks, _results(run, tasks, workers), strict=True):
+        for task, result in zip(tasks, in_order(run, tasks, workers=workers), strict=True):
             progress.update(len(task))
             yield result
-
-
-def _results(
-    run: Callable[[Images], Result], tasks: list[Images], workers: int
-) -> Iterator[Result]:
-    if workers <= 1:
-        yield from map(run, tasks)
-        return
-    waiting: deque[Future[Result]] = deque()
-    with ProcessPoolExecutor(workers, initializer=cv2.setNumThreads, initargs=(1,)) as pool:
-        for task in tasks:
-            waiting.append(pool.submit(run, task))
-            if len(waiting) > 2 * workers:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()

@@ -37,7 +37,7 @@ Places = NDArray[np.int64]
 SCHEMA = pa.schema(
     {
         "extractor": pa.string(),
-        "image_id": pa.int64(),
+        "image_id": pa.string(),
         "split": pa.string(),
         "iou": CURVE,  # of the largest component's box, at each threshold
         "second_iou": CURVE,  # of the second largest one's
@@ -56,7 +56,7 @@ SCHEMA = pa.schema(
 class Image(NamedTuple):
     """What is known of an image."""
 
-    image_id: int
+    image_id: str
     split: str
     size: Size
     boxes: Boxes

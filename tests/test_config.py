@@ -112,6 +112,8 @@ def test_a_variant_may_change_nothing_but_the_switches(tree):
 @pytest.mark.parametrize("path", LEAVES, ids=text)
 @pytest.mark.parametrize("wrong", [None, {"a": 1}, [[1]], "Nonsense!"], ids=repr)
 def test_a_value_of_a_wrong_kind_is_named(tree, path, wrong):
+    if wrong is None and path[-1] == "short_side":
+        pytest.skip("null keeps the images' size")
     within(tree, path[:-1])[path[-1]] = wrong
     assert f" {text(path)}" in complaint(tree)
 
@@ -153,7 +155,7 @@ NUMBERS = [
     ((*SETUP, "train", "schedule"), "cosine"),
     ((*DATA, "source", "classes"), 21),
     ((*DATA, "source", "side"), 31),
-    ((*DATA, "prepare", "holdout_per_class"), 0),
+    ((*DATA, "prepare", "holdout_per_class"), -1),
     ((*SETUP, "mask_side"), 7),
     (("spg", "b2_input"), "a1"),
     (("seeds",), []),

@@ -24,8 +24,8 @@ from spg.data.batches import (
     train_batches,
 )
 from spg.data.cub import read_annotations
-from spg.data.manifest import boxes_of, class_names, read_manifest, write_manifest
-from spg.data.pack import EncodedImage, PackedImages, write_shards
+from spg.data.manifest import SCHEMA, boxes_of, class_names, read_manifest, write_manifest
+from spg.data.pack import EncodedImage, PackedImages, shard_name, write_shard
 from spg.data.prepare import prepare
 from spg.errors import UserError
 from spg.fetch import fetch
@@ -189,7 +189,7 @@ def test_an_image_that_is_missing_or_damaged_is_named(tmp_path, raw, tiny_params
     shutil.copytree(raw, workspace.raw(NAME))
     victim = workspace.raw(NAME) / read_annotations(raw)[3].file
     victim.write_bytes(b"no image")
-    with pytest.raises(UserError, match=rf"{victim.name}: cannot be decoded"):
+    with pytest.raises(UserError, match=rf"{victim.name}: no image that can be read"):
         prepare(workspace, tiny_params, NAME)
     victim.unlink()
     with pytest.raises(UserError, match=rf"{victim.name}: no such image"):
@@ -203,26 +203,29 @@ def test_an_image_that_is_missing_or_damaged_is_named(tmp_path, raw, tiny_params
 def good_rows():
     return pd.DataFrame(
         {
-            "image_id": [5, 3, 9],
-            "path": ["a.jpg", "b.jpg", "c.jpg"],
+            "image_id": ["a.jpg", "b.jpg", "c.jpg"],
             "class_id": [0, 1, 1],
             "class_name": ["001.A", "002.B", "002.B"],
             "split": ["train_weaksup", "train_weaksup", "test"],
             "width": [4, 5, 6],
             "height": [7, 8, 9],
-            "boxes": [[[0.0, 1.0, 2.0, 3.5]], [[0.0, 0.0, 1.0, 1.0], [1.0, 1.0, 2.0, 2.0]], []],
+            "boxes": [[], [[0.0, 0.0, 1.0, 1.0], [1.0, 1.0, 2.0, 2.0]], [[0.0, 1.0, 2.0, 3.5]]],
         }
     )
 
 
+def as_table(rows):
+    return pa.Table.from_pandas(rows, schema=SCHEMA, preserve_index=False).replace_schema_metadata()
+
+
 def test_a_manifest_reads_back_as_written(tmp_path):
-    write_manifest(tmp_path / "manifest.parquet", good_rows())
+    write_manifest(tmp_path / "manifest.parquet", as_table(good_rows()))
     rows = read_manifest(tmp_path / "manifest.parquet")
     want = good_rows()
     for column in want.columns.drop("boxes"):
         assert rows[column].tolist() == want[column].tolist()
     assert [boxes_of(boxes).tolist() for boxes in rows["boxes"]] == want["boxes"].tolist()
-    assert boxes_of(rows["boxes"][2]).shape == (0, 4)
+    assert boxes_of(rows["boxes"][0]).shape == (0, 4)
     assert class_names(rows) == ["001.A", "002.B"]
     assert class_names(rows.iloc[::-1]) == ["001.A", "002.B"]
 
@@ -231,29 +234,40 @@ def test_the_schema_of_the_manifest(tiny_workspace):
     schema = pq.read_schema(tiny_workspace.packed(NAME) / "manifest.parquet")
     kinds = {field.name: str(field.type) for field in schema}
     assert list(kinds) == [
-        "image_id", "path", "class_id", "class_name", "split", "width", "height", "boxes"
+        "image_id", "class_id", "class_name", "split", "width", "height", "boxes"
     ]  # fmt: skip
     assert kinds["boxes"].startswith("fixed_size_list") or "list" in kinds["boxes"]
     assert schema.metadata is None  # pandas would add its version, and other bytes with it
+
+
+def with_last_box(rows, boxes):
+    return rows.assign(boxes=[*rows["boxes"][:2], boxes])
 
 
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
         (lambda rows: rows.iloc[:0], "no image"),
-        (lambda rows: rows.assign(image_id=[5, 3, 3]), "image_id twice"),
+        (lambda rows: rows.assign(image_id=["a.jpg", "b.jpg", "b.jpg"]), "image_id twice"),
         (lambda rows: rows.assign(split=["train_weaksup", "train_weaksup", "val"]), "split"),
         (lambda rows: rows.assign(class_id=[0, 1, 2]), "without training image"),
         (lambda rows: rows.assign(class_id=[1, 2, 2]), "count from 0"),
         (lambda rows: rows.assign(class_id=[0, 2, 2]), "count from 0"),
         (lambda rows: rows.assign(split=["test", "train_weaksup", "test"]), "without training"),
         (lambda rows: rows.assign(split=["train_fullsup", "train_weaksup", "test"]), "without"),
+        (lambda rows: rows.assign(width=[4, 0, 6]), "without pixels"),
+        (lambda rows: rows.assign(class_name=["001.A", None, "002.B"]), "an empty cell"),
+        (lambda rows: with_last_box(rows, []), "test image without a box"),
+        (lambda rows: with_last_box(rows, [[0.0, 1.0, 2.0, 9.5]]), "outside its image"),
+        (lambda rows: with_last_box(rows, [[-0.5, 1.0, 2.0, 3.0]]), "outside its image"),
+        (lambda rows: with_last_box(rows, [[2.0, 1.0, 2.0, 3.0]]), "without area"),
+        (lambda rows: with_last_box(rows, [[0.0, 1.0, float("nan"), 3.0]]), "without area"),
     ],
 )
 def test_a_wrong_manifest_is_refused_when_written(tmp_path, change, reason):
     path = tmp_path / "manifest.parquet"
     with pytest.raises(UserError, match=reason):
-        write_manifest(path, change(good_rows()))
+        write_manifest(path, as_table(change(good_rows())))
     assert not path.exists()
 
 
@@ -280,17 +294,22 @@ def png(shape, value):
 
 @pytest.mark.parametrize("count", [1, 3, 4, 6, 7, 13])
 def test_shards_hold_the_very_bytes_in_order(tmp_path, monkeypatch, count):
-    monkeypatch.setattr(pack_module, "ROWS_PER_SHARD", 6)
     monkeypatch.setattr(pack_module, "ROWS_PER_BATCH", 3)
     images = [
         EncodedImage(bytes([n]) * (n + 1), b"o" * n if n % 2 else None, None) for n in range(count)
     ]
-    write_shards(tmp_path, iter(images))
+    for number in range(-(-count // 6)):
+        write_shard(tmp_path / shard_name(number), iter(images[6 * number : 6 * number + 6]))
     shards = sorted(tmp_path.glob("*"))
-    assert [path.name for path in shards] == [f"shard-{k:05d}.arrow" for k in range(-(-count // 6))]
     rows = [row for shard in shards for row in pa.ipc.open_file(shard).read_all().to_pylist()]
     assert [EncodedImage(**row) for row in rows] == images
-    assert len(PackedImages(tmp_path)) == count
+    stored = PackedImages(tmp_path)
+    assert len(stored) == count
+    for n in range(count):
+        mask = images[n].object_mask
+        assert (stored._table["object_mask"][n].as_py(), stored._table["image"][n].as_py()) == (
+            mask, images[n].image
+        )  # fmt: skip
 
 
 def test_packing_keeps_the_archives_bytes(tiny_workspace, raw):
@@ -307,7 +326,8 @@ def test_images_are_rgb_and_missing_masks_are_none(tmp_path):
     mask[1, 0] = 127
     encoded = cv2.imencode(".png", mask)[1].tobytes()
     red = png((2, 3, 3), (200, 10, 20))
-    write_shards(tmp_path, [EncodedImage(red, encoded, None), EncodedImage(red, None, encoded)])
+    rows = [EncodedImage(red, encoded, None), EncodedImage(red, None, encoded)]
+    write_shard(tmp_path / shard_name(0), rows)
     images = PackedImages(tmp_path)
     assert images.image(0).shape == (2, 3, 3)
     assert images.image(0)[0, 0].tolist() == [200, 10, 20]
@@ -320,7 +340,7 @@ def test_images_are_rgb_and_missing_masks_are_none(tmp_path):
 def test_missing_or_damaged_packed_images_are_one_sentence(tmp_path):
     with pytest.raises(UserError, match="run `spg prepare` first"):
         PackedImages(tmp_path)
-    write_shards(tmp_path, [EncodedImage(b"no image", None, None)])
+    write_shard(tmp_path / shard_name(0), [EncodedImage(b"no image", None, None)])
     with pytest.raises(UserError, match="packed image 0: image cannot be decoded"):
         PackedImages(tmp_path).image(0)
 
@@ -431,9 +451,7 @@ def test_training_crops_are_whole_random_windows_and_half_are_flipped():
 
 
 def test_evaluation_squashes_the_whole_image_and_covers_each_once():
-    samples = EvalSamples(
-        Gradients(20, 64, 128), [n % 3 for n in range(20)], GEOMETRY.crop, COLORS
-    )
+    samples = EvalSamples(Gradients(20, 64, 128), [n % 3 for n in range(20)], GEOMETRY.crop, COLORS)
     batches = list(eval_batches(samples, INDICES, batch_size=4))
     assert torch.cat([batch.indices for batch in batches]).tolist() == INDICES.tolist()
     assert torch.cat([batch.labels for batch in batches]).tolist() == [n % 3 for n in INDICES]

@@ -8,6 +8,7 @@ import shutil
 import cv2
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 import torch
 import torch.nn.functional as F
@@ -25,7 +26,7 @@ from spg.compare import (
 from spg.config import parse_params
 from spg.data.batches import normalize_images
 from spg.data.manifest import boxes_of, read_manifest, write_manifest
-from spg.data.pack import EncodedImage, PackedImages, write_shards
+from spg.data.pack import EncodedImage, PackedImages, shard_name, write_shard
 from spg.errors import UserError
 from spg.evaluate import evaluate_cell
 from spg.localize import MapWriter, localize_cell, top_classes
@@ -207,11 +208,10 @@ def test_the_sweep_has_a_row_for_each_extractor_and_image(finished, manifest, ce
 
 def test_areas_are_the_masks_shares_and_energies_lie_between(finished, manifest, cells):
     raw = finished.raw(NAME)
-    paths = manifest.set_index("image_id")["path"]
     rows = pd.concat(sweep_of(finished, cell) for cell in cells)
     for _, row in rows.iterrows():
         for kind, region in (("segmentations", "object"), ("part_segmentations", "part")):
-            file = (raw / kind / paths[row["image_id"]]).with_suffix(".png")
+            file = (raw / kind / row["image_id"]).with_suffix(".png")
             mask = np.asarray(Image.open(file)) > 127
             assert row[f"{region}_area"] == pytest.approx(mask.mean())
         assert 0 <= row["part_energy"] <= row["object_energy"] <= 1
@@ -226,8 +226,9 @@ def test_without_masks_energies_are_unknown_and_errors_the_same(
     image = Image.new("RGB", (8, 8))
     image.save(tmp_path / "image.png")
     content = (tmp_path / "image.png").read_bytes()
-    write_shards(folder, [EncodedImage(content, None, None)] * len(manifest))
-    write_manifest(folder / "manifest.parquet", manifest)
+    write_shard(folder / shard_name(0), [EncodedImage(content, None, None)] * len(manifest))
+    table = pq.read_table(finished.packed(NAME) / "manifest.parquet")
+    write_manifest(folder / "manifest.parquet", table)
     cell = cell_of("spg")
     sweep_cell(workspace, two_methods, cell)
     evaluate_cell(workspace, two_methods, cell)

@@ -14,8 +14,8 @@ import spg.training
 from spg.checkpoint import load_checkpoint, load_model, save_checkpoint, save_model
 from spg.config import InputParams, OptimizerParams, parse_params
 from spg.data.batches import TrainSamples
-from spg.data.manifest import read_manifest, write_manifest
-from spg.data.pack import EncodedImage, write_shards
+from spg.data.manifest import SCHEMA, read_manifest, write_manifest
+from spg.data.pack import EncodedImage, shard_name, write_shard
 from spg.errors import UserError
 from spg.heads import Classified
 from spg.methods.spg_plain import Criterion
@@ -474,10 +474,12 @@ def test_no_box_and_no_mask_has_a_say_in_training(
     blind.packed(NAME).mkdir(parents=True)
     rows = read_manifest(workspace.packed(NAME) / "manifest.parquet")
     rows["boxes"] = [[[0.0, 0.0, 1.0, 1.0]]] * len(rows)
-    write_manifest(blind.packed(NAME) / "manifest.parquet", rows)
+    unboxed = pa.Table.from_pandas(rows, schema=SCHEMA, preserve_index=False)
+    write_manifest(blind.packed(NAME) / "manifest.parquet", unboxed.replace_schema_metadata())
     (shard,) = workspace.packed(NAME).glob("*.arrow")
     table = pa.ipc.open_file(shard).read_all().to_pylist()
-    write_shards(blind.packed(NAME), [EncodedImage(row["image"], None, None) for row in table])
+    images = [EncodedImage(row["image"], None, None) for row in table]
+    write_shard(blind.packed(NAME) / shard_name(0), images)
     train_cell(blind, tiny_params, cell)
     first, second = (result_files(w, cell)["model.safetensors"] for w in (workspace, blind))
     assert first == second

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
@@ -21,8 +22,7 @@ SPLITS = (TRAIN_WEAKSUP, TRAIN_FULLSUP, TEST)
 
 SCHEMA = pa.schema(
     {
-        "image_id": pa.int64(),  # the data set's own number
-        "path": pa.string(),  # inside the archive's images/
+        "image_id": pa.string(),  # the image's path, as wsolevaluation names it
         "class_id": pa.int64(),  # from 0
         "class_name": pa.string(),
         "split": pa.string(),  # one of SPLITS
@@ -33,12 +33,11 @@ SCHEMA = pa.schema(
 )
 
 
-def write_manifest(path: Path, rows: pd.DataFrame) -> None:
+def write_manifest(path: Path, rows: pa.Table) -> None:
     """Write the rows, in the order of the packed images, after checking them."""
     _check(rows, path)
-    table = pa.Table.from_pandas(rows, schema=SCHEMA, preserve_index=False)
     with whole_file(path) as temporary:
-        pq.write_table(table.replace_schema_metadata(None), temporary)
+        pq.write_table(rows, temporary)
 
 
 def read_manifest(path: Path) -> pd.DataFrame:
@@ -53,11 +52,10 @@ def read_manifest(path: Path) -> pd.DataFrame:
         raise UserError(f"{path}: no such file; run `spg prepare` first") from None
     except pa.ArrowInvalid as error:
         raise UserError(f"{path}: not readable ({error}); run `spg prepare` again") from None
-    if table.schema.names != SCHEMA.names:
+    if not table.schema.equals(SCHEMA):
         raise UserError(f"{path}: unexpected columns; run `spg prepare` again")
-    rows = table.to_pandas()
-    _check(rows, path)
-    return rows
+    _check(table, path)
+    return table.to_pandas()
 
 
 def boxes_of(row_boxes: object) -> NDArray[np.float64]:
@@ -71,16 +69,30 @@ def class_names(rows: pd.DataFrame) -> list[str]:
     return [str(name) for name in named["class_name"]]
 
 
-def _check(rows: pd.DataFrame, path: Path) -> None:
+def _check(rows: pa.Table, path: Path) -> None:
+    """Refuse what no reader may hand on; whole columns, since there may be millions of rows."""
+    if not rows.num_rows:
+        raise UserError(f"{path}: the manifest has no image")
+    split, class_id = rows["split"].to_numpy(), rows["class_id"].to_numpy()
+    sizes = np.stack([rows["width"].to_numpy(), rows["height"].to_numpy()], axis=1)
+    boxes = rows["boxes"].combine_chunks()
+    count = pc.list_value_length(boxes).to_numpy(zero_copy_only=False)  # of each image
+    corners = boxes.flatten().flatten().to_numpy(zero_copy_only=False).reshape(-1, 2, 2)
+    inside = np.repeat(sizes, count, axis=0)
+    trained = np.unique(class_id[split == TRAIN_WEAKSUP])
     problems = {
-        "no image": rows.empty,
-        "an image_id twice": bool(rows["image_id"].duplicated().any()),
-        "an unknown split": not set(rows["split"]) <= set(SPLITS),
-        "a class without training image": set(rows["class_id"])
-        != set(rows.loc[rows["split"] == TRAIN_WEAKSUP, "class_id"]),
-        "class ids that do not count from 0": rows["class_id"].nunique()
-        != rows["class_id"].max() + 1,
-    }
+        "an empty cell": any(column.null_count for column in rows.columns),
+        "an image_id twice": pc.count_distinct(rows["image_id"]).as_py() != rows.num_rows,
+        "an unknown split": not set(pc.unique(rows["split"]).to_pylist()) <= set(SPLITS),
+        "an image without pixels": bool((sizes < 1).any()),
+        "class ids that do not count from 0": bool((np.unique(class_id)
+            != np.arange(len(np.unique(class_id)))).any()),
+        "a class without training image": not np.array_equal(trained, np.unique(class_id)),
+        "a test image without a box": bool((count[split != TRAIN_WEAKSUP] < 1).any()),
+        "a box without area or outside its image": not (
+            (corners[:, 0] >= 0) & (corners[:, 0] < corners[:, 1]) & (corners[:, 1] <= inside)
+        ).all(),
+    }  # fmt: skip
     found = [problem for problem, holds in problems.items() if holds]
     if found:
         raise UserError(f"{path}: the manifest has {' and '.join(found)}")

@@ -33,12 +33,12 @@ def read_object_mask(
         UserError: when a file is missing or no image.
     """
     instances = [_read(folder / name, size) for name in masks]
-    if len({instance.shape for instance in instances}) > 1:
+    ignored = _read(folder / ignore, size) if ignore else np.zeros_like(instances[0])
+    if len({region.shape for region in (*instances, ignored)}) > 1:
         raise UserError(f"{folder / masks[0]}: the masks of this image differ in size")
     foreground = np.any(instances, axis=0)
     mask: NDArray[np.uint8] = foreground.astype(np.uint8)
-    if ignore:
-        mask[_read(folder / ignore, size) & ~foreground] = IGNORED
+    mask[ignored & ~foreground] = IGNORED
     return mask
 
 

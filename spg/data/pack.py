@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from itertools import chain, count, islice
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 
 from spg.errors import UserError
 
-ROWS_PER_SHARD = 4096
-ROWS_PER_BATCH = 256
+ROWS_PER_SHARD = 1024
+ROWS_PER_BATCH = 64
 
 SCHEMA = pa.schema(
     {
-        "image": pa.binary(),  # JPEG or PNG, as the archive holds it
+        "image": pa.binary(),  # JPEG or PNG
         "object_mask": pa.binary(),  # PNG or null
         "part_mask": pa.binary(),  # PNG or null
     }
@@ -34,18 +34,16 @@ class EncodedImage(NamedTuple):
     part_mask: bytes | None
 
 
-def write_shards(folder: Path, images: Iterable[EncodedImage]) -> None:
-    """Write images in order into ``shard-00000.arrow`` and on, in constant memory."""
-    batches = _batches(images)
-    for number in count():
-        shard = islice(batches, ROWS_PER_SHARD // ROWS_PER_BATCH)
-        first = next(shard, None)
-        if first is None:
-            return
-        path = folder / f"shard-{number:05d}.arrow"
-        with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, SCHEMA) as writer:
-            for batch in chain([first], shard):
-                writer.write_batch(batch)
+def write_shard(path: Path, images: Iterable[EncodedImage]) -> None:
+    """Write images in order into one file, a batch of rows at a time."""
+    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, SCHEMA) as writer:
+        for batch in _batches(images):
+            writer.write_batch(batch)
+
+
+def shard_name(number: int) -> str:
+    """Return the file name of a shard; their order is that of the names."""
+    return f"shard-{number:05d}.arrow"
 
 
 class PackedImages:
@@ -68,7 +66,7 @@ class PackedImages:
 
     def image(self, index: int) -> NDArray[np.uint8]:
         """Return image ``index`` as ``uint8 [H, W, 3]``, RGB."""
-        bgr = self._decode("image", index, cv2.IMREAD_COLOR)
+        bgr = self._decode("image", index, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
         return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB).astype(np.uint8, copy=False)
 
     def object_mask(self, index: int) -> NDArray[np.bool_] | None:

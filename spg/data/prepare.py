@@ -1,71 +1,206 @@
-"""Raw archive -> packed images and manifest.parquet."""
+"""Raw data -> packed images and manifest.parquet.
+
+A shard is the unit of work: any process may make any shard, whole or not at all, so that the
+result does not depend on their number and an interrupted run goes on after its last whole shard.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import hashlib
+import shutil
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
-import cv2
 import numpy as np
-import pandas as pd
+import pyarrow as pa
 from tqdm import tqdm
 
-from spg.config import Params
-from spg.data.annotations import Annotation
-from spg.data.cub import read_annotations
-from spg.data.manifest import write_manifest
-from spg.data.pack import EncodedImage, write_shards
+from spg.config import Params, PrepareParams
+from spg.data import cub, ilsvrc
+from spg.data.annotations import Annotation, Box
+from spg.data.manifest import SCHEMA, write_manifest
+from spg.data.pack import ROWS_PER_SHARD, EncodedImage, shard_name, write_shard
 from spg.data.raw import read_image
+from spg.data.recode import BadImageError, recode
 from spg.data.splits import split_images
 from spg.errors import UserError
-from spg.files import whole_folder
+from spg.files import read_json, whole_file, whole_folder, write_json, write_text
+from spg.parallel import default_workers, in_order
 from spg.workspace import Workspace
+
+READERS = {
+    "synthetic_birds": cub.read_annotations,  # drawn in CUB's layout
+    "cub": cub.read_annotations,
+    "ilsvrc": ilsvrc.read_annotations,
+}
+NAMED = 20  # bad images in the message; a file holds them all
+
+
+class Shard(NamedTuple):
+    """What one process makes: some images, in order."""
+
+    path: Path
+    raw: Path
+    images: Sequence[Annotation]
+    short_side: int | None
+    quality: int
+
+
+class Report(NamedTuple):
+    """What became of a shard's images; stored beside it."""
+
+    sizes: list[list[int]]
+    """Width and height of each original; zeros for a bad one."""
+    bad: dict[str, str]
+    """What is wrong, by image id."""
 
 
 def prepare(workspace: Workspace, params: Params, dataset: str) -> None:
-    """Pack the raw archive of ``dataset`` and split its training images."""
-    root = workspace.raw(dataset)
-    annotations = read_annotations(root)
-    rule = params.datasets[dataset].prepare
+    """Pack the raw data of ``dataset`` and split its images.
+
+    Raises:
+        UserError: names every image that cannot be packed and every box outside its image.
+    """
+    raw, rule = workspace.raw(dataset), params.datasets[dataset].prepare
+    annotations = READERS[params.datasets[dataset].source.kind](raw)
+    kept = [item for item in annotations if item.image_id not in set(rule.skip)]
+    _check_skips(annotations, kept, rule, dataset)
     splits = split_images(
-        annotations, per_class=rule.holdout_per_class, taken_from="train", seed=rule.seed
+        kept, per_class=rule.holdout_per_class, taken_from=rule.holdout_from, seed=rule.seed
     )
-    sizes: list[tuple[int, int]] = []
-    progress = tqdm(annotations, desc="pack images", unit="image")
+    work = _work_folder(workspace, dataset, raw, kept, rule)
+    shards = list(_shards(work, raw, kept, rule))
+    reports = list(_run(shards, len(kept)))
+    sizes = [size for report in reports for size in report.sizes]
+    bad = {image: why for report in reports for image, why in report.bad.items()}
+    boxes = [_clipped(item, size, bad) for item, size in zip(kept, sizes, strict=True)]
+    if bad:
+        raise UserError(_complaint(bad, work / "bad_images.txt"))
     with whole_folder(workspace.packed(dataset)) as folder:
-        write_shards(folder, _encode(root, progress, sizes))
-        write_manifest(folder / "manifest.parquet", _rows(annotations, splits, sizes))
+        write_manifest(folder / "manifest.parquet", _table(kept, splits, sizes, boxes))
+        if rule.skip:
+            write_text(folder / "skipped.txt", "\n".join(sorted(rule.skip)) + "\n")
+        for shard in shards:
+            shard.path.replace(folder / shard.path.name)
+    shutil.rmtree(work)
 
 
-def _encode(
-    root: Path, annotations: Iterable[Annotation], sizes: list[tuple[int, int]]
-) -> Iterator[EncodedImage]:
-    for item in annotations:
-        encoded = read_image(root, item.file)
-        image = cv2.imdecode(np.frombuffer(encoded, dtype=np.uint8), cv2.IMREAD_COLOR)
-        if image is None:
-            raise UserError(f"{root / item.file}: cannot be decoded as an image")
-        sizes.append((image.shape[1], image.shape[0]))
-        masks = (item.object_mask, item.part_mask)
-        yield EncodedImage(
-            encoded, *(None if mask is None else read_image(root, mask) for mask in masks)
+def pack_shard(shard: Shard) -> Report:
+    """Write one shard and its report, unless both are there and good, and return the report.
+
+    Bad images keep their row, empty, so that all of them are found in one run.
+    """
+    done = shard.path.with_suffix(".json")
+    if done.exists() and shard.path.exists():
+        earlier = Report(**read_json(done))
+        if not earlier.bad:  # a bad image may have been mended since
+            return earlier
+    report = Report([], {})
+    with whole_file(shard.path) as temporary:
+        write_shard(temporary, _encoded(shard, report))
+    write_json(done, report._asdict())
+    return report
+
+
+def _encoded(shard: Shard, report: Report) -> Iterator[EncodedImage]:
+    for item in shard.images:
+        try:
+            image = recode(
+                read_image(shard.raw, item.file),
+                short_side=shard.short_side,
+                quality=shard.quality,
+            )
+        except BadImageError as error:
+            report.bad[item.image_id] = str(error)
+            report.sizes.append([0, 0])
+            yield EncodedImage(b"", None, None)
+            continue
+        report.sizes.append([image.width, image.height])
+        masks = (
+            None if mask is None else read_image(shard.raw, mask)
+            for mask in (item.object_mask, item.part_mask)
+        )
+        yield EncodedImage(image.encoded, *masks)
+
+
+def _work_folder(
+    workspace: Workspace, dataset: str, raw: Path, images: list[Annotation], rule: PrepareParams
+) -> Path:
+    """Return where shards gather; another one when anything that they hold has changed."""
+    state = raw.stat()
+    facts = (rule.short_side, rule.quality, ROWS_PER_SHARD, state.st_ino, state.st_mtime_ns)
+    digest = hashlib.sha256(repr(facts).encode())
+    for item in images:
+        digest.update(repr(item).encode())
+    folder = workspace.scratch / f"prepare-{dataset}-{digest.hexdigest()[:16]}"
+    for other in workspace.scratch.glob(f"prepare-{dataset}-*"):
+        if other != folder:
+            shutil.rmtree(other)
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _shards(
+    work: Path, raw: Path, images: list[Annotation], rule: PrepareParams
+) -> Iterator[Shard]:
+    for number, start in enumerate(range(0, len(images), ROWS_PER_SHARD)):
+        own = images[start : start + ROWS_PER_SHARD]
+        yield Shard(work / shard_name(number), raw, own, rule.short_side, rule.quality)
+
+
+def _run(shards: list[Shard], images: int) -> Iterator[Report]:
+    workers = min(default_workers(), len(shards))
+    with tqdm(total=images, desc="pack images", unit="image") as progress:
+        for report in in_order(pack_shard, shards, workers=workers):
+            progress.update(len(report.sizes))
+            yield report
+
+
+def _clipped(item: Annotation, size: list[int], bad: dict[str, str]) -> list[Box]:
+    """Return the boxes cut at the image's border; notes a box of which nothing is left."""
+    if item.image_id in bad or not item.boxes:
+        return []
+    edges = np.array([*size, *size], dtype=np.float64)
+    boxes = np.clip(np.array(item.boxes, dtype=np.float64), 0, edges)
+    for box, original in zip(boxes, item.boxes, strict=True):
+        if not (box[0] < box[2] and box[1] < box[3]):
+            corners = ", ".join(f"{value:g}" for value in original)
+            bad[item.image_id] = f"the box {corners} lies outside its {size[0]} x {size[1]} pixels"
+    return [tuple(box) for box in boxes.tolist()]
+
+
+def _table(
+    images: list[Annotation], splits: list[str], sizes: list[list[int]], boxes: list[list[Box]]
+) -> pa.Table:
+    columns = {
+        "image_id": [item.image_id for item in images],
+        "class_id": [item.class_id for item in images],
+        "class_name": [item.class_name for item in images],
+        "split": splits,
+        "width": [width for width, _ in sizes],
+        "height": [height for _, height in sizes],
+        "boxes": boxes,
+    }
+    return pa.table(columns, schema=SCHEMA)
+
+
+def _check_skips(
+    annotations: list[Annotation], kept: list[Annotation], rule: PrepareParams, dataset: str
+) -> None:
+    if len(annotations) - len(kept) != len(set(rule.skip)):
+        known = {item.image_id for item in annotations}
+        unknown = sorted(set(rule.skip) - known)[0]
+        raise UserError(
+            f"params.yaml: datasets.{dataset}.prepare.skip: {dataset} has no image {unknown!r}"
         )
 
 
-def _rows(
-    annotations: list[Annotation], splits: list[str], sizes: list[tuple[int, int]]
-) -> pd.DataFrame:
-    rows = zip(annotations, splits, sizes, strict=True)
-    return pd.DataFrame(
-        {
-            "image_id": number,
-            "path": item.image_id,
-            "class_id": item.class_id,
-            "class_name": item.class_name,
-            "split": split,
-            "width": width,
-            "height": height,
-            "boxes": [list(box) for box in item.boxes],
-        }
-        for number, (item, split, (width, height)) in enumerate(rows, start=1)
+def _complaint(bad: dict[str, str], path: Path) -> str:
+    lines = [f"{image}: {why}" for image, why in bad.items()]
+    write_text(path, "\n".join(lines) + "\n")
+    more = f"; and {len(lines) - NAMED} more, all in {path}" if len(lines) > NAMED else ""
+    return (
+        f"{len(lines)} images cannot be packed; mend them, or leave them out by prepare.skip: "
+        f"{'; '.join(lines[:NAMED])}{more}"
     )

@@ -1,0 +1,48 @@
+"""Work in several processes, in order, with few tasks waiting at a time."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from multiprocessing import get_context
+from typing import TypeVar
+
+FRESH = get_context("spawn")  # a fork of a process with threads, such as torch's, may stand still
+Task = TypeVar("Task")
+Result = TypeVar("Result")
+
+
+def default_workers() -> int:
+    """Return SPG_WORKERS, or the number of cores; 0 and 1 mean this process alone."""
+    return int(os.environ.get("SPG_WORKERS", os.cpu_count() or 1))
+
+
+def _one_thread() -> None:
+    import cv2  # here: who only asks for default_workers need not load it
+
+    cv2.setNumThreads(1)
+
+
+def in_order(
+    run: Callable[[Task], Result], tasks: Iterable[Task], *, workers: int
+) -> Iterator[Result]:
+    """Yield ``run(task)`` of each task in order, whatever the number of processes.
+
+    Two tasks a process are under way or waiting, so that memory does not grow with their number.
+    """
+    if workers <= 1:
+        yield from map(run, tasks)
+        return
+    waiting: deque[Future[Result]] = deque()
+    with ProcessPoolExecutor(workers, FRESH, initializer=_one_thread) as pool:
+        try:
+            for task in tasks:
+                waiting.append(pool.submit(run, task))
+                if len(waiting) > 2 * workers:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            pool.shutdown(cancel_futures=True)
