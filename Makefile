@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export DVC_NO_ANALYTICS := 1
 .DEFAULT_GOAL := help
-.PHONY: help setup repro test smoke quality readme clean
+.PHONY: help setup repro test smoke quality bench readme clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "%-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,6 +31,9 @@ quality: setup  ## Lint, format check and types
 	ruff check .
 	ruff format --check .
 	mypy
+
+bench: setup  ## Time the evaluator against contouring every threshold
+	python benchmarks/evaluator.py
 
 readme: setup  ## Copy the results table into README.md
 	python -m spg.report.readme

@@ -89,6 +89,24 @@ def prepare(dataset: str) -> None:
 
 
 @main.command()
+@click.argument("dataset")
+@click.argument("output", type=FOLDER)
+def metadata(dataset: str, output: Path) -> None:
+    """Write the splits of DATASET into OUTPUT in wsolevaluation's format.
+
+    Folders train, val and test (train-weaksup, train-fullsup and test in its words), for its code
+    and for `spg score`.
+    """
+    from spg.export import export_metadata
+
+    def run() -> None:
+        export_metadata(workspace(), checked_params(dataset), dataset, output)
+        click.echo(f"wrote {output}")
+
+    guarded(run)
+
+
+@main.command()
 @click.argument("backbone")
 @click.option("--dataset", help="Whose stem is meant; default: `dataset` of params.yaml.")
 def weights(backbone: str, dataset: str | None) -> None:

@@ -7,11 +7,12 @@ masks, path,mask file,file of ignored regions, the last one on an image's first 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple, TypeVar
 
 from spg.errors import UserError
+from spg.files import write_text
 
 T = TypeVar("T")
 Box = tuple[float, float, float, float]
@@ -154,3 +155,25 @@ def _box(words: list[str]) -> _Region:
 def _check_known(image_id: str, known: set[str], place: str) -> None:
     if image_id not in known:
         raise UserError(f"{place}: {image_id} is not in image_ids.txt")
+
+
+def write_metadata(folder: Path, images: Iterable[WsolImage]) -> None:
+    """Write one split, as wsolevaluation reads it: boxes as whole numbers.
+
+    Args:
+        folder: gets the four files.
+        images: with class, size and boxes; corners as they shall stand in the file.
+    """
+    lines: dict[str, list[str]] = {
+        "image_ids": [], "class_labels": [], "image_sizes": [], "localization": []
+    }  # fmt: skip
+    for image in images:
+        assert image.size is not None
+        lines["image_ids"].append(image.image_id)
+        lines["class_labels"].append(f"{image.image_id},{image.class_id}")
+        lines["image_sizes"].append(f"{image.image_id},{image.size[0]},{image.size[1]}")
+        for box in image.boxes:
+            corners = ",".join(str(round(corner)) for corner in box)
+            lines["localization"].append(f"{image.image_id},{corners}")
+    for table, rows in lines.items():
+        write_text(folder / f"{table}.txt", "".join(f"{row}\n" for row in rows))
