@@ -16,6 +16,7 @@ from spg.device import pick_device
 from spg.measure import STEPS, DrawnImages, Timing, measure, peak_memory_bytes
 from spg.workspace import Cell, Workspace
 
+SWEEP_BYTES = 28  # an image and threshold in sweep.parquet, before compression: a box and 3 IoU
 PHOTO = (500, 375)  # pixels, the commonest size in both collections of photographs
 
 
@@ -112,7 +113,11 @@ def sizes_of(workspace: Workspace, params: Params, dataset: str) -> Sizes:
         train, test, classes, data_bytes = PUBLISHED[entry.source.kind]
         image_wh, origin = PHOTO, "published sizes"
     held_out = classes * entry.prepare.holdout_per_class
-    return Sizes(train - held_out, held_out, test, classes, image_wh, data_bytes, origin)
+    if entry.prepare.holdout_from == "train":
+        train -= held_out
+    else:
+        test -= held_out
+    return Sizes(train, held_out, test, classes, image_wh, data_bytes, origin)
 
 
 def _packed_sizes(manifest: Path) -> Sizes:
@@ -156,7 +161,8 @@ def estimate(
             images = train.epochs * sizes.train_weaksup
             train_seconds = images * overlapped(timing.train, timing.decode, workers)
             localize_seconds = located * overlapped(timing.localize, timing.decode, workers)
-            curves = 4 * params.sweep.thresholds * len(params.localization.extractors[method])
+            curves = SWEEP_BYTES * params.sweep.thresholds
+            curves *= len(params.localization.extractors[method])
             rows.append(
                 Row(
                     backbone,

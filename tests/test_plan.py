@@ -40,9 +40,9 @@ def test_the_arithmetic_by_hand(tiny_params):
     assert plain.hours_train == pytest.approx(2 * 2 * 100 * (9 + 1) / 3600)
     assert plain.hours_localize == pytest.approx(2 * 50 * (2 + 1) / 3600)
     assert plain.hours_evaluate == pytest.approx(2 * 50 * 3 / 3600)
-    assert plain.disk_bytes == 2 * (1_000 + 50 * (60 + 3 * 9 * 4))  # three extractors
+    assert plain.disk_bytes == 2 * (1_000 + 50 * (60 + 3 * 9 * 28))  # three extractors
     assert guided.hours_train == pytest.approx(2 * 2 * 100 * (19 + 1) / 3600)
-    assert guided.disk_bytes == 2 * (2_000 + 50 * (20 + 9 * 4))
+    assert guided.disk_bytes == 2 * (2_000 + 50 * (20 + 9 * 28))
     assert rows["no_c"]._replace(method="spg") == guided
 
 
@@ -87,7 +87,7 @@ def test_sizes_before_there_is_data(tmp_path, params):
     nowhere = Workspace(tmp_path)
     cub, ilsvrc = (sizes_of(nowhere, params, name) for name in ("cub", "ilsvrc"))
     assert cub[:4] == (5_994 - 1_000, 1_000, 5_794, 200)
-    assert ilsvrc[:4] == (1_281_167 - 10_000, 10_000, 50_000, 1_000)
+    assert ilsvrc[:4] == (1_281_167, 10_000, 50_000 - 10_000, 1_000)
     assert cub.source == ilsvrc.source == "published sizes"
     assert cub.data_bytes == 1_189_858_222
     drawn = sizes_of(nowhere, params, NAME)
