@@ -16,7 +16,7 @@ from spg.device import pick_device
 from spg.measure import STEPS, DrawnImages, Timing, measure, peak_memory_bytes
 from spg.workspace import Cell, Workspace
 
-SWEEP_BYTES = 28  # an image and threshold in sweep.parquet, before compression: a box and 3 IoU
+SWEEP_BYTES = 40  # an image and threshold in sweep.parquet, before compression: a box and 3 IoU
 PHOTO = (500, 375)  # pixels, the commonest size in both collections of photographs
 
 

@@ -63,7 +63,7 @@ def predict(
         raw_map = outputs.class_maps[0, best].numpy()
         loc_map = localization_map(raw_map, (image.shape[1], image.shape[0]))
         threshold = params.evaluation.map_threshold
-        panel = Panel(loc_map, threshold, largest_box(loc_map >= threshold), None)
+        panel = Panel(loc_map, threshold, largest_box(loc_map >= np.float64(threshold)), None)
         row = GalleryRow(image, np.zeros((0, 4)), None, None, [panel])
         overlay = output / f"{path.stem}.png"
         save(contact_sheet([row], [class_names[best]], first="image"), overlay)

@@ -100,7 +100,7 @@ def read_images(metadata: Path, source: Source) -> list[WsolImage]:
         UserError: names the file that is missing, malformed or insufficient.
     """
     images = read_metadata(metadata)
-    boxed = bool(images[0].boxes)
+    boxed = any(image.boxes for image in images)
     if boxed and images[0].size is None:
         raise UserError(f"{metadata / 'image_sizes.txt'}: empty, but boxes need the images' sizes")
     if not boxed and not images[0].masks:

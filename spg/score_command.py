@@ -71,6 +71,7 @@ def run_score(options: ScoreOptions, echo: Callable[[str], None]) -> None:
     tally = tally_maps(source, images, workers=options.workers)
     if threshold is None:
         threshold, kind = choose_threshold(tally, source), "oracle"
+    threshold = float(source.thresholds[grid_index(threshold, source.thresholds)])
     numbers = summarize(tally, source, threshold=threshold, kind=kind)
     if options.json_file:
         write_json(options.json_file, numbers)

@@ -31,7 +31,7 @@ from spg.metrics.sweeps import sweep_map
 from spg.workspace import Cell, Workspace
 
 ROWS_PER_GROUP = 512
-CURVE = pa.list_(pa.float32())
+CURVE = pa.list_(pa.float64())
 Places = NDArray[np.int64]
 
 SCHEMA = pa.schema(
@@ -42,7 +42,7 @@ SCHEMA = pa.schema(
         "iou": CURVE,  # of the largest component's box, at each threshold
         "second_iou": CURVE,  # of the second largest one's
         "iou_all": CURVE,  # the best of every component and hole
-        "box": CURVE,  # the largest one's, flattened [T, 4], xyxy in the image
+        "box": pa.list_(pa.float32()),  # the largest one's, flattened [T, 4], xyxy in the image
         "cam_code_iou": pa.list_(pa.float64(), RANKS),  # of that code's first two boxes
         "cam_code_box": pa.list_(pa.float64(), 4),  # its first
         "object_energy": pa.float64(),  # shares of the map's energy, null without a mask

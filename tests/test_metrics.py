@@ -2,29 +2,27 @@ from __future__ import annotations
 
 import math
 
-import cv2
 import numpy as np
-import pandas as pd
 import pytest
-import scipy.ndimage
 import torch
 import torchvision
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from spg.evaluate import choose_threshold
-from spg.metrics.boxes import box_area, box_iou, center_box, largest_box, whole_image_box
+from spg.evaluate import Curves, choose_places
+from spg.metrics.boxes import box_area, box_iou, center_box, whole_image_box
 from spg.metrics.localization import (
     ERRORS,
+    IOU_LEVELS,
+    count_correct,
     error_curve,
     image_errors,
-    outcome,
+    max_box_acc,
     select_threshold,
-    threshold_grid,
 )
 from spg.metrics.maps import energy_share, localization_map
-from spg.sweep import iou_at_thresholds
+from spg.metrics.protocols import PROTOCOLS
 
 coordinates = st.integers(0, 12)
 
@@ -69,58 +67,6 @@ def test_a_box_without_area_has_iou_zero_even_with_itself():
     assert box_area(np.array([[3, 3, 1, 9]])).tolist() == [0]
 
 
-def largest_box_by_scipy(loc_map, threshold):
-    labels, count = scipy.ndimage.label(loc_map >= threshold, structure=np.ones((3, 3)))
-    if count == 0:
-        return [0, 0, 0, 0]
-    sizes = [(labels == number).sum() for number in range(1, count + 1)]
-    winner = 1 + int(np.argmax(sizes))  # labels count in row order: the first of equal ones
-    rows, columns = np.nonzero(labels == winner)
-    return [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
-
-
-@given(
-    hnp.arrays(
-        np.float32,
-        st.tuples(st.integers(1, 9), st.integers(1, 9)),
-        elements=st.sampled_from([0, 0.25, 0.5, 0.75, 1]),
-    ),
-    st.sampled_from([0.2, 0.25, 0.5, 0.6, 0.75, 0.99]),
-)
-def test_largest_box_is_that_of_the_largest_component(loc_map, threshold):
-    assert largest_box(loc_map, threshold).tolist() == largest_box_by_scipy(loc_map, threshold)
-
-
-def test_largest_box_on_larger_random_maps():
-    rng = np.random.default_rng(0)
-    for _ in range(30):
-        loc_map = cv2.GaussianBlur(rng.random((40, 30)).astype(np.float32), (5, 5), 0)
-        threshold = float(np.quantile(loc_map, rng.uniform(0.3, 0.95)))
-        want = largest_box_by_scipy(loc_map, threshold)
-        assert largest_box(loc_map, threshold).tolist() == want
-
-
-def test_a_pixel_equal_to_the_threshold_passes():
-    loc_map = np.array([[0.5, 0.49, 1.0, 1.0]], dtype=np.float32)
-    assert largest_box(loc_map, 0.5).tolist() == [2, 0, 4, 1]
-    assert largest_box(loc_map[:, :2], 0.5).tolist() == [0, 0, 1, 1]
-
-
-def test_diagonal_neighbors_belong_together():
-    assert largest_box(np.eye(4, dtype=np.float32), 0.5).tolist() == [0, 0, 4, 4]
-
-
-def test_size_is_counted_in_pixels_not_in_box_area():
-    loc_map = np.zeros((8, 12), dtype=np.float32)
-    loc_map[0:3, 0:3] = 1  # 9 pixels, box of 9
-    loc_map[4:8, 4] = loc_map[7, 4:8] = 1  # 7 pixels, box of 16
-    assert largest_box(loc_map, 0.5).tolist() == [0, 0, 3, 3]
-
-
-def test_no_pixel_above_gives_no_box():
-    assert largest_box(np.zeros((3, 3), dtype=np.float32), 0.5).tolist() == [0, 0, 0, 0]
-
-
 @given(st.integers(1, 500), st.integers(1, 500))
 def test_naive_boxes(width, height):
     whole, center = whole_image_box(width, height), center_box(width, height)
@@ -152,10 +98,9 @@ def test_localization_maps_have_the_images_size_and_span_zero_to_one(raw, size_w
 
 
 @pytest.mark.parametrize("value", [0.0, -3.5, 1e-30, 7e8])
-def test_a_constant_map_gives_zeros_and_no_box(value):
+def test_a_constant_map_gives_zeros(value):
     loc_map = localization_map(np.full((3, 3), value, dtype=np.float32), (7, 5))
     assert not loc_map.any()
-    assert not largest_box(loc_map, 0.02).any()
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
@@ -176,7 +121,6 @@ def test_width_and_height_are_not_swapped():
     row, column = np.unravel_index(loc_map.argmax(), loc_map.shape)
     assert 5 <= row < 10
     assert column >= 35
-    assert largest_box(loc_map, 0.5).tolist()[2] == 40
 
 
 def test_bilinear_interpolation_has_half_pixel_centers():
@@ -221,19 +165,41 @@ def test_a_uniform_map_scores_the_area():
 def test_errors_of_a_table_made_by_hand():
     # image:       right   other class, top 5   bad box   class missed   both wrong
     iou = np.array([0.9, 0.9, 0.4999, 0.5, 0.1])
+    second_iou = np.array([0.0, 0.9, 0.5, 0.9, 0.6])
     labels = np.array([0, 1, 2, 3, 4])
     top5 = np.array(
         [[0, 1, 2, 3, 4], [9, 8, 7, 6, 1], [2, 0, 1, 3, 4], [0, 1, 2, 4, 5], [0, 1, 2, 3, 5]]
     )
-    errors = image_errors(iou, top5, labels, iou_threshold=0.5)
-    assert tuple(errors) == ERRORS
+    errors = image_errors(iou, top5, labels, iou_threshold=0.5, second_iou=second_iou)
+    assert set(errors) == set(ERRORS)
     assert {name: values.astype(int).tolist() for name, values in errors.items()} == {
         "gt_known_loc_err": [0, 0, 1, 0, 1],
         "top1_loc_err": [0, 1, 1, 1, 1],
         "top5_loc_err": [0, 0, 1, 1, 1],
         "top1_cls_err": [0, 1, 0, 1, 1],
         "top5_cls_err": [0, 0, 0, 1, 1],
+        "top5_loc_star_err": [0, 1, 0, 1, 1],  # the fifth class is no longer guessed
     }
+    without = image_errors(iou, top5, labels, iou_threshold=0.5)
+    assert set(ERRORS) - set(without) == {"top5_loc_star_err"}
+
+
+@given(st.integers(0, 10**6), st.integers(1, 8), st.sampled_from([0.3, 0.5, 0.7]))
+def test_the_star_error_by_looking_at_five_guesses(seed, classes, delta):
+    rng = np.random.default_rng(seed)
+    guesses = np.stack([rng.permutation(classes)[:5] for _ in range(20)])
+    labels = rng.integers(0, classes, 20)
+    iou, second_iou = rng.choice([0, 0.3, 0.49, 0.5, 0.7, 1], (2, 20))
+    wrong = []
+    for image in range(20):
+        boxes = (iou[image], second_iou[image])  # those of the true class; no other's is asked for
+        pairs = [(guess, box) for guess in guesses[image] for box in boxes][:5]
+        wrong.append(not any(guess == labels[image] and box >= delta for guess, box in pairs))
+    errors = image_errors(iou, guesses, labels, iou_threshold=delta, second_iou=second_iou)
+    assert errors["top5_loc_star_err"].tolist() == wrong
+    assert (errors["top1_loc_err"] | errors["top5_loc_star_err"]).tolist() == errors[
+        "top1_loc_err"
+    ].tolist()  # whoever is right with one guess is right with five
 
 
 @given(st.integers(0, 10**6), st.integers(1, 7), st.floats(0.1, 0.9))
@@ -241,14 +207,15 @@ def test_how_the_errors_bound_each_other(seed, guesses, delta):
     rng = np.random.default_rng(seed)
     top5 = np.stack([rng.permutation(8)[: min(guesses, 5)] for _ in range(20)])
     labels = rng.integers(0, 8, 20)
-    iou = rng.random(20)
-    errors = image_errors(iou, top5, labels, iou_threshold=delta)
+    iou, second_iou = rng.random((2, 20))
+    errors = image_errors(iou, top5, labels, iou_threshold=delta, second_iou=second_iou)
+    assert (errors["top5_loc_star_err"] <= errors["top1_loc_err"]).all()
     assert (errors["top5_loc_err"] <= errors["top1_loc_err"]).all()
     assert (errors["top5_cls_err"] <= errors["top1_cls_err"]).all()
     for k in ("top1", "top5"):
         assert (errors[f"{k}_loc_err"] >= errors[f"{k}_cls_err"]).all()
         assert (errors[f"{k}_loc_err"] >= errors["gt_known_loc_err"]).all()
-    stricter = image_errors(iou, top5, labels, iou_threshold=delta + 0.05)
+    stricter = image_errors(iou, top5, labels, iou_threshold=delta + 0.05, second_iou=second_iou)
     for name in ERRORS:
         assert (stricter[name] >= errors[name]).all()
 
@@ -282,68 +249,53 @@ def test_the_middle_of_the_longest_best_run_is_selected(errors, index):
 
 @given(st.lists(st.integers(0, 4), min_size=1, max_size=40))
 def test_a_selected_threshold_is_a_best_one(errors):
-    grid = threshold_grid(len(errors))
+    grid = PROTOCOLS["paper"].thresholds(len(errors))
     place = grid.tolist().index(select_threshold(np.array(errors, dtype=float), grid))
     assert errors[place] == min(errors)
 
 
-TRUE = np.array([[10.0, 10, 30, 30]])
-
-
-@pytest.mark.parametrize(
-    ("box", "name"),
-    [
-        ([10, 10, 30, 30], "correct"),
-        ([10, 10, 30, 20], "correct"),  # IoU is 0.5
-        ([12, 12, 18, 18], "part"),
-        ([25, 25, 35, 30], "part"),  # half inside
-        ([25, 25, 36, 30], "too_large"),  # less than half inside
-        ([0, 0, 60, 60], "too_large"),
-        ([40, 40, 50, 50], "elsewhere"),
-        ([30, 10, 50, 30], "elsewhere"),  # touches
-        ([0, 0, 0, 0], "elsewhere"),
-    ],
-)
-def test_names_of_outcomes(box, name):
-    box = np.array(box, dtype=np.float64)
-    iou = float(box_iou(box[None], TRUE).max())
-    assert outcome(box, TRUE, iou, iou_threshold=0.5) == name
-
-
-def test_an_outcome_looks_at_all_true_boxes():
-    true_boxes = np.array([[0, 0, 5, 5], [20, 20, 60, 60]], dtype=np.float64)
-    box = np.array([30.0, 30, 40, 40])
-    assert outcome(box, true_boxes, 100 / 1600, iou_threshold=0.5) == "part"
-
-
-# ---- The sweep over thresholds ----
-
-
-def test_the_grid_lies_evenly_inside_zero_and_one():
-    assert np.allclose(threshold_grid(49), [0.02 * k for k in range(1, 50)])
-    assert threshold_grid(9).tolist() == pytest.approx([k / 10 for k in range(1, 10)])
-
-
-def test_the_sweep_takes_the_best_true_box_at_each_threshold():
-    loc_map = np.zeros((10, 10), dtype=np.float32)
-    loc_map[2:8, 2:8], loc_map[4:6, 4:6] = 0.4, 1
-    true_boxes = np.array([[2, 2, 8, 8], [4, 4, 6, 7]], dtype=np.float64)
-    got = iou_at_thresholds(loc_map, true_boxes, np.array([0.3, 0.4, 0.5]))
-    # 0.4 as float32 is above 0.4 as float64, but both are compared in float32
-    assert got.tolist() == pytest.approx([1, 1, 4 / 6])
+# ---- Over thresholds ----
 
 
 def test_an_error_curve_counts_boxes_below_the_iou_threshold():
-    iou = [np.array([0.5, 0.2], np.float32), np.array([0.49, 0.9], np.float32)]
-    sweep = pd.DataFrame({"iou": iou, "split": ["train_fullsup"] * 2})
-    assert error_curve(np.stack(sweep["iou"]), 0.5).tolist() == [0.5, 0.5]
-    assert error_curve(np.stack(sweep["iou"]), 0.1).tolist() == [0, 0]
+    iou = np.array([[0.5, 0.2], [0.49, 0.9]], dtype=np.float32)
+    assert error_curve(iou, 0.5).tolist() == [0.5, 0.5]
+    assert error_curve(iou, 0.1).tolist() == [0, 0]
 
 
-def test_a_threshold_is_chosen_on_held_out_images_alone(params):
+@given(st.integers(0, 10**6), st.integers(1, 9), st.integers(1, 6))
+def test_accuracies_by_counting_images(seed, images, thresholds):
+    rng = np.random.default_rng(seed)
+    iou = rng.choice([0, 0.2999, 0.3, 0.4999, 0.5, 0.6999, 0.7, 1], (images, thresholds))
+    correct = count_correct(iou)
+    assert correct.dtype == np.int64
+    best = max_box_acc(correct, images)
+    for row, level in enumerate((0.3, 0.5, 0.7)):
+        counts = [sum(value >= level for value in column) for column in iou.T]
+        assert correct[row].tolist() == counts
+        assert best[row] == max(counts) / images
+    assert best[IOU_LEVELS.index(0.5)] == pytest.approx(1 - error_curve(iou, 0.5).min())
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_an_iou_equal_to_a_level_counts_in_either_precision(dtype):
+    levels = np.array(IOU_LEVELS, dtype=dtype)[:, None]
+    assert count_correct(levels).ravel().tolist() == [3, 2, 1]
+
+
+def test_each_level_has_its_own_best_threshold():
+    iou = np.array([[0.4, 0.6, 0.8], [0.4, 0.6, 0.0], [0.4, 0.0, 0.0]])
+    assert max_box_acc(count_correct(iou), 3).tolist() == [1, 2 / 3, 1 / 3]
+
+
+def test_an_image_without_a_map_counts_as_wrong():
+    assert max_box_acc(count_correct(np.ones((2, 4))), 3).tolist() == [2 / 3] * 3
+
+
+def test_a_threshold_is_chosen_on_held_out_images_alone():
     grid = np.array([0.25, 0.5, 0.75])
-    splits = ["train_fullsup", "test", "test", "train_weaksup"]
-    good_at = [2, 0, 0, 0]
-    iou = [np.eye(3, dtype=np.float32)[place] for place in good_at]
-    sweep = pd.DataFrame({"iou": iou, "split": splits})
-    assert choose_threshold(sweep, grid, params.evaluation) == 0.75
+    none = np.zeros((3, 3), dtype=np.int64)
+    curves = Curves(
+        held_out=np.array([1, 1, 0.0]), test=np.array([0, 1, 1.0]), correct=none, correct_all=none
+    )
+    assert choose_places(curves, grid, 0.5) == {"fixed": 1, "selected": 2, "oracle": 0}

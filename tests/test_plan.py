@@ -40,9 +40,9 @@ def test_the_arithmetic_by_hand(tiny_params):
     assert plain.hours_train == pytest.approx(2 * 2 * 100 * (9 + 1) / 3600)
     assert plain.hours_localize == pytest.approx(2 * 50 * (2 + 1) / 3600)
     assert plain.hours_evaluate == pytest.approx(2 * 50 * 3 / 3600)
-    assert plain.disk_bytes == 2 * (1_000 + 50 * (60 + 3 * 9 * 28))  # three extractors
+    assert plain.disk_bytes == 2 * (1_000 + 50 * (60 + 3 * 9 * 40))  # three extractors
     assert guided.hours_train == pytest.approx(2 * 2 * 100 * (19 + 1) / 3600)
-    assert guided.disk_bytes == 2 * (2_000 + 50 * (20 + 9 * 28))
+    assert guided.disk_bytes == 2 * (2_000 + 50 * (20 + 9 * 40))
     assert rows["no_c"]._replace(method="spg") == guided
 
 

@@ -46,7 +46,7 @@ def read_map(path: Path, *, shape: Shape | None = None) -> NDArray[Any]:
         raise BadMapError(f"holds {loaded.dtype}, not floating-point numbers")
     if shape and loaded.shape != shape:
         raise BadMapError(f"wrong shape {list(loaded.shape)}, expected {list(shape)}")
-    values = np.array(loaded, dtype=np.result_type(loaded.dtype, np.float32))
+    values = np.array(loaded, dtype=np.result_type(loaded.dtype, np.float32), order="C")
     if np.isnan(values).any():
         raise BadMapError("holds NaN")
     if np.isinf(values).any():
@@ -61,7 +61,7 @@ def _load(path: Path) -> NDArray[Any]:
         loaded = np.load(path, mmap_mode="r", allow_pickle=False)
     except FileNotFoundError:
         raise BadMapError("missing") from None
-    except (OSError, ValueError, EOFError) as error:
+    except Exception as error:  # a damaged header makes NumPy raise nearly anything
         reason = " ".join(str(error).split())
         raise BadMapError(f"not readable as a .npy file ({reason})") from None
     if not isinstance(loaded, np.ndarray):

@@ -57,7 +57,7 @@ def read_metadata(folder: Path) -> list[WsolImage]:
         twice = next(image_id for image_id in ids if ids.count(image_id) > 1)
         raise UserError(f"{folder / 'image_ids.txt'}: {twice} stands twice")
     for image_id in ids:
-        if PurePosixPath(image_id).is_absolute() or ".." in PurePosixPath(image_id).parts:
+        if _leaves(image_id):
             raise UserError(f"{folder / 'image_ids.txt'}: {image_id} leaves the folder of maps")
     labels = _table(folder / "class_labels.txt", known, 1, lambda words: int(words[0]))
     sizes = _table(folder / "image_sizes.txt", known, 2, _size)
@@ -73,6 +73,10 @@ def read_metadata(folder: Path) -> list[WsolImage]:
         )
         for image_id in ids
     ]
+
+
+def _leaves(path: str) -> bool:
+    return PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts
 
 
 def _lines(file: Path) -> Iterator[tuple[int, str]]:
@@ -138,6 +142,9 @@ def _is_mask_line(line: str) -> bool:
 def _mask(words: list[str]) -> _Region:
     if not words[0]:
         raise ValueError("the line names no mask file")
+    for word in words:
+        if _leaves(word):
+            raise ValueError(f"{word} leaves the folder of masks")
     return _Region(None, words[0], words[1] or None)
 
 

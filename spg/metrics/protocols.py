@@ -124,7 +124,7 @@ PROTOCOLS = {
         true_boxes=_wsol_true_boxes,
         guessed_boxes=_wsol_guessed_boxes,
         inclusive=True,
-        thresholds=lambda count: np.arange(0, 1, 1 / (count + 1)),
+        thresholds=lambda count: np.arange(0, 1, 1 / (count + 1))[: count + 1],  # as published
         quantize=_wsol_quantize,
     ),
 }

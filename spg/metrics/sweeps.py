@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from spg.metrics.boxes import Boxes, best_iou
 from spg.metrics.components import Ints, fill_holes
@@ -20,10 +19,10 @@ class MapSweep(NamedTuple):
     boxes: Ints
     """``int32 [2, T, 4]``: around the largest and the second largest component, xyxy, half-open,
     in the protocol's frame; zeros where there is none."""
-    iou: NDArray[np.float32]
-    """``float32 [2, T]``: of those boxes with the true box that each fits best."""
-    iou_all: NDArray[np.float32]
-    """``float32 [T]``: the best of any contour's box with any true box."""
+    iou: FloatArray
+    """``Float[2, T]``: of those boxes with the true box that each fits best."""
+    iou_all: FloatArray
+    """``Float[T]``: the best of any contour's box with any true box."""
 
 
 def sweep_map(
@@ -41,7 +40,7 @@ def sweep_map(
     filled = fill_holes(levels)
     boxes, iou = _ranked(filled, cuts, true_boxes, protocol)
     iou_all = _best_of_all(levels, filled, cuts, true_boxes, protocol)
-    return MapSweep(boxes, iou.astype(np.float32), iou_all.astype(np.float32))
+    return MapSweep(boxes, iou, iou_all)
 
 
 def sweep_largest(
