@@ -5,19 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from spg.config import describe, read_yaml
 from spg.errors import UserError
+from spg.metrics.localization import ERRORS
 
-Metric = Literal[
-    "gt_known_loc_err",
-    "top1_loc_err",
-    "top5_loc_err",
-    "top5_loc_star_err",
-    "top1_cls_err",
-    "top5_cls_err",
-]
+
+def _known(metric: str) -> str:
+    if metric not in ERRORS:
+        raise ValueError(f"should be one of {', '.join(ERRORS)}")
+    return metric
+
+
+Metric = Annotated[str, AfterValidator(_known)]
 
 
 class _Strict(BaseModel):
