@@ -19,6 +19,8 @@ from spg.report import figures, notebook, tables
 from spg.variants import Variant, grid
 from spg.workspace import Cell, Workspace
 
+ONE_SEED = "one seed, so that intervals and verdicts cover the images alone and no other training"
+
 
 def report(workspace: Workspace, params: Params, dataset: str) -> None:
     """Write tables.md, figures/ and the notebook ``results`` with its HTML page."""
@@ -37,9 +39,10 @@ def tables_page(folder: Path, params: Params, dataset: str) -> str:
     comparison = pd.read_csv(folder / "comparison.csv", keep_default_na=True)
     claims = pd.read_csv(folder / "claims.csv")
     images, seeds = int(comparison["images"].max()), int(comparison["seeds"].max())
+    repeated = f"{seeds} seeds" if seeds > 1 else ONE_SEED
     parts = [
         f"# Results on {dataset}\n",
-        f"{images} test images, {seeds} seeds. Per cent; lower is better. *selected*: at the map "
+        f"{images} test images, {repeated}. Per cent; lower is better. *selected*: at the map "
         "threshold chosen on held-out training images; *fixed*: at "
         f"{params.evaluation.map_threshold}. *reported*: the paper's number **on ILSVRC with the "
         "full-size network**; only the order of rows can be compared, not the level.\n",

@@ -112,7 +112,7 @@ def accuracy_table(accuracies: pd.DataFrame, *, digits: int) -> str:
 
     def cell(row: Row, name: str) -> str:
         spread = percent(row[f"{name}_std"], digits)
-        return f"{percent(row[name], digits)} ± {spread}"
+        return "–" if pd.isna(row[name]) else f"{percent(row[name], digits)} ± {spread}"
 
     lines = [
         [variant_name(row), *(cell(row, name) for name in ACCURACY_NAMES)]
