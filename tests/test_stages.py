@@ -344,7 +344,7 @@ def replace_iou(workspace, cell, split, iou):
     sweep = sweep_of(workspace, cell)
     chosen = sweep["split"] == split
     sweep["iou"] = [
-        np.array(iou, dtype=np.float32) if hit else old
+        np.array(iou, dtype=np.float64) if hit else old
         for hit, old in zip(chosen, sweep["iou"], strict=True)
     ]
     sweep.to_parquet(workspace.evaluation(cell) / "sweep.parquet", index=False)
