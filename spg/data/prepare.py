@@ -71,14 +71,17 @@ def prepare(workspace: Workspace, params: Params, dataset: str) -> None:
     )
     work = _work_folder(workspace, dataset, raw, kept, rule)
     shards = list(_shards(work, raw, kept, rule))
-    reports = list(_run(shards, len(kept)))
-    sizes = [size for report in reports for size in report.sizes]
-    bad = {image: why for report in reports for image, why in report.bad.items()}
-    boxes = [_clipped(item, size, bad) for item, size in zip(kept, sizes, strict=True)]
+    bad: dict[str, str] = {}
+    tables = []  # columns of a shard at a time: rows as Python objects would take far more memory
+    for number, report in enumerate(_run(shards, len(kept))):
+        bad |= report.bad
+        first = number * ROWS_PER_SHARD
+        own = splits[first : first + len(report.sizes)]
+        tables.append(_table(shards[number].images, own, report.sizes, bad))
     if bad:
         raise UserError(_complaint(bad, work / "bad_images.txt"))
     with whole_folder(workspace.packed(dataset)) as folder:
-        write_manifest(folder / "manifest.parquet", _table(kept, splits, sizes, boxes))
+        write_manifest(folder / "manifest.parquet", pa.concat_tables(tables).combine_chunks())
         if rule.skip:
             write_text(folder / "skipped.txt", "\n".join(sorted(rule.skip)) + "\n")
         for shard in shards:
@@ -171,8 +174,9 @@ def _clipped(item: Annotation, size: list[int], bad: dict[str, str]) -> list[Box
 
 
 def _table(
-    images: list[Annotation], splits: list[str], sizes: list[list[int]], boxes: list[list[Box]]
+    images: Sequence[Annotation], splits: list[str], sizes: list[list[int]], bad: dict[str, str]
 ) -> pa.Table:
+    """Return the rows of some images; notes in ``bad`` whose box lies outside."""
     columns = {
         "image_id": [item.image_id for item in images],
         "class_id": [item.class_id for item in images],
@@ -180,7 +184,7 @@ def _table(
         "split": splits,
         "width": [width for width, _ in sizes],
         "height": [height for _, height in sizes],
-        "boxes": boxes,
+        "boxes": [_clipped(item, size, bad) for item, size in zip(images, sizes, strict=True)],
     }
     return pa.table(columns, schema=SCHEMA)
 
