@@ -204,10 +204,10 @@ def report(dataset: str | None) -> None:
 @click.option("--masks", type=FOLDER, help="Of the object masks, for PxAP.")
 @click.option(
     "--protocol",
-    type=click.Choice(["wsolevaluation", "paper"]),
+    type=click.Choice(["wsolevaluation", "paper", "official"]),
     default="wsolevaluation",
     show_default=True,
-    help="wsolevaluation: finished maps, 224 x 224 in [0, 1]; paper: raw maps of any size.",
+    help="wsolevaluation: finished maps, 224 x 224 in [0, 1]; the others: raw maps of any size.",
 )
 @click.option(
     "--threshold",

@@ -13,6 +13,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from spg.errors import UserError
+from spg.presets import apply_protocol
 
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -71,12 +72,14 @@ class StemParams(_Strict):
     """Size and origin of the stem."""
 
     width: Annotated[float, Field(gt=0, le=1, multiple_of=1 / 16)]
-    weights: Literal["pretrained", "published"]
+    stride: Literal[8, 16]
+    weights: Literal["pretrained", "published", "random"]
 
 
 class InputParams(_Strict):
-    """Geometry: squash to ``resize`` squared, crop to ``crop`` squared in training."""
+    """Geometry: both sides or the shorter one to ``resize``; in training a square ``crop``."""
 
+    aspect: Literal["squash", "keep"]
     resize: Annotated[int, Field(ge=32)]
     crop: Annotated[int, Field(ge=32)]
 
@@ -102,6 +105,7 @@ class TrainParams(_Strict):
 
     epochs: Count
     batch_size: Annotated[int, Field(ge=2)]
+    dropout: Annotated[float, Field(ge=0, lt=1)]
     optimizer: OptimizerParams
     schedule: Literal["constant", "one_cycle"]
     precision: Literal["auto", "float32", "bf16"]
@@ -127,18 +131,43 @@ class SetupParams(_Strict):
     train: TrainParams
 
 
+class ProtocolStem(_Strict):
+    """The disputed keys of ``stem``."""
+
+    stride: Literal[8, 16]
+    weights: Literal["published", "random"]
+
+
+class ProtocolOptimizer(_Strict):
+    """The disputed keys of ``train.optimizer``; ``new_lr_factor`` times ``stem_lr`` is new_lr."""
+
+    new_lr_factor: Positive
+    bias_lr_factor: Positive
+    weight_decay: NotNegative
+
+
+class ProtocolTrain(_Strict):
+    """The disputed keys of ``train``."""
+
+    dropout: Annotated[float, Field(ge=0, lt=1)]
+    optimizer: ProtocolOptimizer
+
+
+class ProtocolSetup(_Strict):
+    """The disputed keys of how a backbone is trained."""
+
+    stem: ProtocolStem
+    input: InputParams
+    mask_side: Annotated[int, Field(ge=8)]
+    train: ProtocolTrain
+
+
 class DatasetParams(_Strict):
     """A data set, and the backbones that are trained on it."""
 
     source: SourceParams
     prepare: PrepareParams
     backbones: Annotated[dict[Name, SetupParams], Field(min_length=1)]
-
-
-class ModelParams(_Strict):
-    """What all methods share behind the stem."""
-
-    dropout: Annotated[float, Field(ge=0, lt=1)]
 
 
 class SpgParams(_Strict):
@@ -177,6 +206,7 @@ class MinimumForeground(_Strict):
 
     pixels: Annotated[int, Field(ge=0)]
     fraction_of_max: Fraction
+    leak: bool
 
 
 class GuidanceParams(_Strict):
@@ -187,6 +217,29 @@ class GuidanceParams(_Strict):
     c: ThresholdPair
     minimum_foreground: MinimumForeground
     align_corners: bool
+    normalize_first: bool
+
+
+class ProtocolSpg(_Strict):
+    """The disputed key of ``spg``."""
+
+    b2_input: Literal["a2", "a2_inner"]
+
+
+class ProtocolSweep(_Strict):
+    """The disputed key of ``sweep``."""
+
+    protocol: Literal["paper", "official", "wsolevaluation"]
+
+
+class ProtocolParams(_Strict):
+    """One reading of the sources: a value for every disputed key (see :mod:`spg.presets`)."""
+
+    spg: ProtocolSpg
+    guidance: GuidanceParams
+    sweep: ProtocolSweep
+    setup: ProtocolSetup
+    exceptions: dict[Name, dict[str, Any]]
 
 
 class LocalizationParams(_Strict):
@@ -200,7 +253,7 @@ class LocalizationParams(_Strict):
 class SweepParams(_Strict):
     """The evaluator and its grid of map thresholds."""
 
-    protocol: Literal["paper", "wsolevaluation"]
+    protocol: Literal["paper", "official", "wsolevaluation"]
     thresholds: Annotated[int, Field(ge=2, le=1000)]
 
 
@@ -229,13 +282,14 @@ class ReportParams(_Strict):
 class Params(_Strict):
     """All of params.yaml."""
 
+    protocol: Name
     dataset: Name
     backbones: Annotated[list[Name], Field(min_length=1)]
     methods: Annotated[list[Name], Field(min_length=1)]
     guided: list[Name]
     seeds: Annotated[list[Seed], Field(min_length=1)]
+    protocols: dict[Name, ProtocolParams]
     datasets: dict[Name, DatasetParams]
-    model: ModelParams
     spg: SpgParams
     variants: dict[Name, SpgOverrides]
     guidance: GuidanceParams
@@ -320,6 +374,9 @@ def read_yaml(path: Path) -> Any:
 
 def parse_params(mapping: object, source: str) -> Params:
     """Check a mapping; ``source`` names the file in errors."""
+    if isinstance(mapping, dict):
+        _check_protocol(mapping, source)
+        mapping = apply_protocol(mapping)
     try:
         return Params.model_validate(mapping)
     except ValidationError as error:
@@ -349,6 +406,13 @@ def describe(error: ValidationError) -> str:
         reason = f"{reason}, got {first['input']!r}"
     more = f" ({len(others)} more after this one)" if others else ""
     return f"{path}: {reason}{more}" if path else f"{reason}{more}"
+
+
+def _check_protocol(mapping: dict[str, Any], source: str) -> None:
+    """Name a wrong ``protocol`` itself, before the many nulls that it leaves."""
+    name, known = mapping.get("protocol"), mapping.get("protocols")
+    if isinstance(name, str) and isinstance(known, dict) and name not in known:
+        raise UserError(f"{source}: protocol: {name!r} is not one of {sorted(known)}")
 
 
 def _require(holds: bool, key: str, name: str, known: list[str]) -> None:

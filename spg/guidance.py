@@ -34,31 +34,43 @@ def normalize_maps(maps: Tensor) -> Tensor:
     return torch.where(spread > 0, (maps - low) / spread.clamp_min(1e-30), 0.0)
 
 
-def attention_map(class_maps: Tensor, labels: Tensor, size: int, *, align_corners: bool) -> Tensor:
+def attention_map(
+    class_maps: Tensor, labels: Tensor, size: int, *, align_corners: bool, normalize_first: bool
+) -> Tensor:
     """Return O, the normalized attention of each image's own class, without gradient.
 
     Args:
         class_maps: ``Tensor[B, K, h, w]`` of branch A.
         labels: ``int64 Tensor[B]``.
-        size: side of the result; the map is interpolated first and normalized after.
+        size: side of the result.
         align_corners: of the interpolation.
+        normalize_first: scale to [0, 1] before the interpolation instead of after (PROTOCOL 8).
 
     Returns:
         ``Tensor[B, size, size]`` in [0, 1].
     """
     index = labels[:, None, None, None].expand(-1, 1, *class_maps.shape[2:])
     selected = class_maps.detach().float().gather(1, index)  # [B, 1, h, w]
+    if normalize_first:
+        scaled = normalize_maps(selected[:, 0])[:, None]
+        return upsample(scaled, size, align_corners=align_corners)
     return normalize_maps(upsample(selected, size, align_corners=align_corners))
 
 
 def guidance_mask(
-    maps: Tensor, low: float, high: float, *, minimum_pixels: int, fraction_of_max: float
+    maps: Tensor,
+    low: float,
+    high: float,
+    *,
+    minimum_pixels: int,
+    fraction_of_max: float,
+    leak: bool,
 ) -> Tensor:
     """Divide each map into foreground, background and ignored pixels (paper Eq. 1).
 
     ``M = 1`` where ``O > high``, ``M = 0`` where ``O < low``, else ``IGNORE``; background wins
     where both hold. An image with fewer than ``minimum_pixels`` foreground pixels, counted as on
-    a 224 x 224 map, gets ``high = fraction_of_max * max(O)`` (PROTOCOL 4; no leak).
+    a 224 x 224 map, gets ``high = fraction_of_max * max(O)`` (PROTOCOL 4).
 
     Args:
         maps: ``Tensor[B, H, W]`` in [0, 1]; no gradient flows into it.
@@ -66,18 +78,33 @@ def guidance_mask(
         high: foreground above it; 0 < low < high < 1.
         minimum_pixels: foreground pixels of a 224 x 224 map under which ``high`` is lowered.
         fraction_of_max: the share of the map's maximum to which it is lowered.
+        leak: a lowered threshold stays in force for the later images of the batch, as in the
+            official code (227-231).
 
     Returns:
         ``float Tensor[B, H, W]`` of ``BACKGROUND``, ``FOREGROUND`` and ``IGNORE``.
     """
     maps = maps.detach()
     needed = minimum_pixels * maps[0].numel() / REFERENCE_PIXELS
-    too_few = (maps > high).sum(dim=(1, 2), keepdim=True) < needed
     lowered = fraction_of_max * maps.amax(dim=(1, 2), keepdim=True)
+    if leak:
+        highs = _leaking_thresholds(maps, high, lowered, needed)
+    else:
+        too_few = (maps > high).sum(dim=(1, 2), keepdim=True) < needed
+        highs = torch.where(too_few, lowered, high)
     mask = torch.full_like(maps, IGNORE)
-    mask[maps > torch.where(too_few, lowered, high)] = FOREGROUND
+    mask[maps > highs] = FOREGROUND
     mask[maps < low] = BACKGROUND
     return mask
+
+
+def _leaking_thresholds(maps: Tensor, high: float, lowered: Tensor, needed: float) -> Tensor:
+    """Return ``Tensor[B, 1, 1]``, image after image, each starting from the last threshold."""
+    current, highs = lowered.new_tensor(high), []
+    for one, lower in zip(maps, lowered, strict=True):
+        current = torch.where((one > current).sum() < needed, lower[0, 0], current)
+        highs.append(current)
+    return torch.stack(highs)[:, None, None]
 
 
 def fuse(b1: Tensor, b2: Tensor) -> Tensor:

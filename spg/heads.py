@@ -7,8 +7,6 @@ from typing import NamedTuple
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from spg.channels import scale_channels
-
 
 class Classified(NamedTuple):
     """What SPG-A returns."""
@@ -18,30 +16,40 @@ class Classified(NamedTuple):
     class_maps: Tensor
     """``Tensor[B, K, h, w]``: output of A4, one map a class, any range."""
     a3: Tensor
-    """``Tensor[B, C, h, w]``: output of A3, which branch C reads."""
+    """``Tensor[B, C, h, w]``: output of A3 (or the features, without A3), which branch C reads."""
 
 
 class BranchA(nn.Module):
-    """SPG-A behind the stem: A3 (two 3x3), A4 (1x1), global average pooling.
+    """SPG-A behind the stem: A3 (3x3 convolutions), A4 (1x1), global average pooling.
 
-    The published layers have no batch norm. ``dropout`` stands before each of the three
-    convolutions; 0 is what the authors' code did in effect (PROTOCOL 5).
+    The published layers have no batch norm. ``dropout`` stands before each convolution; 0 is what
+    the authors' code did in effect (PROTOCOL 5).
+
+    Args:
+        in_channels: of the features.
+        hidden: output channels of A3's convolutions (paper: 1024, 1024); may be empty.
+        num_classes: of A4.
+        dropout: probability of a zero, in training alone.
     """
 
-    def __init__(self, in_channels: int, num_classes: int, *, width: float, dropout: float) -> None:
+    def __init__(
+        self, in_channels: int, hidden: tuple[int, ...], num_classes: int, *, dropout: float
+    ) -> None:
         super().__init__()
-        hidden = scale_channels(1024, width)
         self.dropout = dropout
-        self.a3_1 = nn.Conv2d(in_channels, hidden, kernel_size=3, padding=1)
-        self.a3_2 = nn.Conv2d(hidden, hidden, kernel_size=3, padding=1)
-        self.a4 = nn.Conv2d(hidden, num_classes, kernel_size=1)
-        self.a3_channels = hidden
+        self.a3 = nn.ModuleList()
+        for channels in hidden:
+            self.a3.append(nn.Conv2d(in_channels, channels, kernel_size=3, padding=1))
+            in_channels = channels
+        self.a4 = nn.Conv2d(in_channels, num_classes, kernel_size=1)
+        self.a3_channels = in_channels
         self.apply(init_xavier)
 
-    def forward(self, a2: Tensor) -> Classified:
-        """Classify ``a2`` (``Tensor[B, C, h, w]``) by the means of its class maps."""
-        a3 = F.relu(self.a3_1(self._drop(a2)))
-        a3 = self._drop(F.relu(self.a3_2(self._drop(a3))))
+    def forward(self, features: Tensor) -> Classified:
+        """Classify ``features`` (``Tensor[B, C, h, w]``) by the means of their class maps."""
+        a3 = self._drop(features)
+        for conv in self.a3:
+            a3 = self._drop(F.relu(conv(a3)))
         class_maps = self.a4(a3)
         return Classified(class_maps.mean(dim=(2, 3)), class_maps, a3)
 

@@ -96,7 +96,7 @@ def localize_batch(
     logits, maps = [], []
     for view in views:
         with torch.no_grad():
-            outputs = model(view)
+            outputs = model(view, labels)
         logits.append(outputs.logits)
         maps.append({name: run(model, view, labels, outputs) for name, run in extractors.items()})
     scores = top_classes(mean_scores(logits))

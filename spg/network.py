@@ -13,9 +13,11 @@ from spg.workspace import Cell, Workspace
 
 def build_network(params: Params, cell: Cell, num_classes: int) -> tuple[nn.Module, nn.Module]:
     """Return the untrained model and the criterion of ``cell``."""
-    width = params.setup(cell.dataset, cell.backbone).stem.width
-    stem: Stem = find_plugin("model", cell.backbone).build(width)
     method = find_plugin("method", params.method_module(cell.method))
+    wanted = params.setup(cell.dataset, cell.backbone).stem
+    stem: Stem = find_plugin("model", cell.backbone).build(
+        wanted.width, stride=wanted.stride, pools=method.POOLS
+    )
     model, criterion = method.build(stem, num_classes, params, cell)
     return model, criterion
 

@@ -35,7 +35,7 @@ def provenance(
         "cell": asdict(cell),
         "classes": classes,
         "params": {
-            "model": params.model.model_dump(),
+            "protocol": params.protocol,
             "source": params.datasets[cell.dataset].source.model_dump(),
             "prepare": params.datasets[cell.dataset].prepare.model_dump(),
             "setup": setup.model_dump(),

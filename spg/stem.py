@@ -1,10 +1,15 @@
-"""The contract of every backbone: what the heads read from it."""
+"""The contract of every backbone: what the heads read from it and how wide they are."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from torch import Tensor, nn
+
+Stride = Literal[8, 16]
+Pools = Literal["plain", "overlap_last", "overlap_all"]
+"""Which max-pools are 3 x 3 instead of 2 x 2 where a backbone has a choice, which VGG-16 has alone:
+none, the one between A1 and A2, or all (PROTOCOL 1)."""
 
 
 class Features(NamedTuple):
@@ -13,9 +18,13 @@ class Features(NamedTuple):
     a1: Tensor
     """End of the paper's A1, which B1 reads (Inception: Mixed_5d, 288 channels at width 1)."""
     a2_inner: Tensor
-    """The layer before the end of A2 (Mixed_6d); the official code feeds it to B2 (PROTOCOL 2)."""
+    """What the published code feeds to B2 (PROTOCOL 2): Mixed_6d of Inception, the layer before the
+    end of A2; the end of A2 in VGG-16 and ResNet-50."""
     a2: Tensor
-    """End of A2, which A3 reads (Mixed_6e, 768 channels at width 1)."""
+    """End of A2 (Mixed_6e, 768 channels at width 1)."""
+    last: Tensor
+    """What classifiers read: the end of A2, or of A3 where the backbone has layers of its own for
+    it (ResNet's layer4)."""
 
 
 class Colors(NamedTuple):
@@ -25,11 +34,26 @@ class Colors(NamedTuple):
     std: tuple[float, float, float]
 
 
+class Heads(NamedTuple):
+    """Output channels of the layers that methods put behind a stem."""
+
+    a3: tuple[int, ...]
+    """Of the 3 x 3 convolutions of SPG's A3."""
+    cam: tuple[int, ...]
+    """Of the 3 x 3 convolutions before the GAP network's classifier."""
+    acol: tuple[int, ...]
+    """Of the 3 x 3 convolutions of each of ACoL's classifiers."""
+    b: int
+    """Of SPG's B branches."""
+    c: int
+    """Of SPG's branch C."""
+
+
 class Stem(nn.Module):
-    """A backbone cut behind A2; ``forward`` takes ``Tensor[B, 3, H, W]``, returns `Features`."""
+    """A cut backbone; ``forward`` takes ``Tensor[B, 3, H, W]``, returns `Features`."""
 
     a1_channels: int
     a2_channels: int
+    last_channels: int
     colors: Colors
-    head_width: float
-    """Multiplier of the paper's channel numbers behind the stem (A3: 1024, B and C: 512)."""
+    heads: Heads

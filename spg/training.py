@@ -108,7 +108,7 @@ class Trainer:
         torch.manual_seed(torch_seed(self.seed, "dropout", self.step))
         images, labels = batch.images.to(self.device), batch.labels.to(self.device)
         with autocast(self.precision, self.device):
-            outputs: _Outputs = self.model(images)
+            outputs: _Outputs = self.model(images, labels)
         losses: dict[str, Tensor] = self.criterion(outputs, labels)
         total = torch.stack(list(losses.values())).sum()
         self.optimizer.zero_grad(set_to_none=True)

@@ -1,4 +1,7 @@
-"""Stem weights: published ones, verified, or pre-trained on drawn species (PROTOCOL 9)."""
+"""Stem weights: published ones, verified, pre-trained on drawn species, or random (PROTOCOL 9).
+
+No weight depends on the stride of the maps: pre-training has 8 whatever the cells have.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,7 @@ from spg.checkpoint import fingerprint, save_model, sources
 from spg.config import Params, PretrainingParams
 from spg.data.batches import TrainSamples
 from spg.errors import UserError
-from spg.heads import Classified
+from spg.heads import Classified, init_xavier
 from spg.methods.spg_plain import Criterion
 from spg.plugins import find_plugin
 from spg.seeding import torch_seed
@@ -39,12 +42,14 @@ def make_weights(workspace: Workspace, params: Params, dataset: str, backbone: s
     stem_params = params.setup(dataset, backbone).stem
     torch.manual_seed(torch_seed(params.pretraining.seed, "init"))
     stem = module.build(stem_params.width)
-    if stem_params.weights == "published":
+    if stem_params.weights == "random":
+        stem.apply(init_xavier)
+    elif stem_params.weights == "published":
         load_published(stem, module)
     else:
         identity = fingerprint(
             params.pretraining.model_dump_json(),
-            stem_params.model_dump_json(),
+            repr(stem_params.width),
             backbone,
             *sources(),
         )
@@ -152,10 +157,10 @@ class _StemClassifier(nn.Module):
     def __init__(self, stem: Stem, num_classes: int) -> None:
         super().__init__()
         self.stem = stem
-        self.classifier = nn.Conv2d(stem.a2_channels, num_classes, kernel_size=1)
+        self.classifier = nn.Conv2d(stem.last_channels, num_classes, kernel_size=1)
 
-    def forward(self, images: Tensor) -> Classified:
-        features = self.stem(images).a2
+    def forward(self, images: Tensor, labels: Tensor | None = None) -> Classified:
+        features = self.stem(images).last
         class_maps = self.classifier(features)
         return Classified(class_maps.mean(dim=(2, 3)), class_maps, features)
 

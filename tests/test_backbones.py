@@ -11,7 +11,6 @@ import pytest
 import torch
 
 import spg.models
-from spg.channels import scale_channels
 from spg.checkpoint import load_model, save_model
 from spg.config import InputParams, parse_params
 from spg.data.batches import EvalSamples, TrainSamples, eval_batches, train_batches
@@ -79,7 +78,7 @@ class Gray:
 
 
 def test_batches_have_the_colors_of_their_backbone(stem):
-    geometry = InputParams(resize=40, crop=32)
+    geometry = InputParams(aspect="squash", resize=40, crop=32)
     mean, std = (torch.tensor(values).view(3, 1, 1) for values in stem.colors)
     want = ((200 / 255 - mean) / std).expand(3, 32, 32)
     whole = EvalSamples(Gray(), [0] * 256, geometry.crop, stem.colors)
@@ -95,8 +94,8 @@ def test_the_heads_are_to_a2_what_they_are_in_the_paper(module):
     for width in (NARROW, 1.0):
         with torch.device("meta"):
             stem = module.build(width)
-        assert scale_channels(1024, stem.head_width) * 768 == stem.a2_channels * 1024
-        assert scale_channels(512, stem.head_width) * 768 == stem.a2_channels * 512
+        assert stem.heads.a3[0] * 768 == stem.a2_channels * 1024
+        assert stem.heads.b * 768 == stem.heads.c * 768 == stem.a2_channels * 512
 
 
 @pytest.mark.parametrize("width", [0.01, 1 / 3])

@@ -360,7 +360,7 @@ class Gradients:
         return np.stack([columns, rows, np.full_like(rows, index)], axis=2).astype(np.uint8)
 
 
-GEOMETRY = InputParams(resize=40, crop=32)
+GEOMETRY = InputParams(aspect="squash", resize=40, crop=32)
 INDICES = np.arange(3, 14)
 
 

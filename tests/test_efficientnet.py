@@ -93,7 +93,7 @@ def test_names_and_shapes_are_the_checkpoints_up_to_block_14(published):
     assert ours == {n: t.shape for n, t in published.items() if not n.startswith(DROPPED)}
     dropped = {n.split(".")[0] for n in published if n.startswith(DROPPED)}
     assert dropped == {"_blocks", "_conv_head", "_bn1", "_fc"}
-    assert (stem.a1_channels, stem.a2_channels, stem.head_width) == (112, 192, 0.25)
+    assert (stem.a1_channels, stem.a2_channels, stem.heads.b) == (112, 192, 128)
 
 
 def test_the_published_weights_arrive_unchanged(loaded, published):

@@ -27,8 +27,8 @@ from spg.workspace import Cell
 CASES = json.loads((Path(__file__).parent / "golden/official_spg.json").read_text())["cases"]
 # Official modules behind the stem -> ours; the stem's names are torchvision's in both.
 MODULES = {
-    "fc6.0": "branch_a.a3_1",
-    "fc7_1.0": "branch_a.a3_2",
+    "fc6.0": "branch_a.a3.0",
+    "fc7_1.0": "branch_a.a3.1",
     "classier_1": "branch_a.a4",
     "side3.0": "b1_head.0",
     "side4.0": "b2_head.0",

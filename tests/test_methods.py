@@ -148,8 +148,8 @@ def test_the_classification_loss_alone_moves_a4_and_never_the_masks(method, trai
     model, _, losses = trained_step(method)
     assert touched(gradients_of(losses["cls"], model)) == {
         "stem",
-        "branch_a.a3_1",
-        "branch_a.a3_2",
+        "branch_a.a3.0",
+        "branch_a.a3.1",
         "branch_a.a4",
     }
 
@@ -159,7 +159,7 @@ def test_the_classification_loss_alone_moves_a4_and_never_the_masks(method, trai
     [
         ("spg", "b1", {"stem", "b1_head", "b_tail"}),
         ("spg", "b2", {"stem", "b2_head", "b_tail"}),
-        ("spg", "c", {"stem", "branch_a.a3_1", "branch_a.a3_2", "branch_c"}),
+        ("spg", "c", {"stem", "branch_a.a3.0", "branch_a.a3.1", "branch_c"}),
         ("no_cascade", "b1", {"stem", "b1_head", "b_tail"}),
         ("unshared_b", "b1", {"stem", "b1_head", "b_tail"}),
         ("unshared_b", "b2", {"stem", "b2_head", "b2_tail"}),
@@ -300,7 +300,7 @@ def test_new_layers_start_from_xavier_and_zero_bias(build):
 @pytest.mark.parametrize(
     ("module", "count"),
     [
-        ("branch_a.a3_1", None),
+        ("branch_a.a3.0", None),
         ("branch_a.a4", 205_000),
         ("b1_head", 1_327_616),
         ("b2_head", 3_539_456),
@@ -311,7 +311,7 @@ def test_new_layers_start_from_xavier_and_zero_bias(build):
 def test_parameter_counts_of_the_published_network(module, count, full_size_spg):
     counted = sum(p.numel() for p in full_size_spg.get_submodule(module).parameters())
     if count is None:  # A3 is two layers; its published count is of both
-        second = full_size_spg.branch_a.a3_2.parameters()
+        second = full_size_spg.branch_a.a3[1].parameters()
         assert counted + sum(p.numel() for p in second) == 16_517_120
     else:
         assert counted == count

@@ -133,7 +133,7 @@ def trainer_in(tiny_params):
         return Trainer(
             Small(),
             criterion or Criterion(),
-            TrainSamples(Noise(), labels, InputParams(resize=34, crop=32), InceptionV3Stem.colors),
+            TrainSamples(Noise(), labels, InputParams(aspect="squash", resize=34, crop=32), InceptionV3Stem.colors),
             np.arange(COUNT),
             train=train,
             seed=5,

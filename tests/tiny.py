@@ -18,7 +18,7 @@ def tiny(mapping: dict) -> dict:
     pretraining = small["pretraining"]
     pretraining |= {"side": 64, "classes": 2, "images_per_class": 4}
     for owner, epochs in ((setup, 2), (pretraining, 1)):
-        owner["input"] = {"resize": 40, "crop": 32}
+        owner["input"] |= {"resize": 40, "crop": 32}
         owner["train"] |= {"epochs": epochs, "batch_size": 4, "precision": "float32"}
     small["localization"]["batch_size"] = 4
     small["sweep"]["thresholds"] = 9

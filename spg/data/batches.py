@@ -42,7 +42,7 @@ class Batch(NamedTuple):
 
 
 class TrainSamples(Dataset[tuple[Tensor, int, int]]):
-    """Squashed to ``resize``, randomly cropped and flipped; the key is (seed, epoch, index)."""
+    """Resized, randomly cropped and flipped (PROTOCOL 8); the key is (seed, epoch, index)."""
 
     def __init__(
         self, images: Images, labels: Sequence[int], geometry: InputParams, colors: Colors
@@ -55,9 +55,11 @@ class TrainSamples(Dataset[tuple[Tensor, int, int]]):
     def __getitem__(self, key: tuple[int, int, int]) -> tuple[Tensor, int, int]:
         seed, epoch, index = key
         size, crop = self.geometry.resize, self.geometry.crop
-        image = squash(self.images.image(index), size)
+        fit = squash if self.geometry.aspect == "squash" else shrink
+        image = fit(self.images.image(index), size)
         stream = generator(seed, "augment", epoch, index)
-        top, left = stream.integers(0, size - crop + 1, 2)
+        height, width = image.shape[1:]
+        top, left = stream.integers(0, [height - crop + 1, width - crop + 1])
         image = image[:, top : top + crop, left : left + crop]
         image = V.horizontal_flip(image) if stream.random() < 0.5 else image
         return image, self.labels[index], index
@@ -117,6 +119,12 @@ def normalize_images(images: Tensor, colors: Colors) -> Tensor:
         V.to_dtype(images, torch.float32, scale=True), list(colors.mean), list(colors.std)
     )
     return scaled.contiguous(memory_format=torch.channels_last)
+
+
+def shrink(image: NDArray[np.uint8], size: int) -> Tensor:
+    """Return the whole image as ``uint8 Tensor[3, h, w]`` whose shorter side is ``size``."""
+    resized: Tensor = V.resize(torch.from_numpy(image).permute(2, 0, 1), [size], antialias=True)
+    return resized
 
 
 def squash(image: NDArray[np.uint8], size: int) -> Tensor:

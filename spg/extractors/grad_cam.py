@@ -1,4 +1,4 @@
-"""Grad-CAM on the features that A3 reads (Selvaraju et al., ICCV 2017)."""
+"""Grad-CAM on the last features of the stem (Selvaraju et al., ICCV 2017)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def extract(model: nn.Module, images: Tensor, class_ids: Tensor, outputs: Any) -
     output of the stem (Mixed_6e) and y_c the logit before the softmax.
 
     Args:
-        model: has ``stem``, which returns features with a field ``a2``.
+        model: has ``stem``, which returns features with a field ``last``.
         images: ``Tensor[B, 3, S, S]``, normalized.
         class_ids: ``int64 Tensor[B]``.
         outputs: not used; gradients need a run of their own.
@@ -34,7 +34,7 @@ def extract(model: nn.Module, images: Tensor, class_ids: Tensor, outputs: Any) -
 @contextmanager
 def _captured_features(stem: nn.Module) -> Iterator[list[Tensor]]:
     captured: list[Tensor] = []
-    handle = stem.register_forward_hook(lambda _, __, features: captured.append(features.a2))
+    handle = stem.register_forward_hook(lambda _, __, features: captured.append(features.last))
     try:
         yield captured
     finally:

@@ -1,7 +1,10 @@
 """Methods: one file each, found by name.
 
 A method file defines ``build(stem, num_classes, params, cell)`` and returns a model and a
-criterion. The model maps images to a named tuple of raw tensors that has at least ``logits``
-(``Tensor[B, K]``) and ``class_maps`` (``Tensor[B, K, h, w]``); the criterion maps that tuple and
-the labels to a dict of named losses, which the training loop sums once.
+criterion, and ``POOLS``, the kind of max-pools it wants of a stem (:data:`spg.stem.Pools`). The
+model maps images to a named tuple of raw tensors that has at least ``logits`` (``Tensor[B, K]``)
+and ``class_maps`` (``Tensor[B, K, h, w]``). It is also given the labels, of which a method may make
+use (ACoL erases the attention of the label's class); without them it goes by its own first guess.
+The criterion maps the tuple and the labels to a dict of named losses, which the training loop sums
+once.
 """

@@ -12,12 +12,13 @@ from typing import NamedTuple
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from spg.channels import scale_channels
 from spg.config import GuidanceParams, Params, SpgParams, ThresholdPair
 from spg.guidance import attention_map, fuse, guidance_mask, masked_bce, upsample
 from spg.heads import BranchA, BranchC, MaskHead, MaskTail
-from spg.stem import Stem
+from spg.stem import Pools, Stem
 from spg.workspace import Cell
+
+POOLS: Pools = "overlap_last"  # wsolevaluation's VGG16-SPG: 3 x 3 between A1 and A2
 
 
 class SPGOutput(NamedTuple):
@@ -48,7 +49,7 @@ class Model(nn.Module):
 
     def __init__(self, stem: Stem, branch_a: BranchA, *, spg: SpgParams) -> None:
         super().__init__()
-        hidden = scale_channels(512, stem.head_width)
+        hidden = stem.heads.b
         self.b2_input = spg.b2_input
         self.stem = stem
         self.branch_a = branch_a
@@ -56,12 +57,12 @@ class Model(nn.Module):
         self.b2_head = MaskHead(stem.a2_channels, hidden)
         self.b_tail = MaskTail(hidden)  # of both branches, or of B1 alone when not shared
         self.b2_tail = None if spg.shared_b else MaskTail(hidden)
-        self.branch_c = BranchC(branch_a.a3_channels, hidden) if spg.branch_c else None
+        self.branch_c = BranchC(branch_a.a3_channels, stem.heads.c) if spg.branch_c else None
 
-    def forward(self, images: Tensor) -> SPGOutput:
+    def forward(self, images: Tensor, labels: Tensor | None = None) -> SPGOutput:
         """Return the outputs of all branches for ``images`` (``Tensor[B, 3, H, W]``)."""
         features = self.stem(images)
-        logits, class_maps, a3 = self.branch_a(features.a2)
+        logits, class_maps, a3 = self.branch_a(features.last)
         b2_features = features.a2 if self.b2_input == "a2" else features.a2_inner
         b1 = self.b_tail(self.b1_head(features.a1))
         b2 = (self.b2_tail or self.b_tail)(self.b2_head(b2_features))
@@ -103,7 +104,11 @@ class Criterion(nn.Module):
         b1 = self._upsample(outputs.b1).detach().sigmoid()
         b2 = self._upsample(outputs.b2).detach().sigmoid()
         attention = attention_map(
-            outputs.class_maps, labels, self.mask_side, align_corners=rules.align_corners
+            outputs.class_maps,
+            labels,
+            self.mask_side,
+            align_corners=rules.align_corners,
+            normalize_first=rules.normalize_first,
         )
         from_attention = self._mask(attention, rules.b2)
         from_b2 = self._mask(b2, rules.b1)
@@ -121,6 +126,7 @@ class Criterion(nn.Module):
             pair.high,
             minimum_pixels=minimum.pixels,
             fraction_of_max=minimum.fraction_of_max,
+            leak=minimum.leak,
         )
 
     def _upsample(self, logits: Tensor) -> Tensor:
@@ -130,8 +136,7 @@ class Criterion(nn.Module):
 def build(stem: Stem, num_classes: int, params: Params, cell: Cell) -> tuple[Model, Criterion]:
     """Build model and criterion (see :mod:`spg.methods`)."""
     spg, mask_side = params.spg_of(cell.method), params.setup(cell.dataset, cell.backbone).mask_side
-    branch_a = BranchA(
-        stem.a2_channels, num_classes, width=stem.head_width, dropout=params.model.dropout
-    )
+    train = params.setup(cell.dataset, cell.backbone).train
+    branch_a = BranchA(stem.last_channels, stem.heads.a3, num_classes, dropout=train.dropout)
     criterion = Criterion(params.guidance, cascade=spg.cascade, mask_side=mask_side)
     return Model(stem, branch_a, spg=spg), criterion

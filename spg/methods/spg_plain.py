@@ -7,8 +7,10 @@ from torch import Tensor, nn
 
 from spg.config import Params
 from spg.heads import BranchA, Classified
-from spg.stem import Stem
+from spg.stem import Pools, Stem
 from spg.workspace import Cell
+
+POOLS: Pools = "overlap_last"  # as SPG itself
 
 
 class Model(nn.Module):
@@ -19,9 +21,9 @@ class Model(nn.Module):
         self.stem = stem
         self.branch_a = branch_a
 
-    def forward(self, images: Tensor) -> Classified:
+    def forward(self, images: Tensor, labels: Tensor | None = None) -> Classified:
         """Return logits and class maps of ``images`` (``Tensor[B, 3, H, W]``)."""
-        classified: Classified = self.branch_a(self.stem(images).a2)
+        classified: Classified = self.branch_a(self.stem(images).last)
         return classified
 
 
@@ -35,7 +37,6 @@ class Criterion(nn.Module):
 
 def build(stem: Stem, num_classes: int, params: Params, cell: Cell) -> tuple[Model, Criterion]:
     """Build model and criterion (see :mod:`spg.methods`)."""
-    branch_a = BranchA(
-        stem.a2_channels, num_classes, width=stem.head_width, dropout=params.model.dropout
-    )
+    train = params.setup(cell.dataset, cell.backbone).train
+    branch_a = BranchA(stem.last_channels, stem.heads.a3, num_classes, dropout=train.dropout)
     return Model(stem, branch_a), Criterion()

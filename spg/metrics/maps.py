@@ -11,17 +11,23 @@ SAFE_MAGNITUDE = 1e37
 
 
 def localization_map(
-    raw_map: Map, size_wh: tuple[int, int], *, interpolation: int = cv2.INTER_LINEAR
+    raw_map: Map,
+    size_wh: tuple[int, int],
+    *,
+    interpolation: int = cv2.INTER_LINEAR,
+    normalize_first: bool = False,
 ) -> Map:
     """Resize a raw map to the image and scale it to [0, 1].
 
-    Interpolation first, min-max normalization after (PROTOCOL 8): the same order as in training. A
-    constant map, and one with NaN or infinity, becomes zeros and so yields no box.
+    Interpolation first, min-max normalization after: the same order as in training, and the other
+    way round on request (PROTOCOL 8). A constant map, and one with NaN or infinity, becomes zeros
+    and so yields no box.
 
     Args:
         raw_map: ``Float[h, w]`` at feature resolution, any range.
         size_wh: width and height of the original image in pixels.
         interpolation: OpenCV's; bilinear, or bicubic as in wsolevaluation (inference.py:79-95).
+        normalize_first: as the official code does (344-348); the result may end short of 1.
 
     Returns:
         ``float32 [H, W]`` in [0, 1].
@@ -34,11 +40,21 @@ def localization_map(
         return np.zeros(size_wh[::-1], dtype=np.float32)
     largest = float(np.abs(raw_map).max())  # near float32's end, differences would overflow
     safe = raw_map / largest if largest > SAFE_MAGNITUDE else raw_map
-    resized = cv2.resize(safe.astype(np.float32), size_wh, interpolation=interpolation)
-    low, high = resized.min(), resized.max()
+    safe = safe.astype(np.float32)
+    if normalize_first:
+        return _resize(_min_max(safe), size_wh, interpolation)
+    return _min_max(_resize(safe, size_wh, interpolation))
+
+
+def _resize(raw_map: Map, size_wh: tuple[int, int], interpolation: int) -> Map:
+    return np.asarray(cv2.resize(raw_map, size_wh, interpolation=interpolation), dtype=np.float32)
+
+
+def _min_max(values: Map) -> Map:
+    low, high = values.min(), values.max()
     if high <= low:
-        return np.zeros_like(resized)
-    scaled: Map = (resized - low) / (high - low)
+        return np.zeros_like(values)
+    scaled: Map = (values - low) / (high - low)
     return scaled
 
 

@@ -3,6 +3,9 @@
 ``paper``: what the paper's text and the CAM paper say, with this suite's conventions. Maps have
 the original image's size; thresholds are fractions of a map's range; boxes are half-open.
 
+``official``: the same with maps normalized before they are resized, as the authors' code saves them
+(344-348); it computes no boxes.
+
 ``wsolevaluation``: what its evaluation.py counts (spg_facts 4.2), to the last digit: maps and true
 boxes squashed to 224 x 224, eight bits a pixel, inclusive boxes of which the guessed one is a
 pixel too large.
@@ -11,6 +14,7 @@ pixel too large.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import cv2
@@ -104,16 +108,21 @@ def _wsol_quantize(loc_map: Map, thresholds: FloatArray) -> Quantized:
     return Quantized(levels, (thresholds * levels.max()).astype(np.int32))
 
 
+PAPER = Protocol(
+    name="paper",
+    side=None,
+    loc_map=localization_map,
+    true_boxes=_clipped,
+    guessed_boxes=lambda boxes, size: boxes,
+    inclusive=False,
+    thresholds=lambda count: np.arange(1, count + 1) / (count + 1),
+    quantize=_paper_quantize,
+)
+
 PROTOCOLS = {
-    "paper": Protocol(
-        name="paper",
-        side=None,
-        loc_map=localization_map,
-        true_boxes=_clipped,
-        guessed_boxes=lambda boxes, size: boxes,
-        inclusive=False,
-        thresholds=lambda count: np.arange(1, count + 1) / (count + 1),
-        quantize=_paper_quantize,
+    "paper": PAPER,
+    "official": PAPER._replace(
+        name="official", loc_map=partial(localization_map, normalize_first=True)
     ),
     "wsolevaluation": Protocol(
         name="wsolevaluation",

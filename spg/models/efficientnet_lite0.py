@@ -21,7 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from spg.channels import scale_channels
-from spg.stem import Colors, Features, Stem
+from spg.stem import Colors, Features, Heads, Pools, Stem, Stride
 
 # A file of an installed package, and the sha256 of that file in the published wheel.
 PUBLISHED_URL = (
@@ -32,6 +32,7 @@ PUBLISHED_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf
 # Modules of the published classifier that lie behind the cut and are dropped, nothing else is.
 DROPPED = ("_blocks.15.", "_conv_head.", "_bn1.", "_fc.")
 A1_END, A2_INNER, A2_END = 10, 13, 14
+TO_STRIDE_16 = 3  # the stage of STAGES whose published stride of 2 comes back
 
 
 class Stage(NamedTuple):
@@ -59,26 +60,29 @@ class EfficientNetLite0Stem(Stem):
 
     Args:
         width: multiplier of every channel number, a multiple of 1/8 in (0, 1].
+        stride: 8; with 16, block 5 keeps its published stride.
     """
 
     # (x - 127) / 128 on pixels of 0 to 255: the preprocessing that the weights were trained with.
     colors = Colors(mean=(127 / 255,) * 3, std=(128 / 255,) * 3)
 
-    def __init__(self, width: float) -> None:
+    def __init__(self, width: float, *, stride: Stride) -> None:
         super().__init__()
         channels = scale_channels(32, width)
         self._conv_stem = _SameConv(3, channels, kernel_size=3, stride=2, bias=False)
         self._bn0 = _norm(channels)
         self._blocks = nn.ModuleList()
-        for stage in STAGES:
+        for place, stage in enumerate(STAGES):
             outputs = scale_channels(stage.channels, width)
+            first = 2 if (place, stride) == (TO_STRIDE_16, 16) else stage.stride
             for number in range(stage.blocks):
-                stride = stage.stride if number == 0 else 1
-                self._blocks.append(_Block(channels, outputs, stage, stride))
+                self._blocks.append(_Block(channels, outputs, stage, first if number == 0 else 1))
                 channels = outputs
         self.a1_channels = scale_channels(112, width)
-        self.a2_channels = scale_channels(192, width)
-        self.head_width = width / 4  # A2 has a quarter of the channels of Inception's
+        self.a2_channels = self.last_channels = scale_channels(192, width)
+        # A2 has a quarter of the channels of Inception's, and so have the heads
+        wide, narrow = scale_channels(256, width), scale_channels(128, width)
+        self.heads = Heads(a3=(wide, wide), cam=(), acol=(wide, wide), b=narrow, c=narrow)
 
     def forward(self, images: Tensor) -> Features:
         """Run the stem.
@@ -91,12 +95,13 @@ class EfficientNetLite0Stem(Stem):
         for block in self._blocks:
             x = block(x)
             outputs.append(x)
-        return Features(outputs[A1_END], outputs[A2_INNER], outputs[A2_END])
+        a2 = outputs[A2_END]
+        return Features(outputs[A1_END], outputs[A2_INNER], a2, last=a2)
 
 
-def build(width: float) -> EfficientNetLite0Stem:
-    """Return the stem with torch's default initial weights."""
-    return EfficientNetLite0Stem(width)
+def build(width: float, *, stride: Stride = 8, pools: Pools = "plain") -> EfficientNetLite0Stem:
+    """Return the stem with torch's default initial weights; it has no choice of ``pools``."""
+    return EfficientNetLite0Stem(width, stride=stride)
 
 
 class _Block(nn.Module):

@@ -15,9 +15,8 @@ from torch import Tensor
 from torchvision.models.inception import BasicConv2d, InceptionA, InceptionB, InceptionC
 
 from spg.channels import scale_channels
-from spg.stem import Colors, Features, Stem
+from spg.stem import Colors, Features, Heads, Pools, Stem, Stride
 
-STRIDE = 8
 PUBLISHED_URL = "https://download.pytorch.org/models/inception_v3_google-0cc3c7bd.pth"
 PUBLISHED_SHA256 = "0cc3c7bd"  # its first digits, which end the file's name
 # Modules of the published classifier that lie behind the cut and are dropped, nothing else is.
@@ -50,17 +49,20 @@ class InceptionV3Stem(Stem):
 
     Args:
         width: multiplier of every channel number, a multiple of 1/16 in (0, 1].
+        stride: 8, as official; 16 adds wsolevaluation's max-pool before B1 (PROTOCOL 1).
     """
 
     # ImageNet's, as in the official code (LoadData.py:14-26; PROTOCOL 8).
     colors = Colors(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
 
-    def __init__(self, width: float) -> None:
+    def __init__(self, width: float, *, stride: Stride) -> None:
         super().__init__()
+        self.stride = stride
         conv = partial(_ScaledConv, width=width)
         self.a1_channels = scale_channels(288, width)
-        self.a2_channels = scale_channels(768, width)
-        self.head_width = width
+        self.a2_channels = self.last_channels = scale_channels(768, width)
+        wide, narrow = scale_channels(1024, width), scale_channels(512, width)
+        self.heads = Heads(a3=(wide, wide), cam=(wide, wide), acol=(wide, wide), b=narrow, c=narrow)
         self.Conv2d_1a_3x3 = conv(3, 32, kernel_size=3, stride=2, padding=1)
         self.Conv2d_2a_3x3 = conv(32, 32, kernel_size=3)
         self.Conv2d_2b_3x3 = conv(32, 64, kernel_size=3, padding=1)
@@ -86,13 +88,16 @@ class InceptionV3Stem(Stem):
         x = self.Conv2d_4a_3x3(self.Conv2d_3b_1x1(x))
         x = _pool(x)
         a1 = self.Mixed_5d(self.Mixed_5c(self.Mixed_5b(x)))
+        if self.stride == 16:
+            a1 = F.max_pool2d(a1, kernel_size=3, stride=2, ceil_mode=True)
         a2_inner = self.Mixed_6d(self.Mixed_6c(self.Mixed_6b(self.Mixed_6a(a1))))
-        return Features(a1, a2_inner, self.Mixed_6e(a2_inner))
+        a2 = self.Mixed_6e(a2_inner)
+        return Features(a1, a2_inner, a2, last=a2)
 
 
-def build(width: float) -> InceptionV3Stem:
-    """Return the stem with torch's default initial weights."""
-    return InceptionV3Stem(width)
+def build(width: float, *, stride: Stride = 8, pools: Pools = "plain") -> InceptionV3Stem:
+    """Return the stem with torch's default initial weights; it has no choice of ``pools``."""
+    return InceptionV3Stem(width, stride=stride)
 
 
 def _pool(x: Tensor) -> Tensor:
