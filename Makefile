@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export DVC_NO_ANALYTICS := 1
 .DEFAULT_GOAL := help
-.PHONY: help setup repro test smoke quality bench readme clean
+.PHONY: help setup repro effects test smoke quality bench readme clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "%-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -20,6 +20,10 @@ $(VENV)/.ready: pyproject.toml requirements.lock
 
 repro: setup  ## Rebuild every result of the default data set
 	dvc repro
+
+effects: setup  ## Measure what each disputed choice changes, into PROTOCOL.md (about an hour)
+	dvc repro effects/dvc.yaml
+	python -m spg.report.protocol
 
 test: setup  ## Run all tests
 	pytest -q

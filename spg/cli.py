@@ -199,6 +199,19 @@ def report(dataset: str | None) -> None:
 
 
 @main.command()
+@click.argument("name")
+def effect(name: str) -> None:
+    """Measure what the disputed choice NAME of effects/params.yaml changes on the default data.
+
+    Needs the results of `dvc repro`; trains every seed anew unless the choice acts on localization
+    or evaluation alone. `make effects` runs all of them and writes them into PROTOCOL.md.
+    """
+    from spg.effects import measure_effect
+
+    guarded(lambda: measure_effect(workspace(), name))
+
+
+@main.command()
 @click.option("--maps", required=True, type=FOLDER, help="Of the maps: IMAGE_ID.npy.")
 @click.option("--metadata", required=True, type=FOLDER, help="Of one split in that format.")
 @click.option("--masks", type=FOLDER, help="Of the object masks, for PxAP.")

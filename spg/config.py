@@ -233,13 +233,16 @@ class ProtocolSweep(_Strict):
 
 
 class ProtocolParams(_Strict):
-    """One reading of the sources: a value for every disputed key (see :mod:`spg.presets`)."""
+    """One reading of the sources: a value for every disputed key (see :mod:`spg.presets`).
+
+    ``train_of`` takes the place of ``setup.train`` for single backbones.
+    """
 
     spg: ProtocolSpg
     guidance: GuidanceParams
     sweep: ProtocolSweep
     setup: ProtocolSetup
-    exceptions: dict[Name, dict[str, Any]]
+    train_of: dict[Name, ProtocolTrain]
 
 
 class LocalizationParams(_Strict):

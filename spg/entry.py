@@ -19,6 +19,7 @@ os.environ.setdefault("GOMP_SPINCOUNT", "20000")
 
 DatasetStage = Callable[[Workspace, Params, str], None]
 WeightsStage = Callable[[Workspace, Params, str, str], None]
+NamedStage = Callable[[Workspace, str], None]
 CellStage = Callable[[Workspace, Params, Cell], None]
 
 
@@ -32,6 +33,12 @@ def run_weights_stage(stage: WeightsStage) -> None:
     """Run a stage of dvc.yaml whose arguments are a data set and a backbone."""
     dataset, backbone = _arguments("dataset", "backbone").values()
     guarded(lambda: stage(workspace(), checked_params(dataset), dataset, backbone))
+
+
+def run_named_stage(stage: NamedStage) -> None:
+    """Run a stage of effects/dvc.yaml, whose only argument is the name of its entry."""
+    name = _arguments("name")["name"]
+    guarded(lambda: stage(workspace(), name))
 
 
 def run_cell_stage(stage: CellStage) -> None:

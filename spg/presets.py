@@ -17,9 +17,9 @@ SECTIONS = ("guidance", "spg", "sweep")
 def apply_protocol(params: Mapping[str, Any]) -> dict[str, Any]:
     """Return params.yaml with its disputed nulls filled in.
 
-    A backbone's ``setup`` is the protocol's, changed by its ``exceptions`` for that backbone;
-    ``new_lr`` is ``stem_lr`` times the protocol's ``new_lr_factor``. What is malformed stays as it
-    is, for the schema to name.
+    Settings of a backbone are filled from the protocol's ``setup``, those of its training from
+    ``train_of`` where the protocol has an entry for it; ``new_lr`` is ``stem_lr`` times the
+    protocol's ``new_lr_factor``. What is malformed stays as it is, for the schema to name.
 
     Args:
         params: the mapping in params.yaml; not changed.
@@ -34,23 +34,13 @@ def apply_protocol(params: Mapping[str, Any]) -> dict[str, Any]:
     filled = copy.deepcopy(dict(params))
     name = filled.get("protocol")
     preset = _child(_child(filled, "protocols"), name if isinstance(name, str) else "")
-    for section in SECTIONS:
-        _fill(_child(filled, section), _child(preset, section))
-    setup = _child(preset, "setup")
+    _fill(filled, {section: _child(preset, section) for section in SECTIONS})
     for dataset in _child(filled, "datasets").values():
         for backbone, own in _child(dataset, "backbones").items():
-            exception = _child(_child(preset, "exceptions"), backbone)
-            _fill_setup(own, merged(setup, exception))
+            train = _child(_child(preset, "train_of"), backbone)
+            changed = {"train": train} if train else {}
+            _fill_setup(own, copy.deepcopy(_child(preset, "setup") | changed))
     return filled
-
-
-def merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a nested mapping with the leaves of ``changes`` put over those of ``base``."""
-    result = copy.deepcopy(dict(base))
-    for key, value in changes.items():
-        deeper = isinstance(value, Mapping) and isinstance(result.get(key), Mapping)
-        result[key] = merged(result[key], value) if deeper else value
-    return result
 
 
 def _fill_setup(own: Any, setup: dict[str, Any]) -> None:

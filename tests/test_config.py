@@ -9,16 +9,19 @@ from spg.config import load_params, parse_params, read_yaml
 from spg.errors import UserError
 from spg.files import write_json
 from spg.paper import load_paper
+from spg.presets import apply_protocol
 
 ROOT = Path(__file__).parent.parent
 MAPPING = read_yaml(ROOT / "params.yaml")
 DATA = ("datasets", "synthetic_birds")
 SETUP = (*DATA, "backbones", "inception_v3")
 NAMED = (("variants",), ("localization", "extractors"))
-NAMES = (("datasets",), (*DATA, "backbones"))  # their keys are names
+NAMES = (("datasets",), (*DATA, "backbones"), ("protocols",))  # their keys are names
+TRAIN_OF = tuple(("protocols", name, "train_of") for name in MAPPING["protocols"])
 # Below these, keys are names of the user's own or may be left out, or have the form of others.
 FREE = (
     *NAMED,
+    *TRAIN_OF,
     (*DATA, "source", "kind"),
     *(("datasets", name) for name in MAPPING["datasets"] if name != DATA[1]),
 )
@@ -39,7 +42,7 @@ def within(tree, path):
 
 
 def is_free(path):
-    return any(path[: len(start)] == start for start in FREE if path not in NAMED)
+    return any(path[: len(start)] == start for start in FREE if path not in (*NAMED, *TRAIN_OF))
 
 
 def text(path):
@@ -47,9 +50,10 @@ def text(path):
 
 
 KEYS = [path for path in nodes(MAPPING) if not is_free(path)]
+FILLED = apply_protocol(MAPPING)
 LEAVES = [path for path in KEYS if not isinstance(within(MAPPING, path), dict)]
 MAPPINGS = [(), *(path for path in KEYS if isinstance(within(MAPPING, path), dict))]
-CLOSED = [path for path in MAPPINGS if path not in (*NAMED, *NAMES)]
+CLOSED = [path for path in MAPPINGS if path not in (*NAMED, *NAMES, *TRAIN_OF)]
 
 
 @pytest.fixture
@@ -70,7 +74,8 @@ def complaint(tree) -> str:
 def test_the_projects_params_load(params):
     assert params.dataset == "synthetic_birds"
     assert params.all_methods == ["spg_plain", "spg", "no_cascade", "unshared_b", "no_c"]
-    assert params.guidance.b2.model_dump() == {"low": 0.05, "high": 0.7}
+    assert params.protocol == "paper"
+    assert params.guidance.b2.model_dump() == {"low": 0.1, "high": 0.7}
     assert params.guidance.b1.model_dump() == {"low": 0.05, "high": 0.5}
     assert params.guidance.c.model_dump() == {"low": 0.1, "high": 0.7}
     assert len(KEYS) > 60
@@ -89,9 +94,14 @@ def test_the_ablations_change_one_switch_each(params):
 @pytest.mark.parametrize("path", KEYS, ids=text)
 def test_a_missing_key_is_named(tree, path):
     del within(tree, path[:-1])[path[-1]]
+    if path[:-1] == ("protocols",) and path[-1] != MAPPING["protocol"]:
+        parse_params(tree, "a reading that nobody asks for may be missing")
+        return
     message = complaint(tree)
     if path == DATA:  # a data set is missing where its name is used
         assert "dataset: 'synthetic_birds' is not one of ['cub', 'ilsvrc']" in message
+    elif path == ("protocols", MAPPING["protocol"]):
+        assert " protocol: 'paper' is not one of ['official', 'wsolevaluation']" in message
     elif path == SETUP:
         assert f" {text(SETUP[:-1])}: " in message
     else:
@@ -112,19 +122,21 @@ def test_a_variant_may_change_nothing_but_the_switches(tree):
 @pytest.mark.parametrize("path", LEAVES, ids=text)
 @pytest.mark.parametrize("wrong", [None, {"a": 1}, [[1]], "Nonsense!"], ids=repr)
 def test_a_value_of_a_wrong_kind_is_named(tree, path, wrong):
+    within(tree, path[:-1])[path[-1]] = wrong
     if wrong is None and path[-1] == "short_side":
         pytest.skip("null keeps the images' size")
-    within(tree, path[:-1])[path[-1]] = wrong
+    if wrong is None and within(apply_protocol(tree), path) is not None:
+        pytest.skip("null means: as `protocol` has it")
     assert f" {text(path)}" in complaint(tree)
 
 
 @pytest.mark.parametrize(
     "path",
-    [path for path in LEAVES if not isinstance(within(MAPPING, path), (str, list))],
+    [path for path in LEAVES if not isinstance(within(FILLED, path), (str, list))],
     ids=text,
 )
 def test_a_number_in_quotes_and_a_boolean_number_are_refused(tree, path):
-    value = within(tree, path)
+    value = within(apply_protocol(tree), path)
     for wrong in (str(value), 1 if isinstance(value, bool) else True):
         within(tree, path[:-1])[path[-1]] = wrong
         assert f" {text(path)}" in complaint(tree)
@@ -140,8 +152,11 @@ NUMBERS = [
     (("sweep", "thresholds"), 1),
     (("comparison", "resamples"), 99),
     (("comparison", "confidence"), 1.0),
-    (("model", "dropout"), 1.0),
-    (("model", "dropout"), -0.1),
+    ((*SETUP, "train", "dropout"), 1.0),
+    ((*SETUP, "train", "dropout"), -0.1),
+    ((*SETUP, "stem", "stride"), 4),
+    ((*SETUP, "input", "aspect"), "stretch"),
+    (("sweep", "protocol"), "cam"),
     ((*SETUP, "stem", "width"), 0.3),
     ((*SETUP, "stem", "width"), 0.0),
     ((*SETUP, "stem", "width"), 1.0625),
@@ -182,9 +197,9 @@ def test_low_must_be_below_high(tree, pair, low):
 
 @pytest.mark.parametrize("owner", [SETUP, ("pretraining",)], ids=text)
 def test_a_crop_must_fit_the_image(tree, owner):
-    within(tree, owner)["input"] = {"resize": 96, "crop": 97}
+    within(tree, owner)["input"] |= {"resize": 96, "crop": 97}
     assert f" {text(owner)}.input: crop 97 must not exceed resize 96" in complaint(tree)
-    within(tree, owner)["input"] = {"resize": 96, "crop": 96}
+    within(tree, owner)["input"] |= {"resize": 96, "crop": 96}
     parse_params(tree, "params.yaml")
 
 

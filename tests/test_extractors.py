@@ -117,7 +117,7 @@ class Broken(nn.Module):
         super().__init__()
         self.stem = stem
 
-    def forward(self, images):
+    def forward(self, images, labels=None):
         self.stem(images)
         raise RuntimeError("out of memory")
 
@@ -139,7 +139,7 @@ def test_cam_is_the_channel_of_the_class(network, images, class_ids):
 def test_cam_is_the_weighted_sum_of_features(network, images, class_ids):
     """Zhou et al.'s definition from A3 and the classifier's weights, up to the bias."""
     with torch.no_grad():
-        features = network.branch_a(network.stem(images).a2).a3
+        features = network.branch_a(network.stem(images).last).a3
         weights = network.branch_a.a4.weight[:, :, 0, 0]
         want = torch.einsum("bk,bkhw->bhw", weights[class_ids], features)
         want += network.branch_a.a4.bias[class_ids][:, None, None]
@@ -154,9 +154,9 @@ class LinearStem(nn.Module):
         super().__init__()
         self.conv = nn.Conv2d(3, 5, 1)
 
-    def forward(self, images):
+    def forward(self, images, labels=None):
         features = self.conv(images)
-        return Features(features * 2, features * 3, features)
+        return Features(features * 2, features * 3, features * 4, features)
 
 
 class Linear(nn.Module):
@@ -167,8 +167,8 @@ class Linear(nn.Module):
         self.stem = LinearStem()
         self.classifier = nn.Conv2d(5, CLASSES, 1)
 
-    def forward(self, images):
-        features = self.stem(images).a2
+    def forward(self, images, labels=None):
+        features = self.stem(images).last
         class_maps = self.classifier(features)
         return Classified(class_maps.mean(dim=(2, 3)), class_maps, features)
 
@@ -188,7 +188,7 @@ def test_grad_cam_of_a_linear_model_in_closed_form(linear, small_images):
     """d y_c / d A_k is w_ck / (h w) everywhere, hence L = ReLU(sum_k w_ck A_k) / (h w)."""
     class_ids = torch.tensor([0, 2])
     got = maps_of("grad_cam", linear, small_images, class_ids)
-    features = linear.stem(small_images).a2
+    features = linear.stem(small_images).last
     weights = linear.classifier.weight[class_ids, :, 0, 0]
     want = torch.einsum("bk,bkhw->bhw", weights, features).clamp_min(0) / 24
     assert (want > 0).any()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import zlib
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -20,8 +20,8 @@ from tiny import with_setup
 
 import spg.methods.spg as spg_module
 from spg.config import parse_params
-from spg.guidance import BACKGROUND, FOREGROUND, IGNORE, attention_map, guidance_mask
-from spg.plugins import find_plugin
+from spg.guidance import BACKGROUND, FOREGROUND, IGNORE, attention_map
+from spg.network import build_network
 from spg.workspace import Cell
 
 CASES = json.loads((Path(__file__).parent / "golden/official_spg.json").read_text())["cases"]
@@ -79,21 +79,31 @@ def images_by_formula(case) -> torch.Tensor:
     return F.interpolate(image, size=side, mode="bilinear", align_corners=False)
 
 
-def official_params(mapping, *, align_corners=False, b2_input="a2_inner"):
-    """params.yaml with what the authors' code does where the paper says otherwise."""
-    stem = {"width": 1.0, "weights": "pretrained"}
-    changed = with_setup(mapping, stem=stem, mask_side=224)
-    changed["model"]["dropout"] = 0.0
-    changed["spg"] |= {"b2_input": b2_input}
-    changed["guidance"]["align_corners"] = align_corners
-    return parse_params(changed, "official")
+def official_params(mapping, *, align_corners=True, leak=True, changes=()):
+    """params.yaml with `protocol: official` on the published network, and some keys changed.
+
+    PyTorch 0.3 aligned corners; the reference values were computed with today's PyTorch, so each
+    case says whether its corners are.
+    """
+    nothing = {"stem": {"width": 1.0, "stride": None, "weights": None}, "mask_side": None}
+    nothing |= {"input": dict.fromkeys(("aspect", "resize", "crop"))}
+    tree = with_setup(mapping, **nothing)
+    tree["protocol"] = "official"
+    official = tree["protocols"]["official"]
+    official["guidance"]["align_corners"] = align_corners
+    official["guidance"]["minimum_foreground"]["leak"] = leak
+    for path, value in changes:
+        at = official
+        for key in path[:-1]:
+            at = at[key]
+        assert at[path[-1]] != value
+        at[path[-1]] = value
+    return parse_params(tree, "official")
 
 
-def official_network(mapping, case, **changes):
+def official_network(case, params):
     cell = Cell("synthetic_birds", "inception_v3", "spg", 0)
-    params = official_params(mapping, align_corners=case["align_corners"], **changes)
-    stem = find_plugin("model", "inception_v3").build(1.0)
-    model, criterion = find_plugin("method", "spg").build(stem, case["num_classes"], params, cell)
+    model, criterion = build_network(params, cell, case["num_classes"])
     state = {
         name: value_by_formula(case["salt"], theirs(name), tensor.shape)
         for name, tensor in model.state_dict().items()
@@ -101,19 +111,6 @@ def official_network(mapping, case, **changes):
     model.load_state_dict(state)
     model.train(case["batchnorm"] == "batch statistics")
     return model, criterion
-
-
-def leaky_mask(maps, low, high, *, minimum_pixels, fraction_of_max):
-    """The official rule, whose lowered threshold stays in force for the rest of the batch."""
-    masks = []
-    for one in maps.detach():
-        if (one > high).sum() < minimum_pixels * one.numel() / (224 * 224):
-            high = float(fraction_of_max * one.max())
-        mask = torch.full_like(one, IGNORE)
-        mask[one > high] = FOREGROUND
-        mask[one < low] = BACKGROUND
-        masks.append(mask)
-    return torch.stack(masks)
 
 
 def summary(tensor: torch.Tensor, index) -> dict:
@@ -137,6 +134,9 @@ def differences(case, run) -> list[str]:
     wrong = []
     for name, got in run.tensors.items():
         want = case[name]
+        if list(got.shape) != want["shape"]:
+            wrong.append(f"{name}.shape")
+            continue
         found = summary(got, want["index"])
         wrong += [
             f"{name}.{key}"
@@ -158,17 +158,18 @@ def differences(case, run) -> list[str]:
     return wrong
 
 
-def judge(outputs, labels, criterion, *, leak: bool) -> SimpleNamespace:
+def judge(outputs, labels, criterion) -> SimpleNamespace:
     """Losses, masks and maps of ``criterion`` on given network outputs."""
-    with pytest.MonkeyPatch.context() as patch:
-        if leak:
-            patch.setattr(spg_module, "guidance_mask", leaky_mask)
-        losses = criterion(outputs, labels)
-        targets = criterion.targets(outputs, labels)
+    losses = criterion(outputs, labels)
+    targets = criterion.targets(outputs, labels)
     losses["total"] = torch.stack(list(losses.values())).sum()
-    corners = criterion.guidance.align_corners
+    rules = criterion.guidance
     attention = attention_map(
-        outputs.class_maps, labels, criterion.mask_side, align_corners=corners
+        outputs.class_maps,
+        labels,
+        criterion.mask_side,
+        align_corners=rules.align_corners,
+        normalize_first=rules.normalize_first,
     )
     return SimpleNamespace(
         tensors={
@@ -183,12 +184,18 @@ def judge(outputs, labels, criterion, *, leak: bool) -> SimpleNamespace:
     )
 
 
+def params_of(mapping, case, changes=()):
+    """`protocol: official` with the two keys in which the cases differ."""
+    leak = case["foreground_fallback_leaks_to_later_images"]
+    return official_params(mapping, align_corners=case["align_corners"], leak=leak, changes=changes)
+
+
 def complete(mapping, case) -> SimpleNamespace:
     """Network and criterion of a case, forward and backward."""
-    model, criterion = official_network(mapping, case)
+    model, criterion = official_network(case, params_of(mapping, case))
     labels = torch.tensor(case["labels"])
     outputs = model(images_by_formula(case))
-    run = judge(outputs, labels, criterion, leak=case["foreground_fallback_leaks_to_later_images"])
+    run = judge(outputs, labels, criterion)
     run.total.backward()
     parameters = dict(model.named_parameters())
     run.gradients = {
@@ -218,100 +225,92 @@ def case_and_run(request, run_of):
     return CASES[request.param], run_of(request.param)
 
 
-@pytest.fixture(scope="module")
-def no_leak_case():
-    """The case whose rules are ours; its network outputs are those of the first case."""
-    (case,) = [c for c in CASES if not c["foreground_fallback_leaks_to_later_images"]]
-    return case
-
-
-@pytest.fixture(scope="module")
-def no_leak_run(run_of, no_leak_case):
-    return run_of(CASES.index(no_leak_case))
-
-
 def test_network_guidance_losses_and_gradients_are_the_authors(case_and_run):
     case, run = case_and_run
     assert set(run.losses) == set(case["losses"])
     assert differences(case, run) == []
 
 
-def test_the_leak_is_what_sets_the_first_case_apart(no_leak_run):
-    """With the leak emulated the leaky case fits; without it only C's mask and what follows not."""
-    leaky = CASES[0]
-    run = judge(no_leak_run.outputs, no_leak_run.labels, no_leak_run.criterion, leak=False)
-    assert set(differences(leaky, run)) == {"c_target", "losses.c"}
+# Every disputed key that a forward pass can see: another value, the case that notices it, and some
+# of what is then wrong. Cases: 0 as written, 1 aligned corners, 3 batch statistics, 4 321 pixels.
+FIRST, ALIGNED, NO_LEAK, BATCH, LARGE = range(5)
+SWAPS = {
+    "guidance.b2.low": (0.1, FIRST, {"b2_target"}),
+    "guidance.b2.high": (0.6, FIRST, {"b2_target", "losses.b2"}),
+    "guidance.b1.low": (0.45, FIRST, {"b1_target", "losses.b1"}),
+    "guidance.b1.high": (0.55, FIRST, {"b1_target", "losses.b1"}),
+    "guidance.c.low": (0.4, FIRST, {"c_target", "losses.c"}),
+    "guidance.c.high": (0.5, NO_LEAK, {"c_target", "losses.c"}),
+    "guidance.minimum_foreground.pixels": (0, FIRST, {"c_target", "losses.c"}),
+    "guidance.minimum_foreground.fraction_of_max": (0.9, FIRST, {"c_target"}),
+    "guidance.minimum_foreground.leak": (False, FIRST, {"c_target", "losses.c"}),
+    "guidance.align_corners": (False, ALIGNED, {"attention.value", "losses.b2", "losses.c"}),
+    "guidance.normalize_first": (True, FIRST, {"attention.min", "b2_target"}),
+    "spg.b2_input": ("a2", FIRST, {"b2_logits.value", "losses.b2"}),
+    "setup.stem.stride": (16, FIRST, {"logits.value", "b1_logits.shape", "attention.value"}),
+    "setup.input.crop": (224, LARGE, {"logits.value", "b1_logits.shape", "attention.value"}),
+    "setup.mask_side": (112, FIRST, {"attention.shape", "b2_target"}),
+    "setup.train.dropout": (0.5, BATCH, {"logits.value", "c_logits.value"}),
+}
+# The other disputed keys act before the first forward pass or after the last; tests by name.
+ELSEWHERE = {
+    "setup.stem.weights": "test_random_weights_are_xavier",
+    "setup.input.aspect": "test_training_keeps_the_aspect_or_squashes",
+    "setup.input.resize": "test_training_keeps_the_aspect_or_squashes",
+    "setup.train.optimizer.new_lr_factor": "test_every_protocol_sets_the_published_rates",
+    "setup.train.optimizer.bias_lr_factor": "test_every_protocol_sets_the_published_rates",
+    "setup.train.optimizer.weight_decay": "test_every_protocol_sets_the_published_rates",
+    "sweep.protocol": "test_the_evaluators_differ_in_the_order_alone",
+}
 
 
-def changed(no_leak_run, mapping, change, *, corners=False):
-    tree = json.loads(json.dumps(mapping))
-    change(tree["guidance"])
-    tree["guidance"]["align_corners"] = corners
-    guidance = parse_params(tree, "changed").guidance
-    criterion = spg_module.Criterion(guidance, cascade=True, mask_side=224)
-    return judge(no_leak_run.outputs, no_leak_run.labels, criterion, leak=False)
+def leaves(tree, path=()):
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            yield from leaves(value, (*path, key))
+        else:
+            yield ".".join((*path, key))
 
 
-def swap(first, second, guidance):
-    guidance[first], guidance[second] = guidance[second], guidance[first]
+def test_every_disputed_key_is_proved_somewhere(mapping):
+    for name, preset in mapping["protocols"].items():
+        keys = {key for key in leaves(preset) if not key.startswith("train_of")}
+        assert keys == set(SWAPS) | set(ELSEWHERE), name
+    written = "".join(path.read_text() for path in Path(__file__).parent.glob("test_*.py"))
+    assert all(f"def {test}(" in written for test in ELSEWHERE.values())
 
 
-@pytest.mark.parametrize(
-    ("change", "caught"),
-    [
-        (lambda g: g["b2"].update(low=0.1), {"b2_target"}),
-        (lambda g: g["b2"].update(high=0.6), {"b2_target", "losses.b2"}),
-        (lambda g: g["b1"].update(high=0.55), {"b1_target", "losses.b1"}),
-        (lambda g: g["c"].update(high=0.5), {"c_target", "losses.c"}),
-        (partial(swap, "b1", "b2"), {"b1_target", "b2_target", "losses.b1", "losses.b2"}),
-        (lambda g: g["minimum_foreground"].update(pixels=0), {"c_target", "losses.c"}),
-        (lambda g: g["minimum_foreground"].update(fraction_of_max=0.9), {"c_target"}),
-    ],
-)
-def test_other_guidance_is_caught(no_leak_case, no_leak_run, mapping, change, caught):
-    run = changed(no_leak_run, mapping, change)
-    assert caught <= set(differences(no_leak_case, run))
+@pytest.mark.parametrize("key", SWAPS)
+def test_another_value_of_a_disputed_key_is_caught(mapping, run_of, key):
+    value, number, caught = SWAPS[key]
+    case, run = CASES[number], run_of(number)
+    params = params_of(mapping, case, changes=[(key.split("."), value)])
+    if key.startswith("guidance") or key == "setup.mask_side":
+        cell = Cell("synthetic_birds", "inception_v3", "spg", 0)
+        with torch.device("meta"):
+            _, criterion = build_network(params, cell, case["num_classes"])
+        outputs = run.outputs
+    else:
+        model, criterion = official_network(case, params)
+        crop = params.setup("synthetic_birds", "inception_v3").input.crop
+        side = crop if number == LARGE else case["input_size"]
+        with torch.no_grad():
+            outputs = model(images_by_formula(case | {"input_size": side}))
+    found = set(differences(case, judge(outputs, run.labels, criterion)))
+    assert caught <= found
 
 
-def test_other_alignment_of_corners_is_caught(no_leak_case, no_leak_run, mapping):
-    run = changed(no_leak_run, mapping, lambda guidance: None, corners=True)
-    found = set(differences(no_leak_case, run))
-    assert {"attention.value", "losses.b2", "losses.b1", "losses.c"} <= found
+def test_the_published_crop_is_the_presets(mapping):
+    for name, crop in (("paper", 321), ("official", 321), ("wsolevaluation", 224)):
+        assert mapping["protocols"][name]["setup"]["input"]["crop"] == crop
+    assert CASES[LARGE]["input_size"] == 321
 
 
-def test_no_cascade_is_caught(no_leak_case, no_leak_run):
-    guidance = no_leak_run.criterion.guidance
-    criterion = spg_module.Criterion(guidance, cascade=False, mask_side=224)
-    run = judge(no_leak_run.outputs, no_leak_run.labels, criterion, leak=False)
-    assert set(differences(no_leak_case, run)) >= {"b1_target", "losses.b1"}
-
-
-def test_exchanged_branches_are_caught(no_leak_case, no_leak_run):
-    outputs = no_leak_run.outputs
-    exchanged = outputs._replace(b1=outputs.b2, b2=outputs.b1)
-    run = judge(exchanged, no_leak_run.labels, no_leak_run.criterion, leak=False)
-    found = set(differences(no_leak_case, run))
+def test_no_cascade_and_exchanged_branches_are_caught(run_of):
+    case, run = CASES[NO_LEAK], run_of(NO_LEAK)
+    direct = spg_module.Criterion(run.criterion.guidance, cascade=False, mask_side=224)
+    found = set(differences(case, judge(run.outputs, run.labels, direct)))
+    assert found >= {"b1_target", "losses.b1"}
+    exchanged = run.outputs._replace(b1=run.outputs.b2, b2=run.outputs.b1)
+    found = set(differences(case, judge(exchanged, run.labels, run.criterion)))
     assert {"b1_logits.value", "b2_logits.value", "losses.b1", "losses.b2"} <= found
-
-
-def test_b2_on_the_end_of_a2_is_caught(no_leak_case, mapping):
-    """The paper's wiring is another network than the authors' code (PROTOCOL 2)."""
-    model, _ = official_network(mapping, no_leak_case, b2_input="a2")
-    with torch.no_grad():
-        outputs = model(images_by_formula(no_leak_case))
-    want = no_leak_case["b2_logits"]
-    assert not np.allclose(summary(outputs.b2, want["index"])["value"], want["value"], atol=1e-2)
-    want = no_leak_case["b1_logits"]
-    assert np.allclose(
-        summary(outputs.b1, want["index"])["value"], want["value"], rtol=1e-3, atol=1e-4
-    )
-
-
-def test_the_leak_needs_no_emulation_when_no_image_is_lowered():
-    maps = torch.rand(3, 224, 224, generator=torch.Generator().manual_seed(0))
-    rules = {"minimum_pixels": 30, "fraction_of_max": 0.7}
-    assert torch.equal(leaky_mask(maps, 0.1, 0.7, **rules), guidance_mask(maps, 0.1, 0.7, **rules))
-    maps[1] *= 0.5
-    assert not torch.equal(
-        leaky_mask(maps, 0.1, 0.7, **rules), guidance_mask(maps, 0.1, 0.7, **rules)
-    )

@@ -22,7 +22,9 @@ from spg.guidance import (
     upsample,
 )
 
-NO_MINIMUM = {"minimum_pixels": 0, "fraction_of_max": 0.7}
+NO_MINIMUM = {"minimum_pixels": 0, "fraction_of_max": 0.7, "leak": False}
+PUBLISHED = {"minimum_pixels": 30, "fraction_of_max": 0.7, "leak": False}
+AFTER = {"normalize_first": False}
 unit_maps = hnp.arrays(
     np.float32,
     st.tuples(st.integers(1, 4), st.integers(2, 7), st.integers(2, 7)),
@@ -35,12 +37,13 @@ any_maps = hnp.arrays(
 )
 
 
-def mask_by_loops(maps, low, high, *, minimum_pixels, fraction_of_max):
+def mask_by_loops(maps, low, high, *, minimum_pixels, fraction_of_max, leak):
     """Eq. 1 and the minimum foreground, pixel by pixel, in Python's own words."""
     result = np.empty(maps.shape, dtype=np.float32)
+    limit = np.float32(high)
     for number, one in enumerate(maps):
-        above = sum(bool(value > np.float32(high)) for value in one.flat)
-        limit = np.float32(high)
+        limit = limit if leak else np.float32(high)
+        above = sum(bool(value > limit) for value in one.flat)
         if above * 224 * 224 < minimum_pixels * one.size:
             limit = np.float32(fraction_of_max) * one.max()
         for place, value in np.ndenumerate(one):
@@ -65,9 +68,9 @@ def test_a_float32_pixel_at_a_threshold_of_params_is_ignored(low, high):
     assert guidance_mask(maps, low, high, **NO_MINIMUM).tolist() == [[[IGNORE, IGNORE]]]
 
 
-@given(unit_maps, st.integers(0, 30_000))
-def test_masks_are_those_of_the_rule_read_pixel_by_pixel(maps, pixels):
-    rules = {"minimum_pixels": pixels, "fraction_of_max": 0.7}
+@given(unit_maps, st.integers(0, 30_000), st.booleans())
+def test_masks_are_those_of_the_rule_read_pixel_by_pixel(maps, pixels, leak):
+    rules = {"minimum_pixels": pixels, "fraction_of_max": 0.7, "leak": leak}
     got = guidance_mask(torch.from_numpy(maps), 0.1, 0.6, **rules)
     assert np.array_equal(got.numpy(), mask_by_loops(maps, 0.1, 0.6, **rules))
 
@@ -75,7 +78,7 @@ def test_masks_are_those_of_the_rule_read_pixel_by_pixel(maps, pixels):
 def test_background_wins_over_a_lowered_threshold():
     maps = torch.full((1, 8, 8), 0.01)
     maps[0, 0, 0] = 0.04  # above 0.7 x 0.04 and below low
-    mask = guidance_mask(maps, 0.05, 0.7, minimum_pixels=30, fraction_of_max=0.7)
+    mask = guidance_mask(maps, 0.05, 0.7, **PUBLISHED)
     assert (mask == BACKGROUND).all()
 
 
@@ -83,7 +86,7 @@ def test_thirty_pixels_of_224_are_enough_and_twenty_nine_are_not():
     maps = torch.full((2, 224, 224), 0.55)
     maps[0].view(-1)[:30] = 0.75
     maps[1].view(-1)[:29] = 0.75
-    mask = guidance_mask(maps, 0.05, 0.7, minimum_pixels=30, fraction_of_max=0.7)
+    mask = guidance_mask(maps, 0.05, 0.7, **PUBLISHED)
     # 0.7 * 0.75 = 0.525 makes all of the second map foreground
     assert [(one == FOREGROUND).sum().item() for one in mask] == [30, 224 * 224]
 
@@ -92,7 +95,7 @@ def test_thirty_pixels_of_224_are_enough_and_twenty_nine_are_not():
 def test_the_minimum_is_scaled_to_the_side(pixels, foreground):
     maps = torch.full((1, 96, 96), 0.55)
     maps[0].view(-1)[:pixels] = 0.75
-    mask = guidance_mask(maps, 0.05, 0.7, minimum_pixels=30, fraction_of_max=0.7)
+    mask = guidance_mask(maps, 0.05, 0.7, **PUBLISHED)
     assert (mask == FOREGROUND).sum().item() == foreground
 
 
@@ -101,26 +104,27 @@ def test_an_images_mask_does_not_depend_on_the_others(maps, random):
     maps = torch.from_numpy(maps)
     order = list(range(len(maps)))
     random.shuffle(order)
-    rules = {"minimum_pixels": 20_000, "fraction_of_max": 0.7}
+    rules = {"minimum_pixels": 20_000, "fraction_of_max": 0.7, "leak": False}
     together = guidance_mask(maps, 0.1, 0.6, **rules)
     alone = torch.cat([guidance_mask(one[None], 0.1, 0.6, **rules) for one in maps])
     assert torch.equal(together, alone)
     assert torch.equal(guidance_mask(maps[order], 0.1, 0.6, **rules), together[order])
 
 
-def test_a_lowered_threshold_does_not_leak_to_the_next_image():
+@pytest.mark.parametrize("leak", [False, True])
+def test_a_lowered_threshold_reaches_the_next_image_by_the_leak_alone(leak):
     maps = torch.full((2, 16, 16), 0.6)
     maps[1, :8] = 0.8
-    mask = guidance_mask(maps, 0.05, 0.7, minimum_pixels=30, fraction_of_max=0.7)
+    mask = guidance_mask(maps, 0.05, 0.7, **PUBLISHED | {"leak": leak})
     assert (mask[0] == FOREGROUND).all()
     assert (mask[1, :8] == FOREGROUND).all()
-    assert (mask[1, 8:] == IGNORE).all()
+    assert (mask[1, 8:] == (FOREGROUND if leak else IGNORE)).all()  # 0.6 > 0.42 and < 0.7
 
 
 def test_masks_do_not_change_their_input():
     maps = torch.rand(2, 5, 5)
     before = maps.clone()
-    guidance_mask(maps, 0.3, 0.5, minimum_pixels=30, fraction_of_max=0.7)
+    guidance_mask(maps, 0.3, 0.5, **PUBLISHED)
     assert torch.equal(maps, before)
 
 
@@ -148,8 +152,8 @@ def test_a_constant_map_becomes_zeros_beside_others():
 
 def test_a_constant_map_teaches_background_with_a_finite_loss():
     class_maps = torch.full((1, 3, 4, 4), 2.5)
-    attention = attention_map(class_maps, torch.tensor([1]), 16, align_corners=False)
-    mask = guidance_mask(attention, 0.05, 0.7, minimum_pixels=30, fraction_of_max=0.7)
+    attention = attention_map(class_maps, torch.tensor([1]), 16, align_corners=False, **AFTER)
+    mask = guidance_mask(attention, 0.05, 0.7, **PUBLISHED)
     assert (mask == BACKGROUND).all()
     assert torch.isfinite(masked_bce(torch.zeros(1, 16, 16), mask))
 
@@ -157,7 +161,7 @@ def test_a_constant_map_teaches_background_with_a_finite_loss():
 def test_attention_takes_the_channel_of_the_label():
     class_maps = torch.randn(3, 5, 4, 4, generator=torch.Generator().manual_seed(0))
     labels = torch.tensor([4, 0, 2])
-    got = attention_map(class_maps, labels, 9, align_corners=True)
+    got = attention_map(class_maps, labels, 9, align_corners=True, **AFTER)
     for number, label in enumerate([4, 0, 2]):
         one = F.interpolate(
             class_maps[number : number + 1, label : label + 1],
@@ -171,11 +175,15 @@ def test_attention_takes_the_channel_of_the_label():
 
 def test_attention_is_interpolated_first_and_normalized_after():
     class_maps = torch.tensor([[[[0.0, 0.0], [0.0, 1.0]]]])
-    got = attention_map(class_maps, torch.tensor([0]), 5, align_corners=False)
+    got = attention_map(class_maps, torch.tensor([0]), 5, align_corners=False, **AFTER)
     assert (got.min(), got.max()) == (0, 1)
     checkers = torch.tensor([[[[0.0, 1.0, 0.0], [1.0, 5.0, 1.0], [0.0, 1.0, 0.0]]]])
-    got = attention_map(checkers, torch.tensor([0]), 4, align_corners=False)
-    assert got.max() == 1  # no sample hits the peak; normalized before, it would stay below 1
+    got = attention_map(checkers, torch.tensor([0]), 4, align_corners=False, **AFTER)
+    assert got.max() == 1  # no sample hits the peak
+    first = attention_map(checkers, torch.tensor([0]), 4, align_corners=False, normalize_first=True)
+    want = F.interpolate(checkers / 5, size=4, mode="bilinear")[0]
+    assert torch.allclose(first, want, atol=1e-6)
+    assert first.max() < 1
 
 
 def test_upsampling_follows_align_corners():
@@ -188,10 +196,10 @@ def test_upsampling_follows_align_corners():
 
 def test_targets_carry_no_gradient():
     maps = torch.rand(2, 3, 4, 4, requires_grad=True)
-    attention = attention_map(maps, torch.tensor([0, 1]), 8, align_corners=False)
+    attention = attention_map(maps, torch.tensor([0, 1]), 8, align_corners=False, **AFTER)
     assert not attention.requires_grad
     probabilities = torch.rand(2, 8, 8, requires_grad=True)
-    mask = guidance_mask(probabilities, 0.1, 0.7, minimum_pixels=30, fraction_of_max=0.7)
+    mask = guidance_mask(probabilities, 0.1, 0.7, **PUBLISHED)
     assert not mask.requires_grad
 
 

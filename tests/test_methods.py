@@ -62,7 +62,9 @@ def gradients_of(loss, model) -> dict[str, bool]:
 def touched(gradients: dict[str, bool]) -> set[str]:
     """The modules behind the stem (branch A by layer) in which a gradient arrives."""
     parts = {name: name.split(".") for name, moved in gradients.items() if moved}
-    return {".".join(p[:2]) if p[0] == "branch_a" else p[0] for p in parts.values()}
+    return {
+        ".".join(p[: 2 + (p[1] == "a3")]) if p[0] == "branch_a" else p[0] for p in parts.values()
+    }
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -270,7 +272,7 @@ def test_targets_and_the_maps_they_come_from_carry_no_gradient(build, batch):
 
 
 def test_dropout_acts_in_training_alone(tiny_mapping, build, batch):
-    params = parse_params({**tiny_mapping, "model": {"dropout": 0.5}}, "")
+    params = parse_params(with_setup(tiny_mapping, train={"dropout": 0.5}), "")
     for method in ("spg", "spg_plain"):
         model, _ = build(method, params)
         with torch.no_grad():

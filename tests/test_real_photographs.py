@@ -40,7 +40,8 @@ def tiny_ilsvrc(mapping):
     small |= {"seeds": [0]}
     small["datasets"][NAME]["prepare"] |= {"holdout_per_class": 2, "short_side": 48}
     setup = small["datasets"][NAME]["backbones"][BACKBONE]
-    setup |= {"input": {"resize": 40, "crop": 32}, "mask_side": 32}
+    setup["input"] |= {"resize": 40, "crop": 32}
+    setup["mask_side"] = 32
     setup["train"] |= {"epochs": 1, "batch_size": 50, "precision": "float32"}
     small["sweep"]["thresholds"] = 9
     small["comparison"]["resamples"] = 100

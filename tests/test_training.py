@@ -102,6 +102,8 @@ def test_one_cycle_rises_to_each_groups_rate_and_falls_to_nothing(tiny_params, c
 
 # ---- The loop, on a network of a few numbers ----
 
+GEOMETRY = InputParams(aspect="squash", resize=34, crop=32)
+
 
 class Small(nn.Module):
     def __init__(self):
@@ -109,7 +111,7 @@ class Small(nn.Module):
         self.stem = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4))
         self.head = nn.Conv2d(4, 3, 1)
 
-    def forward(self, images):
+    def forward(self, images, labels=None):
         features = nn.functional.dropout(self.stem(images), 0.2, training=self.training)
         class_maps = self.head(features)
         return Classified(class_maps.mean(dim=(2, 3)), class_maps, features)
@@ -133,7 +135,12 @@ def trainer_in(tiny_params):
         return Trainer(
             Small(),
             criterion or Criterion(),
-            TrainSamples(Noise(), labels, InputParams(aspect="squash", resize=34, crop=32), InceptionV3Stem.colors),
+            TrainSamples(
+                Noise(),
+                labels,
+                InputParams(aspect="squash", resize=34, crop=32),
+                InceptionV3Stem.colors,
+            ),
             np.arange(COUNT),
             train=train,
             seed=5,

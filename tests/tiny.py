@@ -29,5 +29,7 @@ def tiny(mapping: dict) -> dict:
 def with_setup(mapping: dict, **changes: object) -> dict:
     """Return a copy of the mapping with changes to how the default backbone is trained."""
     changed = copy.deepcopy(mapping)
-    changed["datasets"]["synthetic_birds"]["backbones"]["inception_v3"] |= changes
+    setup = changed["datasets"]["synthetic_birds"]["backbones"]["inception_v3"]
+    for key, value in changes.items():
+        setup[key] = setup[key] | value if isinstance(value, dict) else value
     return changed

@@ -66,7 +66,7 @@ class EfficientNetLite0Stem(Stem):
     # (x - 127) / 128 on pixels of 0 to 255: the preprocessing that the weights were trained with.
     colors = Colors(mean=(127 / 255,) * 3, std=(128 / 255,) * 3)
 
-    def __init__(self, width: float, *, stride: Stride) -> None:
+    def __init__(self, width: float, *, stride: Stride = 8) -> None:
         super().__init__()
         channels = scale_channels(32, width)
         self._conv_stem = _SameConv(3, channels, kernel_size=3, stride=2, bias=False)

@@ -55,7 +55,7 @@ class InceptionV3Stem(Stem):
     # ImageNet's, as in the official code (LoadData.py:14-26; PROTOCOL 8).
     colors = Colors(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
 
-    def __init__(self, width: float, *, stride: Stride) -> None:
+    def __init__(self, width: float, *, stride: Stride = 8) -> None:
         super().__init__()
         self.stride = stride
         conv = partial(_ScaledConv, width=width)
