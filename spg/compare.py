@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from spg.config import ComparisonParams, Params
+from spg.config import Params
 from spg.data.manifest import boxes_of, read_manifest
 from spg.details import detail_tables
 from spg.errors import UserError
@@ -17,6 +17,7 @@ from spg.files import write_json, write_text
 from spg.metrics.boxes import box_iou, center_box, whole_image_box
 from spg.metrics.localization import ERRORS
 from spg.paper import Claim, Paper, Side, load_paper
+from spg.schema import ComparisonParams
 from spg.seeding import generator
 from spg.stats import Interval, seed_spread, two_way_interval, verdict
 from spg.variants import Variant, grid

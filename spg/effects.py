@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
@@ -24,6 +24,7 @@ from spg.errors import UserError
 from spg.evaluate import cell_errors, evaluate_cell
 from spg.files import write_json
 from spg.localize import localize_cell
+from spg.schema import Strict
 from spg.seeding import generator
 from spg.stats import two_way_interval
 from spg.sweep import sweep_cell
@@ -35,11 +36,7 @@ KIND, EXTRACTOR = "selected", "cam"
 METRICS = ("gt_known_loc_err", "top1_loc_err", "top1_cls_err")
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-class BaseCell(_Strict):
+class BaseCell(Strict):
     """Which cells are changed, one a seed."""
 
     dataset: str
@@ -47,7 +44,7 @@ class BaseCell(_Strict):
     method: str
 
 
-class Effect(_Strict):
+class Effect(Strict):
     """One change of params.yaml."""
 
     entry: Annotated[int, Field(ge=1)]
@@ -56,7 +53,7 @@ class Effect(_Strict):
     """``key.path=value``, the value as YAML."""
 
 
-class EffectsParams(_Strict):
+class EffectsParams(Strict):
     """All of effects/params.yaml."""
 
     cell: BaseCell

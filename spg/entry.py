@@ -13,8 +13,8 @@ from spg.config import Params, load_params
 from spg.errors import UserError
 from spg.workspace import Cell, Workspace
 
-# Waiting OpenMP threads give up their core after some turns; without it two trainings at once on
-# two cores stand still, with it they share. Set before any stage imports torch, which reads it.
+# Waiting OpenMP threads give up their core after some turns, so that two trainings at once on few
+# cores disturb each other less. Set before any stage imports torch, which reads it.
 os.environ.setdefault("GOMP_SPINCOUNT", "20000")
 
 DatasetStage = Callable[[Workspace, Params, str], None]

@@ -15,13 +15,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from spg.config import Params, SweepParams
+from spg.config import Params
 from spg.data.batches import Batch, EvalSamples, TrainSamples, normalize_images
 from spg.data.manifest import TEST
 from spg.device import make_deterministic, pick_device
 from spg.localize import find_extractors, localize_batch
 from spg.metrics.protocols import PROTOCOLS
 from spg.network import build_network
+from spg.schema import SweepParams
 from spg.seeding import generator
 from spg.stem import Stem
 from spg.sweep import Evaluator, Image

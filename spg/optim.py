@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.optim.lr_scheduler import ConstantLR, LRScheduler, OneCycleLR
 
-from spg.config import OptimizerParams, TrainParams
+from spg.schema import OptimizerParams, TrainParams
 
 
 def parameter_groups(model: nn.Module, optimizer: OptimizerParams) -> list[dict[str, object]]:

@@ -10,10 +10,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from spg.config import Params, SyntheticBirdsSource
+from spg.config import Params
 from spg.data.manifest import TEST, TRAIN_FULLSUP, TRAIN_WEAKSUP, read_manifest
 from spg.device import pick_device
 from spg.measure import STEPS, DrawnImages, Timing, measure, peak_memory_bytes
+from spg.schema import SyntheticBirdsSource
 from spg.workspace import Cell, Workspace
 
 SWEEP_BYTES = 40  # an image and threshold in sweep.parquet, before compression: a box and 3 IoU

@@ -15,11 +15,11 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from spg.checkpoint import load_checkpoint, save_checkpoint
-from spg.config import TrainParams
 from spg.data.batches import Batch, TrainSamples, train_batches
 from spg.device import autocast, make_deterministic, pick_device, resolve_precision
 from spg.errors import UserError
 from spg.optim import build_optimizer, build_schedule
+from spg.schema import TrainParams
 from spg.seeding import torch_seed
 
 SECONDS_BETWEEN_CHECKPOINTS = 60.0

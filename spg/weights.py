@@ -22,12 +22,13 @@ from torch import Tensor, nn
 from spg.birds.flock import draw_flock
 from spg.birds.species import pretraining_species
 from spg.checkpoint import fingerprint, save_model, sources
-from spg.config import Params, PretrainingParams
+from spg.config import Params
 from spg.data.batches import TrainSamples
 from spg.errors import UserError
 from spg.heads import Classified, init_xavier
 from spg.methods.spg_plain import Criterion
 from spg.plugins import find_plugin
+from spg.schema import PretrainingParams
 from spg.seeding import torch_seed
 from spg.stem import Stem
 from spg.training import Trainer

@@ -12,11 +12,12 @@ import torch
 
 import spg.models
 from spg.checkpoint import load_model, save_model
-from spg.config import InputParams, parse_params
+from spg.config import parse_params
 from spg.data.batches import EvalSamples, TrainSamples, eval_batches, train_batches
 from spg.errors import UserError
 from spg.network import build_network
 from spg.plugins import find_plugin
+from spg.schema import InputParams
 from spg.weights import load_stem
 from spg.workspace import Cell
 

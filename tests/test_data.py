@@ -15,7 +15,6 @@ from PIL import Image
 import spg.data.pack as pack_module
 from spg.birds.flock import draw_flock
 from spg.birds.species import benchmark_species
-from spg.config import InputParams
 from spg.data.batches import (
     EvalSamples,
     TrainSamples,
@@ -30,6 +29,7 @@ from spg.data.prepare import prepare
 from spg.errors import UserError
 from spg.fetch import fetch
 from spg.models.inception_v3 import InceptionV3Stem
+from spg.schema import InputParams
 from spg.sources.synthetic_birds import write_archive
 from spg.workspace import Workspace
 

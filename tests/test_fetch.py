@@ -14,12 +14,13 @@ import pytest
 from servers import serving
 
 import spg.data.download as download_module
-from spg.config import CubSource, parse_params
+from spg.config import parse_params
 from spg.data.cub import read_annotations
 from spg.data.download import ATTEMPTS, Remote, download, verify
 from spg.data.raw import read_image
 from spg.errors import UserError
 from spg.fetch import fetch
+from spg.schema import CubSource
 from spg.sources import cub
 from spg.workspace import Workspace
 

@@ -9,13 +9,13 @@ import tarfile
 import pytest
 from tiny_ilsvrc import jpeg, tiny_ilsvrc
 
-from spg.config import CubSource, IlsvrcSource
 from spg.data import cub as cub_reader
 from spg.data import ilsvrc as ilsvrc_reader
 from spg.data.download import Remote
 from spg.data.raw import read_image
 from spg.data.splits import split_images
 from spg.errors import UserError
+from spg.schema import CubSource, IlsvrcSource
 from spg.sources import cub, ilsvrc
 from spg.workspace import Workspace
 

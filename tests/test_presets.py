@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file
 from tiny import with_setup
 
-from spg.config import InputParams, parse_params
+from spg.config import parse_params
 from spg.data.batches import TrainSamples
 from spg.errors import UserError
 from spg.metrics.maps import localization_map
@@ -19,6 +19,7 @@ from spg.metrics.protocols import PROTOCOLS
 from spg.network import build_network
 from spg.optim import parameter_groups
 from spg.presets import apply_protocol
+from spg.schema import InputParams
 from spg.stem import Colors
 from spg.weights import make_weights
 from spg.workspace import Cell, Workspace

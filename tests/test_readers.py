@@ -14,12 +14,12 @@ import torchvision.datasets.imagenet as torchvision_imagenet
 from PIL import Image
 from tiny_ilsvrc import Ilsvrc, from_kaggle, jpeg, tiny_ilsvrc, voc
 
-from spg.config import IlsvrcSource
 from spg.data import cub, ilsvrc
 from spg.data.raw import read_image
 from spg.errors import UserError
 from spg.ilsvrc import archives, kaggle
 from spg.ilsvrc.voc import parse_voc
+from spg.schema import IlsvrcSource
 from spg.sources.ilsvrc import fetch
 from spg.workspace import Workspace
 

@@ -12,7 +12,7 @@ from torch import nn
 
 import spg.training
 from spg.checkpoint import load_checkpoint, load_model, save_checkpoint, save_model
-from spg.config import InputParams, OptimizerParams, parse_params
+from spg.config import parse_params
 from spg.data.batches import TrainSamples
 from spg.data.manifest import SCHEMA, read_manifest, write_manifest
 from spg.data.pack import EncodedImage, shard_name, write_shard
@@ -22,6 +22,7 @@ from spg.methods.spg_plain import Criterion
 from spg.models.inception_v3 import InceptionV3Stem
 from spg.network import build_network
 from spg.optim import build_optimizer, build_schedule, parameter_groups
+from spg.schema import InputParams, OptimizerParams
 from spg.train import train_cell
 from spg.training import Trainer
 from spg.weights import make_weights

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from spg.config import InputParams
+from spg.schema import InputParams
 from spg.seeding import generator
 from spg.stem import Colors
 

@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 from tqdm import tqdm
 
-from spg.config import Params, PrepareParams
+from spg.config import Params
 from spg.data import cub, ilsvrc
 from spg.data.annotations import Annotation, Box
 from spg.data.manifest import SCHEMA, write_manifest
@@ -27,6 +27,7 @@ from spg.data.splits import split_images
 from spg.errors import UserError
 from spg.files import read_json, whole_file, whole_folder, write_json, write_text
 from spg.parallel import default_workers, in_order
+from spg.schema import PrepareParams
 from spg.workspace import Workspace
 
 READERS = {

@@ -12,9 +12,10 @@ from typing import NamedTuple
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from spg.config import GuidanceParams, Params, SpgParams, ThresholdPair
+from spg.config import Params
 from spg.guidance import attention_map, fuse, guidance_mask, masked_bce, upsample
 from spg.heads import BranchA, BranchC, MaskHead, MaskTail
+from spg.schema import GuidanceParams, SpgParams, ThresholdPair
 from spg.stem import Pools, Stem
 from spg.workspace import Cell
 

@@ -11,13 +11,13 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from spg.config import CubSource
 from spg.data.cub import read_annotations
 from spg.data.download import Remote, download
 from spg.data.fullsup import copy_fullsup
 from spg.data.unpack import Limits, unpack
 from spg.errors import UserError
 from spg.files import whole_folder
+from spg.schema import CubSource
 from spg.workspace import Workspace
 
 ARCHIVES = (

@@ -13,7 +13,6 @@ from pathlib import Path
 from PIL import Image
 from tqdm import tqdm
 
-from spg.config import IlsvrcSource
 from spg.data.annotations import Box
 from spg.data.fullsup import copy_fullsup
 from spg.data.ilsvrc import IndexRow, read_annotations, write_index
@@ -23,6 +22,7 @@ from spg.errors import UserError
 from spg.files import whole_folder
 from spg.ilsvrc import archives, kaggle
 from spg.ilsvrc.release import Release
+from spg.schema import IlsvrcSource
 from spg.workspace import Workspace
 
 ADDRESS = "https://image-net.org/challenges/LSVRC/2012/2012-downloads.php"

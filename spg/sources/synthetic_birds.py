@@ -16,8 +16,8 @@ from tqdm import tqdm
 
 from spg.birds.flock import Bird, draw_flock
 from spg.birds.species import Species, benchmark_species
-from spg.config import SyntheticBirdsSource
 from spg.files import whole_folder, write_text
+from spg.schema import SyntheticBirdsSource
 from spg.workspace import Workspace
 
 JPEG_QUALITY = 92
