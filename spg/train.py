@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import torch
 
 from spg.checkpoint import fingerprint, load_model, save_model, sources
 from spg.config import Params
-from spg.data.batches import TrainSamples
-from spg.data.manifest import TRAIN_WEAKSUP, class_names, read_manifest
+from spg.data.batches import EvalSamples, TrainSamples, eval_batches
+from spg.data.manifest import TEST, TRAIN_WEAKSUP, class_names, read_manifest, spread
 from spg.data.pack import PackedImages
+from spg.device import pick_device
 from spg.files import write_json, write_text
 from spg.network import build_network
 from spg.provenance import provenance
 from spg.seeding import torch_seed
+from spg.snapshots import IMAGES, save_snapshots, snapshot
 from spg.stem import Stem
 from spg.training import Trainer
 from spg.workspace import Cell, Workspace
 
 
 def train_cell(workspace: Workspace, params: Params, cell: Cell) -> None:
-    """Train ``cell`` and write model.safetensors, history.csv and provenance.json.
+    """Train ``cell`` and write model.safetensors, history.csv, epochs.safetensors, provenance.json.
+
+    epochs.safetensors holds the maps of six test images after each epoch (:mod:`spg.snapshots`);
+    they are looked at and never learned from.
 
     An interrupted training goes on from its last checkpoint when the same command runs again with
     the same parameters, data and code.
@@ -32,12 +39,11 @@ def train_cell(workspace: Workspace, params: Params, cell: Cell) -> None:
     model, criterion = build_network(params, cell, len(classes))
     stem: Stem = model.stem  # type: ignore[assignment]
     load_model(workspace.weights(cell.backbone), stem)
-    samples = TrainSamples(
-        PackedImages(workspace.packed(cell.dataset)),
-        manifest["class_id"].tolist(),
-        setup.input,
-        stem.colors,
-    )
+    packed, labels = PackedImages(workspace.packed(cell.dataset)), manifest["class_id"].tolist()
+    samples = TrainSamples(packed, labels, setup.input, stem.colors)
+    shown = spread(np.flatnonzero(manifest["split"] == TEST), IMAGES)
+    whole = EvalSamples(packed, labels, setup.input.crop, stem.colors)
+    (batch,) = eval_batches(whole, shown, batch_size=IMAGES)
     facts = provenance(params, cell, classes=classes, inputs=_inputs(workspace, cell))
     trainer = Trainer(
         model,
@@ -47,11 +53,13 @@ def train_cell(workspace: Workspace, params: Params, cell: Cell) -> None:
         train=setup.train,
         seed=cell.seed,
         checkpoint=workspace.scratch / f"train-{fingerprint(repr(facts), *sources())}.pt",
+        look=partial(snapshot, batch=batch, device=pick_device()),
     )
     history = trainer.run()
     folder = workspace.run(cell)
     save_model(folder / "model.safetensors", model)
     write_text(folder / "history.csv", history.to_csv(index=False, float_format="%.6g"))
+    save_snapshots(folder / "epochs.safetensors", shown, trainer.looks)
     write_json(folder / "provenance.json", facts)
 
 

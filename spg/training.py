@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -41,6 +42,7 @@ class Trainer:
         train: schedule and optimizer.
         seed: of order, augmentation and dropout.
         checkpoint: file of the unfinished state; removed at the end.
+        look: called with the model after each epoch; what it returns is kept in ``looks``.
     """
 
     def __init__(
@@ -53,6 +55,7 @@ class Trainer:
         train: TrainParams,
         seed: int,
         checkpoint: Path,
+        look: Callable[[nn.Module], dict[str, Tensor]] | None = None,
     ) -> None:
         self.device = pick_device()
         self.model = model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -66,6 +69,8 @@ class Trainer:
             self.optimizer, train, total_steps=train.epochs * self.steps_per_epoch
         )
         self.checkpoint = checkpoint
+        self.look = look
+        self.looks: list[dict[str, Tensor]] = []
         self.step = 0
         self.sums: dict[str, Tensor] = {}
         self.history: list[dict[str, float]] = []
@@ -131,6 +136,8 @@ class Trainer:
                 "params.yaml (train.optimizer)"
             )
         self.history.append({"epoch": epoch + 1, **means})
+        if self.look is not None:
+            self.looks.append(self.look(self.model))
         self.sums = {}
 
     def _state(self) -> dict[str, Any]:
@@ -141,6 +148,7 @@ class Trainer:
             "step": self.step,
             "sums": self.sums,
             "history": self.history,
+            "looks": self.looks,
         }
 
     def _resume(self) -> None:
@@ -150,5 +158,5 @@ class Trainer:
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.schedule.load_state_dict(state["schedule"])
-        self.step, self.history = state["step"], state["history"]
+        self.step, self.history, self.looks = state["step"], state["history"], state["looks"]
         self.sums = {name: value.to(self.device) for name, value in state["sums"].items()}

@@ -101,7 +101,7 @@ def test_one_command_trains_a_cell_from_nothing_and_another_uses_it(project):
     assert result.exit_code == 0, result.output
     folder = project / "runs/synthetic_birds/inception_v3-spg-0"
     written = sorted(path.name for path in folder.iterdir())
-    assert written == ["history.csv", "model.safetensors", "provenance.json"]
+    assert written == ["epochs.safetensors", "history.csv", "model.safetensors", "provenance.json"]
 
     image = next((project / "data/raw/synthetic_birds/images").rglob("*.jpg"))
     result = run("predict", str(image), "--checkpoint", str(folder / "model.safetensors"))

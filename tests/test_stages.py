@@ -112,7 +112,7 @@ def sweep_of(workspace, cell):
 def test_every_stage_leaves_its_files(finished, cells):
     for cell in cells:
         assert set(files_in(finished.run(cell))) == {
-            "model.safetensors", "history.csv", "provenance.json"
+            "model.safetensors", "history.csv", "epochs.safetensors", "provenance.json"
         }  # fmt: skip
         extractors = ["cam", "grad_cam", "backprop"] if cell.method == "spg_plain" else ["cam"]
         assert set(files_in(finished.maps(cell))) == {

@@ -96,3 +96,15 @@ def _check(rows: pa.Table, path: Path) -> None:
     found = [problem for problem, holds in problems.items() if holds]
     if found:
         raise UserError(f"{path}: the manifest has {' and '.join(found)}")
+
+
+def spread(places: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+    """Return up to ``count`` of ``places``, evenly spaced and off both ends: images to show.
+
+    Example:
+        >>> spread(np.arange(100), 3)
+        array([24, 49, 74])
+    """
+    inner = np.linspace(0, len(places) - 1, count + 2).astype(int)[1:-1]
+    chosen: NDArray[np.int64] = places[np.unique(inner)]
+    return chosen
