@@ -7,7 +7,6 @@ those for float32 on another build: rtol 1e-3, atol 1e-4, 0.1 % of the pixels of
 from __future__ import annotations
 
 import json
-import zlib
 from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,7 +14,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
+from formula import images_by_formula, summary, value_by_formula
 from tiny import with_setup
 
 import spg.methods.spg as spg_module
@@ -53,32 +52,6 @@ def theirs(name: str) -> str:
     return f"{official}.{parameter}" if official else name.removeprefix("stem.")
 
 
-def stream(salt: str, name: str) -> np.random.Generator:
-    return np.random.Generator(np.random.PCG64(zlib.crc32((salt + name).encode())))
-
-
-def value_by_formula(salt: str, name: str, shape: torch.Size) -> torch.Tensor:
-    n = stream(salt, name).standard_normal(tuple(shape))
-    if name.endswith("num_batches_tracked"):
-        return torch.tensor(0)
-    if name.endswith("running_var"):
-        value = 1 + 0.1 * np.abs(n)
-    elif len(shape) == 4:
-        value = n * np.sqrt(2 / (shape[1] * shape[2] * shape[3]))
-    elif name.endswith(".bn.weight"):
-        value = 1 + 0.1 * n
-    else:  # running means and all biases
-        value = 0.1 * n
-    return torch.from_numpy(value.astype(np.float32))
-
-
-def images_by_formula(case) -> torch.Tensor:
-    low = stream(case["salt"], "image").standard_normal((case["batch"], 3, 8, 8))
-    side = (case["input_size"], case["input_size"])
-    image = torch.from_numpy(low.astype(np.float32))
-    return F.interpolate(image, size=side, mode="bilinear", align_corners=False)
-
-
 def official_params(mapping, *, align_corners=True, leak=True, changes=()):
     """params.yaml with `protocol: official` on the published network, and some keys changed.
 
@@ -111,17 +84,6 @@ def official_network(case, params):
     model.load_state_dict(state)
     model.train(case["batchnorm"] == "batch statistics")
     return model, criterion
-
-
-def summary(tensor: torch.Tensor, index) -> dict:
-    flat = tensor.detach().double().flatten()
-    numbers = {"mean": flat.mean(), "std": flat.std(correction=0), "min": flat.min()}
-    numbers |= {"max": flat.max()}
-    return {
-        "shape": list(tensor.shape),
-        **{name: float(number) for name, number in numbers.items()},
-        "value": flat[torch.tensor(index)].tolist(),
-    }
 
 
 def mask_counts(mask: torch.Tensor) -> list[list[int]]:
