@@ -33,9 +33,9 @@ def mismatches(network: Published, published: State, ours: State, names: Names) 
     problems = [f"lacks {name} ({wanted[name]})" for name in wanted if name not in published]
     for name, tensor in published.items():
         if name not in wanted:
-            problems.append(f"has {name!r} ({_kind(tensor)})")
-        elif _kind(tensor) != wanted[name]:
-            problems.append(f"has {name} as {_kind(tensor)}, not {wanted[name]}")
+            problems.append(f"has {name!r} ({_found(tensor)})")
+        elif _found(tensor) != wanted[name]:
+            problems.append(f"has {name} as {_found(tensor)}, not {wanted[name]}")
     return problems
 
 
@@ -74,6 +74,9 @@ def _as_published(network: Published, name: str, tensor: Tensor) -> Tensor:
 
 def _kind(tensor: Tensor) -> str:
     """Return type and shape; another type is refused, not converted, so that no bit changes."""
-    dense = tensor.layout == torch.strided and not tensor.is_meta
-    dtype = str(tensor.dtype).removeprefix("torch.")
-    return f"{'' if dense else 'sparse '}{dtype} {list(tensor.shape)}"
+    return f"{str(tensor.dtype).removeprefix('torch.')} {list(tensor.shape)}"
+
+
+def _found(tensor: Tensor) -> str:
+    dense = tensor.layout == torch.strided and tensor.device.type == "cpu"
+    return _kind(tensor) if dense else f"{_kind(tensor)} without a plain storage"
