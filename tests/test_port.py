@@ -109,9 +109,12 @@ def test_an_imported_checkpoint_localizes_as_the_authors_code_did(imported, offi
     scores, maps = localize_batch(model, extractors, batch, torch.device("cpu"), crop=None)
     (outputs,) = seen
     alone = torch.zeros(len(labels), dtype=torch.int64)  # each map is of one class
+    attention = attention_map(
+        maps["cam"][:, None], alone, 224, align_corners=False, normalize_first=False
+    )
     tensors = {
         "logits": outputs.logits,
-        "attention": attention_map(maps["cam"][:, None], alone, 224, align_corners=False),
+        "attention": attention,
         "b1_logits": outputs.b1,
         "b2_logits": outputs.b2,
         "c_logits": outputs.c,
@@ -219,6 +222,13 @@ def test_an_imported_cell_goes_through_every_stage_and_out_again(project):
         assert result.exit_code == 0, result.output
     assert same_bits(read(Path("out.pth")), state)
     assert Path("out.pth").read_bytes() == Path("again.pt").read_bytes()
+
+    facts.pop("imported")  # as a training writes it, here of an ablation with the same branches
+    write_json(folder / "provenance.json", {**facts, "cell": {**facts["cell"],
+                                                              "method": "no_cascade"}})  # fmt: skip
+    result = run("export-checkpoint", *options, folder / "model.safetensors", "trained.pth")
+    assert result.exit_code == 0, result.output
+    assert Path("trained.pth").read_bytes() == Path("out.pth").read_bytes()
 
     again = run("import-checkpoint", *options, source, folder, *which)
     assert again.exit_code == 2
@@ -397,6 +407,23 @@ def test_a_cell_that_no_layout_has_is_not_exported(project, wide_mapping, tmp_pa
     with pytest.raises(UserError, match=r"provenance\.json: no such file"):
         export_checkpoint(params, "official", tmp_path / "none", tmp_path / "out.pth")
     assert not (tmp_path / "out.pth").exists()
+
+
+def test_a_torn_import_is_no_cell_and_may_be_repeated(
+    params, tmp_path, monkeypatch, cached_networks
+):
+    def cut(path, model):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(spg.port, "build_network", cached_networks)
+    monkeypatch.setattr(torch.nn.Module, "load_state_dict", lambda *_: None)
+    source, output = save(tmp_path / "in.pth", hollow(OFFICIAL)), tmp_path / "out"
+    monkeypatch.setattr(spg.port, "save_model", cut)
+    with pytest.raises(KeyboardInterrupt):
+        import_checkpoint(Workspace(tmp_path), params, "official", source, output)
+    assert not list(output.glob("*.safetensors"))
+    monkeypatch.setattr(spg.port, "save_model", lambda *_: None)
+    import_checkpoint(Workspace(tmp_path), params, "official", source, output)
 
 
 # ---- data set and names of the classes ----
