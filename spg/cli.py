@@ -310,6 +310,64 @@ def predict(images: tuple[Path, ...], checkpoint: Path, output: Path) -> None:
     guarded(run)
 
 
+_layout_option = click.option(
+    "--layout",
+    required=True,
+    type=click.Choice(["official", "wsolevaluation"]),
+    help="Whose names: the authors' (xiaomengyc/SPG) or clovaai/wsolevaluation's.",
+)
+
+
+@main.command("import-checkpoint")
+@click.argument("source", metavar="IN", type=click.Path(path_type=Path))
+@click.argument("output", metavar="OUT", type=click.Path(path_type=Path))
+@_layout_option
+@click.option(
+    "--dataset", help="Entry of `datasets`; default: cub for 200 classes, ilsvrc for 1000."
+)
+@click.option(
+    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the cell."
+)
+def import_checkpoint(source: Path, output: Path, **options: Any) -> None:
+    """Turn a published checkpoint IN into a cell OUT: model.safetensors and provenance.json.
+
+    OUT is a folder, e.g. runs/cub/inception_v3-spg-100, where localize, sweep and evaluate look for
+    a cell, or a path that ends in .safetensors. IN is read as weights only: nothing in it can run.
+    Backbone and method are told by its names; every key, shape and type has to fit. With 1,000
+    classes the official layout has the devkit's order of classes; here they are sorted.
+    """
+    from spg.port import import_checkpoint as stage
+
+    def run() -> None:
+        params = load_params(workspace().params_file)
+        cell = stage(workspace(), params, source=source, output=output, **options)
+        click.echo(
+            f"wrote {output}: {cell.method} on {cell.backbone} for {cell.dataset}, which belongs "
+            f"into {workspace().run(cell).relative_to(workspace().root)}"
+        )
+
+    guarded(run)
+
+
+@main.command("export-checkpoint")
+@click.argument("source", metavar="IN", type=click.Path(path_type=Path))
+@click.argument("output", metavar="OUT", type=FILE)
+@_layout_option
+def export_checkpoint(source: Path, output: Path, **options: Any) -> None:
+    """Write the cell IN, imported or trained, as a file OUT that torch.load reads.
+
+    IN is the cell's folder or its model.safetensors, at width 1. OUT has the published names in
+    their order under `state_dict`; equal cells give equal bytes.
+    """
+    from spg.port import export_checkpoint as stage
+
+    def run() -> None:
+        stage(load_params(workspace().params_file), source=source, output=output, **options)
+        click.echo(f"wrote {output}")
+
+    guarded(run)
+
+
 def _make_inputs(params: Params, cell: Cell) -> None:
     """Make the packed data and the stem weights where they are missing."""
     from spg.data.prepare import prepare as prepare_stage
