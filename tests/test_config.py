@@ -209,7 +209,7 @@ def test_a_crop_must_fit_the_image(tree, owner):
         ("dataset", "cub200", "dataset: 'cub200' is not one of ['cub', 'ilsvrc', 'synthetic_"),
         ("backbones", ["vgg"], "datasets.synthetic_birds.backbones lacks: 'vgg' is not one of"),
         ("guided", ["spg", "no_d"], "guided: 'no_d' is not one of"),
-        ("methods", ["acol"], "localization.extractors lacks: 'acol'"),
+        ("methods", ["has"], "localization.extractors lacks: 'has'"),
         ("seeds", [0, 1, 0], "seeds: [0, 1, 0] names something twice"),
         ("backbones", ["inception_v3"] * 2, "backbones: "),
         ("methods", ["spg_plain", "spg_plain"], "names something twice"),

@@ -20,36 +20,13 @@ from tiny import with_setup
 import spg.methods.spg as spg_module
 from spg.config import parse_params
 from spg.guidance import BACKGROUND, FOREGROUND, IGNORE, attention_map
+from spg.layouts.names import Published, published_names
 from spg.network import build_network
 from spg.workspace import Cell
 
 CASES = json.loads((Path(__file__).parent / "golden/official_spg.json").read_text())["cases"]
-# Official modules behind the stem -> ours; the stem's names are torchvision's in both.
-MODULES = {
-    "fc6.0": "branch_a.a3.0",
-    "fc7_1.0": "branch_a.a3.1",
-    "classier_1": "branch_a.a4",
-    "side3.0": "b1_head.0",
-    "side4.0": "b2_head.0",
-    "side_all.0": "b_tail.0",
-    "side_all.2": "b_tail.2",
-    "branchB.0": "branch_c.0",
-    "branchB.2": "branch_c.2",
-}
+OFFICIAL = Published("official", "inception_v3", "spg")
 BRANCHES = {"b1": "b1_logits", "b2": "b2_logits", "c": "c_logits"}
-
-
-def ours(official: str) -> str:
-    """Our name of an official parameter."""
-    module, _, parameter = official.rpartition(".")
-    return f"{MODULES[module]}.{parameter}" if module in MODULES else f"stem.{official}"
-
-
-def theirs(name: str) -> str:
-    """The official name of a parameter of ours."""
-    module, _, parameter = name.rpartition(".")
-    official = {value: key for key, value in MODULES.items()}.get(module)
-    return f"{official}.{parameter}" if official else name.removeprefix("stem.")
 
 
 def official_params(mapping, *, align_corners=True, leak=True, changes=()):
@@ -77,8 +54,9 @@ def official_params(mapping, *, align_corners=True, leak=True, changes=()):
 def official_network(case, params):
     cell = Cell("synthetic_birds", "inception_v3", "spg", 0)
     model, criterion = build_network(params, cell, case["num_classes"])
+    theirs = published_names(OFFICIAL, model.state_dict(), stride=8)
     state = {
-        name: value_by_formula(case["salt"], theirs(name), tensor.shape)
+        name: value_by_formula(case["salt"], theirs[name], tensor.shape)
         for name, tensor in model.state_dict().items()
     }
     model.load_state_dict(state)
@@ -159,9 +137,10 @@ def complete(mapping, case) -> SimpleNamespace:
     outputs = model(images_by_formula(case))
     run = judge(outputs, labels, criterion)
     run.total.backward()
-    parameters = dict(model.named_parameters())
+    theirs = published_names(OFFICIAL, model.state_dict(), stride=8)
+    parameters = {theirs[name]: parameter for name, parameter in model.named_parameters()}
     run.gradients = {
-        name: float(parameters[ours(name)].grad.double().norm()) for name in case["gradient_l2"]
+        name: float(parameters[name].grad.double().norm()) for name in case["gradient_l2"]
     }
     run.outputs = type(outputs)(*(tensor.detach() for tensor in outputs))
     run.labels, run.criterion = labels, criterion

@@ -91,7 +91,7 @@ def keep_mask(class_maps: Tensor, classes: Tensor, threshold: float) -> Tensor:
         classes: ``int64 Tensor[B]``.
         threshold: in (0, 1).
     """
-    own = class_maps.detach()[torch.arange(len(classes)), classes]
+    own = class_maps.detach()[torch.arange(len(classes)), classes].float()
     return (normalize_maps(own) < threshold).to(class_maps.dtype)[:, None]
 
 
