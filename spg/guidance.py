@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from spg.normalize import normalize_maps
+
 BACKGROUND, FOREGROUND, IGNORE = 0, 1, 255
 REFERENCE_PIXELS = 224 * 224  # the resolution at which the official code counts its 30 pixels
 
@@ -20,18 +22,6 @@ def upsample(maps: Tensor, size: int, *, align_corners: bool) -> Tensor:
         maps, size=(size, size), mode="bilinear", align_corners=align_corners, antialias=False
     )
     return scaled[:, 0]
-
-
-def normalize_maps(maps: Tensor) -> Tensor:
-    """Scale each map to [0, 1]: ``(x - min) / (max - min)``; a constant map becomes zeros.
-
-    Args:
-        maps: ``Tensor[B, H, W]``, any range. The official code divides by zero on a constant map;
-            zeros make every pixel background and the loss stays finite (PROTOCOL 3).
-    """
-    low = maps.amin(dim=(1, 2), keepdim=True)
-    spread = maps.amax(dim=(1, 2), keepdim=True) - low
-    return torch.where(spread > 0, (maps - low) / spread.clamp_min(1e-30), 0.0)
 
 
 def attention_map(

@@ -22,11 +22,11 @@ from torch import Tensor, nn
 from spg.birds.flock import draw_flock
 from spg.birds.species import pretraining_species
 from spg.checkpoint import fingerprint, save_model, sources
+from spg.classifier import ClassCriterion
 from spg.config import Params
 from spg.data.batches import TrainSamples
 from spg.errors import UserError
 from spg.heads import Classified, init_xavier
-from spg.methods.spg_plain import Criterion
 from spg.plugins import find_plugin
 from spg.schema import PretrainingParams
 from spg.seeding import torch_seed
@@ -141,7 +141,7 @@ def _pretrain(stem: Stem, pretraining: PretrainingParams, checkpoint: Path) -> N
     log.info("drew %d images of %d species", len(images), len(species))
     trainer = Trainer(
         _StemClassifier(stem, len(species)),
-        Criterion(),
+        ClassCriterion(),
         TrainSamples(_InMemory(images), labels, pretraining.input, stem.colors),
         np.arange(len(images)),
         train=pretraining.train,

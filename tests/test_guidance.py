@@ -18,9 +18,9 @@ from spg.guidance import (
     fuse,
     guidance_mask,
     masked_bce,
-    normalize_maps,
     upsample,
 )
+from spg.normalize import normalize_maps
 
 NO_MINIMUM = {"minimum_pixels": 0, "fraction_of_max": 0.7, "leak": False}
 PUBLISHED = {"minimum_pixels": 30, "fraction_of_max": 0.7, "leak": False}

@@ -14,8 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from spg.config import Params
-from spg.guidance import normalize_maps
 from spg.heads import BranchA
+from spg.normalize import normalize_maps
 from spg.stem import Pools, Stem
 from spg.workspace import Cell
 

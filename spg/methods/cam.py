@@ -5,19 +5,19 @@ On Inception-v3 its head is SPG's A3 and A4, so that it is SPG-plain by another 
 
 from __future__ import annotations
 
-from torch import nn
-
+from spg.classifier import ClassCriterion, StemClassifier
 from spg.config import Params
 from spg.heads import BranchA
-from spg.methods.spg_plain import Criterion, Model
 from spg.stem import Pools, Stem
 from spg.workspace import Cell
 
 POOLS: Pools = "plain"
 
 
-def build(stem: Stem, num_classes: int, params: Params, cell: Cell) -> tuple[nn.Module, nn.Module]:
+def build(
+    stem: Stem, num_classes: int, params: Params, cell: Cell
+) -> tuple[StemClassifier, ClassCriterion]:
     """Build model and criterion (see :mod:`spg.methods`)."""
     train = params.setup(cell.dataset, cell.backbone).train
     branch = BranchA(stem.last_channels, stem.heads.cam, num_classes, dropout=train.dropout)
-    return Model(stem, branch), Criterion()
+    return StemClassifier(stem, branch), ClassCriterion()

@@ -1,0 +1,31 @@
+"""A stem with one classifier behind it: what SPG-plain, CAM and the stems' pre-training share."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from spg.heads import BranchA, Classified
+from spg.stem import Stem
+
+
+class StemClassifier(nn.Module):
+    """Stem -> convolutions -> class maps -> GAP; ``forward`` takes ``Tensor[B, 3, H, W]``."""
+
+    def __init__(self, stem: Stem, branch_a: BranchA) -> None:
+        super().__init__()
+        self.stem = stem
+        self.branch_a = branch_a
+
+    def forward(self, images: Tensor, labels: Tensor | None = None) -> Classified:
+        """Return logits and class maps of ``images`` (``Tensor[B, 3, H, W]``)."""
+        classified: Classified = self.branch_a(self.stem(images).last)
+        return classified
+
+
+class ClassCriterion(nn.Module):
+    """Softmax cross-entropy on the image label."""
+
+    def forward(self, outputs: Classified, labels: Tensor) -> dict[str, Tensor]:
+        """Return ``{"cls": loss}`` for ``int64 Tensor[B]`` labels."""
+        return {"cls": F.cross_entropy(outputs.logits.float(), labels)}
