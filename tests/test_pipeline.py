@@ -21,8 +21,9 @@ PLUGINS = {
     "spg/methods/${item.method}.py": "spg/methods/spg_plain.py",
 }
 BACKBONES = sorted((ROOT / "spg/models").glob("[a-z]*.py"))
-NO_TORCH = ["spg/metrics", "spg/report", "spg/stats.py", "spg/compare.py", "spg/evaluate.py",
-            "spg/sweep.py", "spg/paper.py", "spg/config.py"]  # fmt: skip
+NO_TORCH = ["spg/metrics", "spg/report", "spg/stats.py", "spg/significance.py", "spg/claims.py",
+            "spg/compare.py", "spg/evaluate.py", "spg/sweep.py", "spg/paper.py",
+            "spg/config.py"]  # fmt: skip
 
 
 def module_file(name: str) -> Path | None:
