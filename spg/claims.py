@@ -141,7 +141,9 @@ def _measured(interval: Interval, reported: float | None, confidence: float, dou
 
 
 def _doubt(adjusted: Mapping[str, float], name: str) -> str:
-    return f", but p is {adjusted[name]:.2f} when corrected for {len(adjusted)} claims"
+    return (
+        f", but p is {adjusted[name]:.3f} when corrected for {len(adjusted)} claims, so undecided"
+    )
 
 
 def _size(gain: Gain, reported: float | None, seen: float, least: float) -> str:
@@ -152,10 +154,10 @@ def _size(gain: Gain, reported: float | None, seen: float, least: float) -> str:
     here = f" With {images} images and {seeds} seed{'s' if seeds > 1 else ''}"
     points = f"{100 * least:.1f} points"
     if reported is None:
-        return f"{here} it takes {points} to be seen with probability {WANTED_POWER}."
+        return f"{here} a gain is seen with probability {WANTED_POWER} from {points} on."
     return (
         f"{here} a gain of {reported:.2f} points, the paper's, would be seen with probability "
-        f"{seen:.2f}; {WANTED_POWER} takes {points}."
+        f"{seen:.2f}; for {WANTED_POWER} it takes {points}."
     )
 
 

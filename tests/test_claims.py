@@ -66,7 +66,7 @@ def test_the_sentence_says_what_this_size_can_see():
     assert "0 lies inside, so this size cannot tell; the reported 2.01 lies " in row["sentence"]
     assert row["sentence"].endswith(
         " With 400 images and 3 seeds a gain of 2.01 points, the paper's, would be seen with "
-        f"probability {row['power']:.2f}; 0.8 takes {100 * row['detectable']:.1f} points."
+        f"probability {row['power']:.2f}; for 0.8 it takes {100 * row['detectable']:.1f} points."
     )
 
 
@@ -81,7 +81,10 @@ def test_an_interval_beside_0_is_not_enough_when_many_claims_were_tried(outcome,
     row = judged(errors).loc["spg_beats_plain"]
     assert row["low"] > 0 or row["high"] < 0
     assert row["verdict"] == "undecided"
-    assert f"{side} of it above 0, but p is 0.09 when corrected for 4 claims;" in row["sentence"]
+    assert (
+        f"{side} of it above 0, but p is 0.086 when corrected for 4 claims, so undecided;"
+        in row["sentence"]
+    )
 
 
 def test_a_gain_that_stands_the_correction_is_reproduced():
@@ -124,8 +127,10 @@ def test_a_claim_without_a_reported_number_has_no_power_but_a_size():
     }
     row = judged(errors).loc["grad_cam_resnet_beats_vgg"]
     assert np.isnan(row["power"])
-    least = f"{100 * row['detectable']:.1f} points to be seen with probability 0.8."
-    assert row["sentence"].endswith(f" With 400 images and 1 seed it takes {least}")
+    least = f"{100 * row['detectable']:.1f} points"
+    assert row["sentence"].endswith(
+        f" With 400 images and 1 seed a gain is seen with probability 0.8 from {least} on."
+    )
 
 
 def test_where_nothing_ran_the_columns_stand_all_the_same():
