@@ -230,6 +230,12 @@ def test_no_name_becomes_markup(every_table):
     assert "\n*" not in to_latex(odd)
 
 
+def test_a_table_is_found_by_its_name(every_table):
+    for table in every_table:
+        assert f'id="tab-{table.name}"' in to_html(table)
+        assert f"\\label{{tab:{table.name}}}" in to_latex(table)
+
+
 def test_long_remarks_are_whole_in_html():
     page = to_html(tables_of(run_of())["table_3"])
     assert "boxes of SPG, labels of ResNet-152; error of ResNet-152, not of SPG)" in page

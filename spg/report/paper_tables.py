@@ -30,7 +30,7 @@ class PaperTable(NamedTuple):
     """One table for :mod:`spg.report.render`, all cells plain text without markup."""
 
     name: str
-    """A word: label in LaTeX, id in HTML."""
+    """A word: the end of its label in LaTeX and of its id in HTML."""
     caption: str
     frame: pd.DataFrame
     """The first column names the row."""
