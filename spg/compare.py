@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from spg.claims import Errors, claims_table, named_interval
 from spg.config import Params
 from spg.data.manifest import boxes_of, read_manifest
 from spg.details import detail_tables
@@ -16,24 +16,13 @@ from spg.evaluate import KINDS, cell_errors
 from spg.files import write_json, write_text
 from spg.metrics.boxes import box_iou, center_box, whole_image_box
 from spg.metrics.localization import ERRORS
-from spg.paper import Claim, Paper, Side, load_paper
+from spg.paper import Paper, load_paper
 from spg.schema import ComparisonParams
-from spg.seeding import generator
-from spg.stats import Interval, seed_spread, two_way_interval, verdict
+from spg.stats import seed_spread
 from spg.variants import Variant, grid
 from spg.workspace import Cell, Workspace
 
-CLAIMS_KIND = "selected"  # each variant at its own threshold, chosen on held-out training images
-MEANINGS = {
-    "reproduced": "all of it above 0",
-    "not reproduced": "none of it above 0",
-    "undecided": "0 lies inside, so this size cannot tell",
-}
 BASELINES = {"center_box": center_box, "whole_image": whole_image_box}
-
-
-Errors = dict[tuple[Variant, str, str], NDArray[np.float64]]
-"""(variant, threshold kind, metric) -> ``Float[S, N]`` of 0 and 1."""
 
 
 def compare(workspace: Workspace, params: Params, dataset: str) -> None:
@@ -110,7 +99,7 @@ def comparison_table(errors: Errors, paper: Paper, params: ComparisonParams) -> 
     """
     rows = []
     for (variant, kind, metric), values in errors.items():
-        interval = _interval(values, params, variant, kind, metric)
+        interval = named_interval(values, params, variant, kind, metric)
         reported = _reported(paper, variant, metric)
         rows.append(
             {
@@ -125,11 +114,6 @@ def comparison_table(errors: Errors, paper: Paper, params: ComparisonParams) -> 
             }
         )
     return pd.DataFrame(rows)
-
-
-def claims_table(errors: Errors, paper: Paper, params: Params) -> pd.DataFrame:
-    """Return one row for each claim of paper.yaml with its verdict and the sentence behind it."""
-    return pd.DataFrame([_judge(claim, errors, paper, params) for claim in paper.claims])
 
 
 def summary(comparison: pd.DataFrame, claims: pd.DataFrame) -> dict[str, Any]:
@@ -149,51 +133,6 @@ def summary(comparison: pd.DataFrame, claims: pd.DataFrame) -> dict[str, Any]:
     judged = claims[claims["verdict"] != "not run"]
     result["gain"] = {row["claim"]: round(row["mean"], 6) for row in judged.to_dict("records")}
     return result
-
-
-def _judge(claim: Claim, errors: Errors, paper: Paper, params: Params) -> dict[str, Any]:
-    reported = paper.reported_gain(claim)
-    row: dict[str, Any] = {"claim": claim.id, "text": claim.text, "reported_points": reported}
-    sides = []
-    for side in (claim.better, claim.worse):
-        key = (_variant(side, params), CLAIMS_KIND, claim.metric)
-        if key not in errors:
-            method = "/".join(part for part in key[0] if part)
-            return {**row, "verdict": "not run", "sentence": f"Not run: {method} has no cell here."}
-        sides.append(errors[key])
-    better, worse = sides
-    gain = _interval(worse - better, params.comparison, claim.id)
-    return {
-        **row,
-        **gain._asdict(),
-        "verdict": verdict(gain),
-        "sentence": _sentence(gain, reported, params.comparison.confidence),
-    }
-
-
-def _sentence(gain: Interval, reported: float | None, confidence: float) -> str:
-    mean, low, high = (100 * value for value in gain)
-    text = (
-        f"The gain is {mean:+.2f} points, {confidence:.0%} interval {low:+.2f} to {high:+.2f}: "
-        f"{MEANINGS[verdict(gain)]}"
-    )
-    if reported is None:
-        return f"{text}."
-    inside = "lies inside" if low <= reported <= high else "lies outside"
-    return f"{text}; the reported {reported:.2f} {inside}."
-
-
-def _variant(side: Side, params: Params) -> Variant:
-    return Variant(side.backbone or params.backbones[0], side.method, side.extractor)
-
-
-def _interval(values: NDArray[np.float64], params: ComparisonParams, *names: Any) -> Interval:
-    return two_way_interval(
-        values,
-        resamples=params.resamples,
-        confidence=params.confidence,
-        rng=generator(params.seed, *(str(name) for name in names)),
-    )
 
 
 def _reported(paper: Paper, variant: Variant, metric: str) -> dict[str, Any]:

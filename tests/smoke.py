@@ -40,8 +40,8 @@ def main() -> int:
         reports = target / "reports/synthetic_birds"
         missing = [
             name
-            for name in ("summary.json", "comparison.csv", "tables.md", "figures/contact_sheet.png",
-                         "results.ipynb", "results.html")
+            for name in ("summary.json", "comparison.csv", "tables.md", "tables.tex",
+                         "figures/contact_sheet.png", "results.ipynb", "results.html")
             if not (reports / name).exists()
         ]  # fmt: skip
         again = subprocess.run(

@@ -23,8 +23,9 @@ PLUGINS = {
         path for path in (ROOT / "spg/methods").glob("[a-z]*.py") if path.stem != "spg"
     ],
 }
-NO_TORCH = ["spg/metrics", "spg/report", "spg/stats.py", "spg/compare.py", "spg/evaluate.py",
-            "spg/sweep.py", "spg/paper.py", "spg/config.py"]  # fmt: skip
+NO_TORCH = ["spg/metrics", "spg/report", "spg/stats.py", "spg/significance.py", "spg/claims.py",
+            "spg/compare.py", "spg/evaluate.py", "spg/sweep.py", "spg/paper.py",
+            "spg/config.py"]  # fmt: skip
 
 
 def module_file(name: str) -> Path | None:

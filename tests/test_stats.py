@@ -131,6 +131,38 @@ def test_coverage_is_about_what_is_asked_for():
     assert 0.80 <= coverage(seeds=10, images=80, between=0.1) <= 0.98
 
 
+def gain_coverage(*, seeds, seed_std, simulations=2000, images=400, gain=0.02):
+    """How often the 95 % interval of a paired gain holds the true one.
+
+    Both sides err where an image is hard; each training has a level of its own.
+    """
+    rng = np.random.default_rng(9)
+    hits = 0
+    for _ in range(simulations):
+        hard = 0.25 + 0.5 * rng.random(images)  # [N]
+        worse, better = hard + seed_std * rng.standard_normal((2, seeds, 1)).clip(-2, 2)
+        gains = (rng.random((seeds, images)) < worse).astype(float)
+        gains -= rng.random((seeds, images)) < better - gain
+        got = two_way_interval(gains, resamples=1000, confidence=0.95, rng=rng)
+        hits += got.low <= gain <= got.high
+    return hits / simulations
+
+
+@pytest.mark.slow
+def test_the_interval_over_images_covers_95_per_cent():
+    assert 0.93 <= gain_coverage(seeds=1, seed_std=0.0) <= 0.97
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("seeds", "seed_std", "least", "most"),
+    [(3, 0.0, 0.98, 1.0), (3, 0.04, 0.90, 0.96), (3, 0.08, 0.80, 0.88), (10, 0.08, 0.90, 0.96)],
+)
+def test_what_few_seeds_cover(seeds, seed_std, least, most):
+    """PROTOCOL 14: too wide without a spread between seeds, too narrow with a large one."""
+    assert least <= gain_coverage(seeds=seeds, seed_std=seed_std) <= most
+
+
 def test_the_plain_bootstrap_over_images_would_cover_less():
     """Why it is two-way: a pooled bootstrap takes the seeds for more images."""
     rng = np.random.default_rng(6)

@@ -1,8 +1,8 @@
-"""Stage ``report``: results of ``compare`` -> tables.md, figures and the executed notebook."""
+"""Stage ``report``: results of ``compare`` -> tables, figures and the executed notebook."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,10 @@ from spg.data.pack import PackedImages
 from spg.files import whole_folder, write_text
 from spg.metrics.localization import ERRORS
 from spg.metrics.maps import localization_map
+from spg.paper import load_paper
 from spg.report import figures, notebook, tables
+from spg.report.paper_tables import PaperTable, claims_table, paper_tables, read_run
+from spg.report.render import to_latex_page, to_markdown
 from spg.variants import Variant, grid
 from spg.workspace import Cell, Workspace
 
@@ -23,9 +26,12 @@ ONE_SEED = "one seed, so that intervals and verdicts cover the images alone and 
 
 
 def report(workspace: Workspace, params: Params, dataset: str) -> None:
-    """Write tables.md, figures/ and the notebook ``results`` with its HTML page."""
+    """Write tables.md, tables.tex, figures/ and the notebook ``results`` with its HTML page."""
     folder = workspace.report(dataset)
-    write_text(folder / "tables.md", tables_page(folder, params, dataset))
+    run = read_run(folder, params, dataset)
+    claims, papers = claims_table(run), paper_tables(load_paper(workspace.paper_file), run)
+    write_text(folder / "tables.md", tables_page(folder, params, dataset, [claims, *papers]))
+    write_text(folder / "tables.tex", to_latex_page([claims, *papers]))
     with whole_folder(folder / "figures") as target:
         for name, figure in draw_figures(workspace, params, dataset):
             figures.save(figure, target / f"{name}.png")
@@ -33,8 +39,8 @@ def report(workspace: Workspace, params: Params, dataset: str) -> None:
     notebook.execute(source, folder / "results.ipynb", root=workspace.root)
 
 
-def tables_page(folder: Path, params: Params, dataset: str) -> str:
-    """Return the whole of tables.md."""
+def tables_page(folder: Path, params: Params, dataset: str, rendered: Sequence[PaperTable]) -> str:
+    """Return the whole of tables.md; ``rendered`` are the claims and the paper's tables."""
     digits = params.report.digits
     comparison = pd.read_csv(folder / "comparison.csv", keep_default_na=True)
     claims = pd.read_csv(folder / "claims.csv")
@@ -53,9 +59,7 @@ def tables_page(folder: Path, params: Params, dataset: str) -> str:
         "result; *CAM code*: that code's own three thresholds and boxes (PROTOCOL 10, 17).\n",
         tables.kinds_table(comparison, digits=digits),
         "## Claims of the paper\n",
-        "Gain: how much lower the error of the first-named variant is. The interval resamples "
-        "images and seeds (PROTOCOL 14).\n",
-        tables.claims_table(claims, digits=digits),
+        to_markdown(rendered[0]),
         *(f"- `{row.claim}`: {row.sentence}" for row in claims.itertuples()),
         "\n## All errors at the selected threshold\n",
         tables.metrics_table(comparison, digits=digits),
@@ -68,6 +72,8 @@ def tables_page(folder: Path, params: Params, dataset: str) -> str:
         "Higher is better. MaxBoxAcc and MaxBoxAccV2 take the threshold that is best on the test "
         "images, as published; PxAP needs none.\n",
         tables.accuracy_table(pd.read_csv(folder / "accuracies.csv"), digits=digits),
+        "## The paper's tables\n",
+        *(to_markdown(table) for table in rendered[1:]),
     ]
     energy = pd.read_csv(folder / "energy.csv")
     if not energy.dropna().empty:

@@ -1,0 +1,202 @@
+"""The paper's tables, row by row: what it reports beside what this run found, as strings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from spg.config import Params
+from spg.paper import Paper, Result
+from spg.report.tables import METRIC_NAMES, percent
+
+KIND = "selected"
+DASH = "–"
+DATASETS = {"ilsvrc": "ILSVRC", "cub": "CUB-200-2011"}
+TITLES = {
+    "1": "Table 1 of the paper: ILSVRC validation",
+    "2": "Table 2 of the paper: CUB-200-2011 test",
+    "3": "Table 3 of the paper: ILSVRC validation, boxes of SPG with labels of another classifier",
+    "4": "Table 4 of the paper: ILSVRC validation, true label given",
+    "ablation": "Ablations of the paper: ILSVRC validation",
+}
+# The starred rows' top-5 error stands in the paper's column of top-5 errors.
+BLOCKS = {**METRIC_NAMES, "top5_loc_star_err": METRIC_NAMES["top5_loc_err"]}
+
+
+class PaperTable(NamedTuple):
+    """One table for :mod:`spg.report.render`, all cells plain text without markup."""
+
+    name: str
+    """A word: the end of its label in LaTeX and of its id in HTML."""
+    caption: str
+    frame: pd.DataFrame
+    """The first column names the row."""
+
+
+class Run(NamedTuple):
+    """What ``compare`` found, and how to show it."""
+
+    dataset: str
+    backbone: str
+    """The one that stands beside the paper's, where there are several."""
+    comparison: pd.DataFrame
+    claims: pd.DataFrame
+    confidence: float
+    digits: int
+
+
+def read_run(folder: Path, params: Params, dataset: str) -> Run:
+    """Return what stands in comparison.csv and claims.csv of a report's folder."""
+    return Run(
+        dataset=dataset,
+        backbone=params.backbones[0],
+        comparison=pd.read_csv(folder / "comparison.csv"),
+        claims=pd.read_csv(folder / "claims.csv"),
+        confidence=params.comparison.confidence,
+        digits=params.report.digits,
+    )
+
+
+def paper_tables(paper: Paper, run: Run) -> list[PaperTable]:
+    """Return Tables 1 to 4 and the ablations, every row of paper.yaml, in its order.
+
+    A row that this run has no number for shows a dash and the reason, with what paper.yaml says of
+    the number. A verdict stands in the row that SPG is compared with.
+    """
+    keys = dict.fromkeys(result.table for result in paper.results)
+    return [_paper_table(key, paper, run) for key in keys]
+
+
+def claims_table(run: Run) -> PaperTable:
+    """Return the claims with their tests; see :mod:`spg.claims` for the columns."""
+    interval = f"{run.confidence:.0%} interval"
+    corrected = int((run.claims["verdict"] != "not run").sum())
+    rows = [
+        {
+            "claim": row["text"],
+            "reported gain, points": _number(row["reported_points"], run.digits),
+            f"reproduced gain ({interval})": _with_interval(row, run.digits),
+            "p, McNemar": _number(row["p_mcnemar"], 3),
+            "p, images and seeds": _number(row["p_interval"], 3),
+            f"p, corrected for {corrected} claim{'s' if corrected != 1 else ''}": _number(
+                row["p_holm"], 3
+            ),
+            "power": _number(row["power"], 2),
+            "detectable gain": percent(row["detectable"], 1),
+            "verdict": row["verdict"],
+        }
+        for row in run.claims.to_dict("records")
+    ]
+    caption = (
+        "Claims of the paper. Gain: how much lower the error of the first-named variant is, on "
+        f"{run.dataset}, at the {KIND} threshold. McNemar: exact, of these trainings alone; the "
+        "verdict takes the interval and the corrected p, which are of images and seeds. Power: "
+        "probability to see the reported gain here. Detectable: gain that is seen with "
+        "probability 0.8 (PROTOCOL 14)."
+    )
+    return PaperTable("claims", caption, pd.DataFrame(rows))
+
+
+def _paper_table(key: str, paper: Paper, run: Run) -> PaperTable:
+    results = [result for result in paper.results if result.table == key]
+    verdicts = _verdicts(paper, run.claims)
+    by_row: dict[str, list[Result]] = {}
+    for result in results:
+        by_row.setdefault(result.row, []).append(result)
+    blocks = dict.fromkeys(BLOCKS[result.metric] for result in results)
+    lines = []
+    for name, own in by_row.items():
+        line = {"method": name}
+        for block in blocks:
+            line |= _block(block, [r for r in own if BLOCKS[r.metric] == block], own[0], run)
+        line["threshold"] = KIND if any(_find(r, run) is not None for r in own) else DASH
+        line["verdict"] = "; ".join(verdicts[r.id] for r in own if r.id in verdicts)
+        line["remark"] = _remark(own, run)
+        lines.append(line)
+    frame = pd.DataFrame(lines)
+    if not frame["verdict"].any():
+        frame = frame.drop(columns="verdict")
+    return PaperTable(f"table_{key}", _caption(key, results[0], run), frame)
+
+
+def _block(title: str, cells: Sequence[Result], first: Result, run: Run) -> dict[str, str]:
+    """Return the columns of one error in one row; ``cells`` is empty for the paper's own dash."""
+    found = _find(cells[0], run) if cells else None
+    gap = DASH if found is None else f"{100 * found['mean'] - cells[0].value:+.{run.digits}f}"
+    where = DATASETS.get(first.dataset, first.dataset)
+    return {
+        f"{title}: reported on {where}": _number(cells[0].value, 2) if cells else DASH,
+        f"{title}: reproduced on {run.dataset}": (
+            DASH if found is None else _with_interval(found, run.digits)
+        ),
+        f"{title}: difference": gap,
+    }
+
+
+def _find(result: Result, run: Run) -> dict[str, Any] | None:
+    """Return the row of comparison.csv that stands beside a reported number."""
+    wanted = {
+        "backbone": run.backbone,
+        "method": result.method,
+        "extractor": "cam",
+        "threshold": KIND,
+        "metric": result.metric,
+    }
+    rows = run.comparison
+    for column, value in wanted.items():
+        rows = rows[rows[column] == value]
+    return None if rows.empty else dict(rows.iloc[0])
+
+
+def _remark(results: Sequence[Result], run: Run) -> str:
+    """Return why numbers of a row have none beside them, or nothing."""
+    missing = [result for result in results if _find(result, run) is None]
+    if not missing:
+        return ""
+    method = missing[0].method
+    why = "no counterpart in this run" if method is None else f"{method} was not run"
+    if len(missing) < len(results):
+        why = ", ".join(dict.fromkeys(BLOCKS[r.metric] for r in missing)) + f": {why}"
+    status = " / ".join(dict.fromkeys(r.status.replace("_", " ") for r in missing))
+    notes = dict.fromkeys(note for r in missing for note in r.note.split("; "))
+    return f"{why} ({'; '.join([status, *notes])})"
+
+
+def _verdicts(paper: Paper, claims: pd.DataFrame) -> dict[str, str]:
+    """Return the verdict on each claim by the id of the reported number that should be higher."""
+    judged = dict(zip(claims["claim"], claims["verdict"], strict=True))
+    rows = {result.id: result.row for result in paper.results}
+    return {
+        claim.reported.worse: f"{rows[claim.reported.better]} is lower: {judged[claim.id]}"
+        for claim in paper.claims
+        if claim.reported
+    }
+
+
+def _caption(key: str, first: Result, run: Run) -> str:
+    images, seeds = int(run.comparison["images"].max()), int(run.comparison["seeds"].max())
+    text = (
+        f"{TITLES.get(key, key)}. Errors in per cent, difference in points. Reproduced: "
+        f"{run.backbone} on {run.dataset}, {images} test images, {seeds} seed"
+        f"{'s' if seeds > 1 else ''}, {run.confidence:.0%} intervals, map threshold {KIND} on "
+        "held-out images. A dash is no number, in the paper or in this run; the remark says why, "
+        "with status and sources as in paper.yaml."
+    )
+    if first.dataset == run.dataset:
+        return text
+    where = DATASETS.get(first.dataset, first.dataset)
+    return f"{text} Reported numbers are of {where}: compare the order of rows, not the level."
+
+
+def _with_interval(row: dict[str, Any], digits: int) -> str:
+    if pd.isna(row["mean"]):
+        return DASH
+    mean, low, high = (percent(row[name], digits) for name in ("mean", "low", "high"))
+    return f"{mean} ({low} to {high})"
+
+
+def _number(value: Any, digits: int) -> str:
+    return DASH if pd.isna(value) else f"{float(value):.{digits}f}"
