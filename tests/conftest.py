@@ -8,12 +8,17 @@ from pathlib import Path
 import pytest
 import torch
 from hypothesis import settings
-from tiny import tiny
+from tiny import sharing, tiny
 
+from spg.compare import compare
 from spg.config import Params, load_params, parse_params, read_yaml
 from spg.data.prepare import prepare
+from spg.evaluate import evaluate_cell
 from spg.fetch import fetch
 from spg.files import write_json
+from spg.localize import localize_cell
+from spg.sweep import sweep_cell
+from spg.train import train_cell
 from spg.weights import make_weights
 from spg.workspace import Cell, Workspace
 
@@ -75,3 +80,25 @@ def tiny_workspace(tmp_path_factory, tiny_mapping, tiny_params) -> Workspace:
 def cell_of():
     """A function from method and seed to the cell on the default data set and backbone."""
     return lambda method, seed=0: Cell(DATASET, BACKBONE, method, seed)
+
+
+@pytest.fixture(scope="session")
+def two_methods(tiny_mapping):
+    return parse_params({**tiny_mapping, "guided": ["spg"]}, "two methods")
+
+
+@pytest.fixture(scope="session")
+def cells(cell_of):
+    return [cell_of(method, seed) for method in ("spg_plain", "spg") for seed in (0, 1)]
+
+
+@pytest.fixture(scope="session")
+def finished(tiny_workspace, tmp_path_factory, two_methods, cells):
+    """A tiny project in which all stages up to compare ran."""
+    workspace = sharing(tiny_workspace, tmp_path_factory.mktemp("finished"), "data", "weights")
+    shutil.copy(tiny_workspace.paper_file, workspace.paper_file)
+    for cell in cells:
+        for stage in (train_cell, localize_cell, sweep_cell, evaluate_cell):
+            stage(workspace, two_methods, cell)
+    compare(workspace, two_methods, DATASET)
+    return workspace

@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 import torchvision
 from PIL import Image
+from tiny import sharing
 
 from spg.claims import claims_table
 from spg.compare import Variant, collect_errors, compare, comparison_table, summary
@@ -29,8 +30,6 @@ from spg.models.inception_v3 import InceptionV3Stem
 from spg.network import load_network
 from spg.paper import load_paper
 from spg.sweep import sweep_cell
-from spg.train import train_cell
-from spg.workspace import Workspace
 
 NAME = "synthetic_birds"
 VARIANTS = [("spg_plain", "cam"), ("spg_plain", "grad_cam"), ("spg_plain", "backprop")]
@@ -38,35 +37,6 @@ VARIANTS += [("spg", "cam")]
 SEEDS = (0, 1)
 KINDS = ("fixed", "selected", "oracle")  # of a threshold on the grid
 VERDICTS = {"reproduced", "not reproduced", "undecided", "not run"}
-
-
-@pytest.fixture(scope="module")
-def two_methods(tiny_mapping):
-    return parse_params({**tiny_mapping, "guided": ["spg"]}, "two methods")
-
-
-@pytest.fixture(scope="module")
-def cells(cell_of):
-    return [cell_of(method, seed) for method in ("spg_plain", "spg") for seed in SEEDS]
-
-
-@pytest.fixture(scope="module")
-def finished(tiny_workspace, tmp_path_factory, two_methods, cells):
-    """A tiny project in which all stages up to compare ran."""
-    workspace = sharing(tiny_workspace, tmp_path_factory.mktemp("finished"), "data", "weights")
-    shutil.copy(tiny_workspace.paper_file, workspace.paper_file)
-    for cell in cells:
-        for stage in (train_cell, localize_cell, sweep_cell, evaluate_cell):
-            stage(workspace, two_methods, cell)
-    compare(workspace, two_methods, NAME)
-    return workspace
-
-
-def sharing(workspace, root, *folders):
-    """A project that reads some folders of another one and writes its own."""
-    for folder in folders:
-        (root / folder).symlink_to((workspace.root / folder).resolve())
-    return Workspace(root)
 
 
 @pytest.fixture

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import copy
+from pathlib import Path
+
+from spg.workspace import Workspace
 
 
 def tiny(mapping: dict) -> dict:
@@ -33,3 +36,10 @@ def with_setup(mapping: dict, **changes: object) -> dict:
     for key, value in changes.items():
         setup[key] = setup[key] | value if isinstance(value, dict) else value
     return changed
+
+
+def sharing(workspace: Workspace, root: Path, *folders: str) -> Workspace:
+    """A project that reads some folders of another one and writes its own."""
+    for folder in folders:
+        (root / folder).symlink_to((workspace.root / folder).resolve())
+    return Workspace(root)

@@ -17,6 +17,7 @@ from spg.metrics.localization import ERRORS
 from spg.metrics.maps import localization_map
 from spg.paper import load_paper
 from spg.report import figures, notebook, tables
+from spg.report.page import write_page
 from spg.report.paper_tables import PaperTable, claims_table, paper_tables, read_run
 from spg.report.render import to_latex_page, to_markdown
 from spg.variants import Variant, grid
@@ -26,12 +27,13 @@ ONE_SEED = "one seed, so that intervals and verdicts cover the images alone and 
 
 
 def report(workspace: Workspace, params: Params, dataset: str) -> None:
-    """Write tables.md, tables.tex, figures/ and the notebook ``results`` with its HTML page."""
+    """Write tables.md, tables.tex, index.html, figures/ and the notebook with its HTML page."""
     folder = workspace.report(dataset)
     run = read_run(folder, params, dataset)
     claims, papers = claims_table(run), paper_tables(load_paper(workspace.paper_file), run)
     write_text(folder / "tables.md", tables_page(folder, params, dataset, [claims, *papers]))
     write_text(folder / "tables.tex", to_latex_page([claims, *papers]))
+    write_page(workspace, params, dataset, [claims, *papers])
     with whole_folder(folder / "figures") as target:
         for name, figure in draw_figures(workspace, params, dataset):
             figures.save(figure, target / f"{name}.png")

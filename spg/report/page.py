@@ -1,0 +1,179 @@
+"""reports/<dataset>/index.html: one page, which needs nothing but itself and no network."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from base64 import b64encode
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+
+from spg.config import Params
+from spg.data.manifest import TEST, read_manifest
+from spg.files import read_json, write_text
+from spg.metrics.outcomes import OUTCOMES
+from spg.report.page_data import gallery_data
+from spg.report.paper_tables import PaperTable
+from spg.report.render import to_html
+from spg.report.tables import EXTRACTOR_NAMES, KIND_NAMES, METRIC_NAMES, percent, variant_name
+from spg.variants import grid
+from spg.workspace import Workspace
+
+NOTEBOOKS = ("results", "gallery", "thresholds", "data")
+SHOWN_METRICS = ("gt_known_loc_err", "top1_loc_err", "top5_loc_err", "top1_cls_err")
+
+
+def write_page(
+    workspace: Workspace, params: Params, dataset: str, tables: list[PaperTable]
+) -> None:
+    """Write index.html from what ``compare``, ``evaluate`` and ``localize`` left.
+
+    Args:
+        workspace: the project.
+        params: all parameters.
+        dataset: whose report.
+        tables: the claims and the paper's tables (:mod:`spg.report.paper_tables`).
+    """
+    folder = workspace.report(dataset)
+    page = render(
+        page_facts(workspace, params, dataset),
+        gallery_data(workspace, params, dataset),
+        [(table.caption, Markup(to_html(table))) for table in tables],
+    )
+    write_text(folder / "index.html", page)
+
+
+def render(facts: dict[str, Any], gallery: dict[str, Any], tables: list[tuple[str, Markup]]) -> str:
+    """Return the whole page; every value of ``facts`` is escaped, ``gallery`` cannot end a script.
+
+    A policy in the page lets it load nothing and run its own script alone.
+    """
+    script, style = _asset("page.js"), _asset("page.css")
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+    template = environment.from_string(_asset("page.html.j2"))
+    return template.render(
+        **facts,
+        tables=tables,
+        script=Markup(script),
+        style=Markup(style),
+        script_hash=_hash(script),
+        style_hash=_hash(style),
+        gallery=Markup(script_json(gallery)),
+    )
+
+
+def script_json(value: Any) -> str:
+    """Return JSON that is safe inside a script element: no ``<``, ``>`` or ``&`` stays as it is."""
+    text = json.dumps(value, ensure_ascii=True, separators=(",", ":"), sort_keys=True)
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def page_facts(workspace: Workspace, params: Params, dataset: str) -> dict[str, Any]:
+    """Return everything that the page says besides the gallery, as text and numbers."""
+    folder = workspace.report(dataset)
+    comparison = pd.read_csv(folder / "comparison.csv")
+    claims = pd.read_csv(folder / "claims.csv")
+    manifest = read_manifest(workspace.packed(dataset) / "manifest.parquet")
+    first = next(iter(grid(params, dataset).values()))[0]
+    provenance = read_json(workspace.run(first) / "provenance.json")
+    judged = claims[claims["verdict"] != "not run"]
+    return {
+        "dataset": dataset,
+        "protocol": params.protocol,
+        "images": int((manifest["split"] == TEST).sum()),
+        "seeds": len(params.seeds),
+        "backbones": params.backbones,
+        "verdicts": judged["verdict"].value_counts().sort_index().to_dict(),
+        "claims": claims.to_dict("records"),
+        "headline": _headline(comparison, params.report.digits),
+        "rows": result_rows(comparison, params.report.digits),
+        "metrics": {name: METRIC_NAMES[name] for name in SHOWN_METRICS},
+        "kinds": {"none": "no threshold", **KIND_NAMES},
+        "outcomes": list(OUTCOMES),
+        "extractors": EXTRACTOR_NAMES,
+        "notebooks": [name for name in NOTEBOOKS if _has_notebook(workspace.root, name)],
+        "provenance": _flat(
+            {key: provenance[key] for key in ("machine", "packages")}
+            | {"protocol": params.protocol, "seeds": params.seeds}
+        ),
+        "confidence": f"{params.comparison.confidence:.0%}",
+        "command": "dvc repro",
+        "settings": f"dataset={dataset} backbones=[{','.join(params.backbones)}] "
+        f"seeds=[{','.join(map(str, params.seeds))}] protocol={params.protocol}",
+    }
+
+
+def result_rows(comparison: pd.DataFrame, digits: int) -> list[dict[str, Any]]:
+    """Return the sortable table: one row a variant and kind of threshold, per cent as text."""
+    rows = []
+    keys = ["backbone", "method", "extractor", "threshold"]
+    for key, group in comparison.groupby(keys, sort=False):
+        by_metric = group.set_index("metric")
+        cells = []
+        for metric in SHOWN_METRICS:
+            found = by_metric.loc[metric] if metric in by_metric.index else None
+            value = None if found is None else found["mean"]
+            interval = "" if found is None else _interval(found, digits)
+            cells.append({"value": value, "text": percent(value, digits), "interval": interval})
+        reported = by_metric["reported"].get("gt_known_loc_err")
+        rows.append(
+            {
+                "name": _plain(dict(zip(keys, key, strict=True))),
+                "backbone": key[0],
+                "threshold": key[3],
+                "cells": cells,
+                "reported": percent(reported, digits),
+                "reported_value": None if pd.isna(reported) else reported,
+            }
+        )
+    return rows
+
+
+def _headline(comparison: pd.DataFrame, digits: int) -> list[dict[str, str]]:
+    chosen = comparison[
+        (comparison["metric"] == "gt_known_loc_err")
+        & comparison["threshold"].isin(["selected", "none"])
+        & comparison["extractor"].isin(["cam", "none"])
+    ]
+    return [
+        {
+            "name": _plain(row),
+            "text": percent(row["mean"], digits),
+            "interval": _interval(row, digits),
+        }
+        for row in chosen.to_dict("records")
+    ]
+
+
+def _plain(row: dict[Any, Any]) -> str:
+    """Return a variant's name without the Markdown of baselines."""
+    return variant_name(row).strip("*")
+
+
+def _interval(row: Any, digits: int) -> str:
+    return f"{percent(row['low'], digits)} to {percent(row['high'], digits)}"
+
+
+def _has_notebook(root: Path, name: str) -> bool:
+    return (root / "notebooks" / f"{name}.py").exists()
+
+
+def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, str]:
+    flat: dict[str, str] = {}
+    for key, value in tree.items():
+        deeper = isinstance(value, dict)
+        flat |= _flat(value, f"{prefix}{key}.") if deeper else {f"{prefix}{key}": str(value)}
+    return flat
+
+
+def _asset(name: str) -> str:
+    return files("spg.report").joinpath("assets").joinpath(name).read_text(encoding="utf-8")
+
+
+def _hash(text: str) -> str:
+    return f"sha256-{b64encode(hashlib.sha256(text.encode()).digest()).decode()}"

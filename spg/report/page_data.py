@@ -1,0 +1,126 @@
+"""What the page's gallery shows, as data: pictures, maps, boxes, outcomes of test images."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+import cv2
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from spg.config import Params
+from spg.data.manifest import TEST, boxes_of, read_manifest, spread
+from spg.data.pack import PackedImages
+from spg.files import read_json
+from spg.metrics.maps import Map
+from spg.report.tables import variant_name
+from spg.variants import Variant, grid
+from spg.workspace import Cell, Workspace
+
+IMAGES = 120  # at most, so that the page stays a few megabytes
+SIDE = 160  # longer side of the pictures, pixels
+QUALITY = 80  # of their JPEG
+MAP_SIDE = 64  # longer side of the maps in the page; larger ones are shrunk by area
+LEVELS = 255
+
+
+def gallery_data(workspace: Workspace, params: Params, dataset: str) -> dict[str, Any]:
+    """Return the gallery: test images spread over the split, every variant's first seed.
+
+    Pictures and maps are base64; maps are quantized to 8 bits between their own extremes, row after
+    row, image after image. Boxes are half-open fractions of the image's width and height.
+    """
+    manifest = read_manifest(workspace.packed(dataset) / "manifest.parquet")
+    packed = PackedImages(workspace.packed(dataset))
+    shown = manifest.loc[spread(np.flatnonzero(manifest["split"] == TEST), IMAGES)]
+    classes = dict(zip(manifest["class_id"], manifest["class_name"], strict=True))
+    variants = [
+        _variant_data(workspace, cells[0], variant, shown["image_id"].tolist(), classes)
+        for variant, cells in grid(params, dataset).items()
+    ]
+    return {
+        "images": [
+            _image_data(packed, int(place), row)
+            for place, row in zip(shown.index, shown.to_dict("records"), strict=True)
+        ],
+        "variants": variants,
+        "total": int((manifest["split"] == TEST).sum()),
+    }
+
+
+def quantize(raw_map: Map) -> NDArray[np.uint8]:
+    """Return a map as 8 bits between its own extremes, at most `MAP_SIDE` wide and high.
+
+    A constant map, and one with NaN or infinity, becomes zeros, as in the evaluation (PROTOCOL 3).
+
+    Args:
+        raw_map: ``Float[h, w]``, any range.
+    """
+    if not np.isfinite(raw_map).all():
+        raw_map = np.zeros_like(raw_map)
+    height, width = raw_map.shape
+    scale = MAP_SIDE / max(height, width)
+    if scale < 1:
+        size = (max(1, round(width * scale)), max(1, round(height * scale)))
+        raw_map = cv2.resize(raw_map, size, interpolation=cv2.INTER_AREA).astype(np.float32)
+    values = raw_map.astype(np.float64)
+    spread_of = values.max() - values.min()
+    scaled = (values - values.min()) / spread_of if spread_of > 0 else np.zeros_like(values)
+    return np.rint(scaled * LEVELS).astype(np.uint8)
+
+
+def picture(image: NDArray[np.uint8]) -> tuple[str, tuple[int, int]]:
+    """Return an RGB image as a JPEG data URI and its size, longer side at most `SIDE`."""
+    height, width = image.shape[:2]
+    scale = min(1.0, SIDE / max(height, width))
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    encoded = cv2.imencode(
+        ".jpg", cv2.cvtColor(small, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, QUALITY]
+    )[1]
+    return f"data:image/jpeg;base64,{_base64(encoded.tobytes())}", size
+
+
+def _image_data(packed: PackedImages, place: int, row: dict[str, Any]) -> dict[str, Any]:
+    source, size = picture(packed.image(place))
+    boxes = boxes_of(row["boxes"]) / np.array([row["width"], row["height"]] * 2)
+    return {
+        "id": row["image_id"],
+        "class": row["class_name"],
+        "src": source,
+        "size": list(size),
+        "boxes": boxes.round(5).tolist(),
+    }
+
+
+def _variant_data(
+    workspace: Workspace,
+    cell: Cell,
+    variant: Variant,
+    image_ids: list[str],
+    classes: dict[int, str],
+) -> dict[str, Any]:
+    table = pd.read_parquet(workspace.evaluation(cell) / "per_image.parquet")
+    own = table[table["extractor"] == variant.extractor].set_index("image_id").loc[image_ids]
+    metrics = read_json(workspace.evaluation(cell) / "metrics.json")
+    maps = np.load(workspace.maps(cell) / f"{variant.extractor}.npy", mmap_mode="r")
+    order = pd.read_parquet(workspace.maps(cell) / "scores.parquet")["image_id"]
+    places = pd.Series(np.arange(len(order)), index=order).loc[image_ids]
+    small = np.stack([quantize(np.asarray(maps[place])) for place in places])
+    return {
+        "name": variant_name(variant._asdict()),
+        "backbone": variant.backbone,
+        "seed": cell.seed,
+        "threshold": metrics[variant.extractor]["selected"]["map_threshold"],
+        "mapSize": [int(small.shape[2]), int(small.shape[1])],
+        "maps": _base64(small.tobytes()),
+        "iou": own["iou_selected"].round(4).tolist(),
+        "outcome": own["outcome_selected"].tolist(),
+        "guess": [classes[guess] for guess in own["top1"]],
+    }
+
+
+def _base64(content: bytes) -> str:
+    return base64.b64encode(content).decode("ascii")
