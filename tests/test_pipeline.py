@@ -97,9 +97,9 @@ def test_a_stage_runs_the_script_of_its_name_and_says_what_it_does(name):
     assert stage["desc"]
 
 
-def test_only_guided_cells_depend_on_guidance():
+def test_only_guided_cells_and_the_report_depend_on_guidance():
     readers = {name for name, stage in STAGES.items() if "guidance" in stage.get("params", [])}
-    assert readers == {"train_guided"}
+    assert readers == {"train_guided", "report"}
 
 
 def test_no_stage_before_evaluate_depends_on_the_thresholds_of_evaluation():

@@ -66,7 +66,9 @@ def test_a_figure_drawn_twice_is_the_same_file(tmp_path):
         }
     )
     for name in ("one.png", "two.png"):
-        figure = figures.threshold_curves(curves, fixed=0.5, selected=curves[:1])
+        figure = figures.threshold_curves(
+            curves, fixed=0.5, points=curves[:1].assign(kind="selected")
+        )
         figures.save(figure, tmp_path / name)
     assert (tmp_path / "one.png").read_bytes() == (tmp_path / "two.png").read_bytes()
 

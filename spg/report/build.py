@@ -2,32 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 
 from spg.config import Params
-from spg.data.manifest import TEST, boxes_of, read_manifest
-from spg.data.pack import PackedImages
 from spg.files import whole_folder, write_text
 from spg.metrics.localization import ERRORS
-from spg.metrics.maps import localization_map
 from spg.paper import load_paper
 from spg.report import figures, notebook, tables
-from spg.report.page import write_page
+from spg.report.drawing import SHEETS, draw_figures
+from spg.report.page import NOTEBOOKS, write_page
 from spg.report.paper_tables import PaperTable, claims_table, paper_tables, read_run
 from spg.report.render import to_latex_page, to_markdown
-from spg.variants import Variant, grid
-from spg.workspace import Cell, Workspace
+from spg.workspace import Workspace
 
 ONE_SEED = "one seed, so that intervals and verdicts cover the images alone and no other training"
 
 
 def report(workspace: Workspace, params: Params, dataset: str) -> None:
-    """Write tables.md, tables.tex, index.html, figures/ and the notebook with its HTML page."""
+    """Write tables.md, tables.tex, index.html, figures/ and the notebooks with their pages."""
     folder = workspace.report(dataset)
     run = read_run(folder, params, dataset)
     claims, papers = claims_table(run), paper_tables(load_paper(workspace.paper_file), run)
@@ -36,9 +31,11 @@ def report(workspace: Workspace, params: Params, dataset: str) -> None:
     write_page(workspace, params, dataset, [claims, *papers])
     with whole_folder(folder / "figures") as target:
         for name, figure in draw_figures(workspace, params, dataset):
-            figures.save(figure, target / f"{name}.png")
-    source = workspace.root / "notebooks/results.py"
-    notebook.execute(source, folder / "results.ipynb", root=workspace.root)
+            for kind in ("png",) if name in SHEETS else ("png", "svg"):
+                figures.save(figure, target / f"{name}.{kind}")
+    for name in NOTEBOOKS:
+        source = workspace.root / f"notebooks/{name}.py"
+        notebook.execute(source, folder / f"{name}.ipynb", root=workspace.root)
 
 
 def tables_page(folder: Path, params: Params, dataset: str, rendered: Sequence[PaperTable]) -> str:
@@ -86,83 +83,3 @@ def tables_page(folder: Path, params: Params, dataset: str, rendered: Sequence[P
             tables.energy_table(energy, digits=digits),
         ]
     return "\n".join(parts)
-
-
-def draw_figures(
-    workspace: Workspace, params: Params, dataset: str
-) -> Iterator[tuple[str, Figure]]:
-    """Yield each figure with its name."""
-    folder = workspace.report(dataset)
-    yield "contact_sheet", contact_sheet(workspace, params, dataset)
-    yield (
-        "threshold_curves",
-        figures.threshold_curves(
-            pd.read_csv(folder / "curves.csv"),
-            fixed=params.evaluation.map_threshold,
-            selected=selected_points(workspace, params, dataset),
-        ),
-    )
-    yield "training_curves", figures.training_curves(pd.read_csv(folder / "history.csv"))
-    energy = pd.read_csv(folder / "energy.csv").dropna()
-    if not energy.empty:
-        yield "energy", figures.energy_bars(energy)
-
-
-def selected_points(workspace: Workspace, params: Params, dataset: str) -> pd.DataFrame:
-    """Return each cell's selected threshold and its GT-known error."""
-    rows = []
-    for variant, cells in grid(params, dataset).items():
-        for cell in cells:
-            metrics = pd.read_json(workspace.evaluation(cell) / "metrics.json", typ="series")
-            selected = metrics[variant.extractor]["selected"]
-            rows.append(
-                {
-                    **variant._asdict(),
-                    "map_threshold": selected["map_threshold"],
-                    "gt_known_loc_err": selected["gt_known_loc_err"],
-                }
-            )
-    return pd.DataFrame(rows)
-
-
-def contact_sheet(workspace: Workspace, params: Params, dataset: str) -> Figure:
-    """Draw evenly spread test images as every variant's first seed sees them."""
-    manifest = read_manifest(workspace.packed(dataset) / "manifest.parquet")
-    packed = PackedImages(workspace.packed(dataset))
-    tests = np.flatnonzero(manifest["split"] == TEST)
-    chosen = tests[np.linspace(0, len(tests) - 1, params.report.gallery_images + 2).astype(int)]
-    variants = grid(params, dataset)
-    views = {
-        variant: _panels(workspace, cells[0], variant, manifest.loc[chosen[1:-1]])
-        for variant, cells in variants.items()
-    }
-    rows = [
-        figures.GalleryRow(
-            packed.image(place),
-            boxes_of(manifest.loc[place, "boxes"]),
-            packed.object_mask(place),
-            packed.part_mask(place),
-            [panels[number] for panels in views.values()],
-        )
-        for number, place in enumerate(chosen[1:-1])
-    ]
-    titles = [tables.variant_name(dict(variant._asdict())) for variant in variants]
-    return figures.contact_sheet(rows, titles)
-
-
-def _panels(
-    workspace: Workspace, cell: Cell, variant: Variant, images: pd.DataFrame
-) -> list[figures.Panel]:
-    maps = np.load(workspace.maps(cell) / f"{variant.extractor}.npy", mmap_mode="r")
-    places = pd.read_parquet(workspace.maps(cell) / "scores.parquet")["image_id"].to_numpy()
-    table = pd.read_parquet(workspace.evaluation(cell) / "per_image.parquet")
-    own = table[table["extractor"] == variant.extractor].set_index("image_id")
-    metrics = pd.read_json(workspace.evaluation(cell) / "metrics.json", typ="series")
-    threshold = metrics[variant.extractor]["selected"]["map_threshold"]
-    panels = []
-    for image in images.itertuples():
-        raw_map = maps[int(np.flatnonzero(places == image.image_id)[0])]
-        loc_map = localization_map(raw_map, (image.width, image.height))
-        row = own.loc[image.image_id]
-        panels.append(figures.Panel(loc_map, threshold, row["box_selected"], row["iou_selected"]))
-    return panels

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,9 +19,11 @@ from numpy.typing import NDArray
 from spg.report.tables import variant_name
 
 mpl.use("Agg")
+mpl.rcParams["svg.hashsalt"] = "spg"  # names inside an SVG, else drawn at random
 sns.set_theme(context="paper", style="whitegrid", palette="colorblind")
 
 DPI = 90
+POINTS = {"selected": "o", "oracle": "v"}
 TRUE_COLOR, GUESS_COLOR = "#ffffff", "#f0e442"
 
 
@@ -47,9 +50,17 @@ class GalleryRow(NamedTuple):
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Write a figure as PNG, without a date, so that equal figures are equal bytes."""
+    """Write a figure as PNG or SVG, without a date, so that equal figures are equal bytes."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=DPI, metadata={"Software": None})
+    dated = {".png": "Software", ".svg": "Date"}[path.suffix]
+    figure.savefig(path, dpi=DPI, metadata={dated: None})
+
+
+def as_png(figure: Figure) -> bytes:
+    """Return a figure as the bytes of a PNG, for notebooks."""
+    buffer = BytesIO()
+    figure.savefig(buffer, format="png", dpi=DPI, metadata={"Software": None})
+    return buffer.getvalue()
 
 
 def contact_sheet(
@@ -74,23 +85,28 @@ def contact_sheet(
     return figure
 
 
-def threshold_curves(curves: pd.DataFrame, *, fixed: float, selected: pd.DataFrame) -> Figure:
+def threshold_curves(curves: pd.DataFrame, *, fixed: float, points: pd.DataFrame) -> Figure:
     """Draw the GT-known error against the map threshold; bands span the seeds.
 
     Args:
         curves: columns method, extractor, seed, map_threshold, gt_known_loc_err.
         fixed: the fixed threshold, a vertical line.
-        selected: columns method, extractor, map_threshold, gt_known_loc_err: a point for each cell
-            at the threshold that was selected on held-out training images.
+        points: columns method, extractor, kind, map_threshold, gt_known_loc_err: for each cell a
+            point at the threshold of each kind (selected on held-out images, oracle).
     """
     named = curves.assign(variant=[variant_name(row) for row in curves.to_dict("records")])
-    points = selected.assign(variant=[variant_name(row) for row in selected.to_dict("records")])
+    marked = points.assign(variant=[variant_name(row) for row in points.to_dict("records")])
     order = list(dict.fromkeys(named["variant"]))
     figure = Figure(figsize=(7, 4), layout="constrained")
     axis = figure.subplots()
     shared = {"x": "map_threshold", "y": "gt_known_loc_err", "hue": "variant", "hue_order": order}
     sns.lineplot(named, **shared, style="variant", errorbar=("pi", 100), ax=axis)
-    sns.scatterplot(points, **shared, legend=False, s=45, edgecolor="black", zorder=3, ax=axis)
+    for kind, marker in POINTS.items():
+        sns.scatterplot(
+            marked[marked["kind"] == kind], **shared, marker=marker, legend=False, s=45,
+            edgecolor="black", zorder=3, ax=axis,
+        )  # fmt: skip
+        axis.scatter([], [], marker=marker, color="white", edgecolors="black", label=kind)
     axis.axvline(fixed, color="0.4", linestyle=":", label="fixed threshold")
     axis.axvline(0.2, color="0.7", linestyle="--", label="0.2, as in the CAM paper")
     axis.set(xlabel="map threshold", ylabel="GT-known localization error", xlim=(0, 1), ylim=(0, 1))

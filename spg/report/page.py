@@ -6,7 +6,6 @@ import hashlib
 import json
 from base64 import b64encode
 from importlib.resources import files
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -96,7 +95,7 @@ def page_facts(workspace: Workspace, params: Params, dataset: str) -> dict[str, 
         "kinds": {"none": "no threshold", **KIND_NAMES},
         "outcomes": list(OUTCOMES),
         "extractors": EXTRACTOR_NAMES,
-        "notebooks": [name for name in NOTEBOOKS if _has_notebook(workspace.root, name)],
+        "notebooks": NOTEBOOKS,
         "provenance": _flat(
             {key: provenance[key] for key in ("machine", "packages")}
             | {"protocol": params.protocol, "seeds": params.seeds}
@@ -157,10 +156,6 @@ def _plain(row: dict[Any, Any]) -> str:
 
 def _interval(row: Any, digits: int) -> str:
     return f"{percent(row['low'], digits)} to {percent(row['high'], digits)}"
-
-
-def _has_notebook(root: Path, name: str) -> bool:
-    return (root / "notebooks" / f"{name}.py").exists()
 
 
 def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, str]:

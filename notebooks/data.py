@@ -1,0 +1,83 @@
+# ---
+# jupyter:
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # The images and their boxes
+
+# %%
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from IPython.display import Image, Markdown, display
+from matplotlib.figure import Figure
+
+from spg.config import load_params
+from spg.data.manifest import TEST, boxes_of, read_manifest
+from spg.data.pack import PackedImages
+from spg.report.figures import as_png
+from spg.workspace import Workspace
+
+root = next(folder for folder in (Path.cwd(), *Path.cwd().parents) if (folder / "params.yaml").exists())
+workspace = Workspace(root)
+params = load_params(workspace.params_file)
+manifest = read_manifest(workspace.packed(params.dataset) / "manifest.parquet")
+packed = PackedImages(workspace.packed(params.dataset))
+
+# %% [markdown]
+# ## How many
+#
+# `train_weaksup` teaches by labels alone, `train_fullsup` has boxes and selects thresholds, `test` is
+# reported.
+
+# %%
+counts = manifest.groupby("split").agg(images=("image_id", "size"), classes=("class_id", "nunique"))
+counts.style.set_uuid("counts")
+
+# %% [markdown]
+# ## How large
+#
+# A box's share of its image's area decides how well a box that looks at nothing does.
+
+# %%
+tests = manifest[manifest["split"] == TEST]
+boxes = [boxes_of(boxes) for boxes in tests["boxes"]]
+areas = tests["width"].to_numpy() * tests["height"].to_numpy()
+shares = np.concatenate(
+    [(b[:, 2] - b[:, 0]) * (b[:, 3] - b[:, 1]) / area for b, area in zip(boxes, areas, strict=True)]
+)
+figure = Figure(figsize=(9, 2.8), layout="constrained")
+sizes, share, number = figure.subplots(1, 3)
+sizes.scatter(tests["width"], tests["height"], s=8, alpha=0.4)
+sizes.set(xlabel="width, pixels", ylabel="height, pixels", title="test images")
+share.hist(100 * shares, bins=20, range=(0, 100))
+share.set(xlabel="box's share of the image, %", ylabel="boxes", title="true boxes")
+number.hist([len(b) for b in boxes], bins=np.arange(0.5, max(len(b) for b in boxes) + 1))
+number.set(xlabel="boxes in an image", ylabel="images", title="how many boxes")
+display(Image(as_png(figure)))
+display(Markdown(f"Median share of a box: {100 * np.median(shares):.1f} %."))
+
+# %% [markdown]
+# ## What they look like
+#
+# One test image of each class (at most twenty), with its true boxes.
+
+# %%
+first = tests.drop_duplicates("class_id").head(20)
+columns = 5
+rows = -(-len(first) // columns)
+figure = Figure(figsize=(10, 2.1 * rows), layout="constrained")
+axes = figure.subplots(rows, columns, squeeze=False).ravel()
+for axis in axes:
+    axis.axis("off")
+for axis, (place, row) in zip(axes, first.iterrows(), strict=False):
+    axis.imshow(packed.image(place))
+    axis.set_title(row["class_name"], fontsize=7)
+    for x0, y0, x1, y1 in boxes_of(row["boxes"]):
+        axis.plot([x0, x1, x1, x0, x0], [y0, y0, y1, y1, y0], color="white", linewidth=1.5)
+display(Image(as_png(figure)))

@@ -1,0 +1,43 @@
+# ---
+# jupyter:
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Gallery: one image, every variant
+#
+# Choose images below and run the cells again. First column: the true box, the object's outline (white)
+# and the telling parts' (red) where they are known. Others: the map of the true class, its mask at the
+# variant's selected threshold (blue), the guessed box (yellow), the true one (white) and the IoU; first
+# seed of each variant.
+
+# %%
+from pathlib import Path
+
+import numpy as np
+from IPython.display import Image, Markdown, display
+
+from spg.config import load_params
+from spg.data.manifest import TEST, read_manifest, spread
+from spg.report.drawing import contact_sheet
+from spg.report.figures import as_png
+from spg.workspace import Workspace
+
+root = next(folder for folder in (Path.cwd(), *Path.cwd().parents) if (folder / "params.yaml").exists())
+workspace = Workspace(root)
+params = load_params(workspace.params_file)
+manifest = read_manifest(workspace.packed(params.dataset) / "manifest.parquet")
+tests = np.flatnonzero(manifest["split"] == TEST)
+
+# %%
+choice = []  # image ids; empty: some of the test images, spread evenly
+
+places = np.flatnonzero(manifest["image_id"].isin(choice)) if choice else spread(tests, 5)
+for place in places:
+    row = manifest.loc[place]
+    display(Markdown(f"**{row['class_name']}**, `{row['image_id']}`, {row['width']} x {row['height']} pixels"))
+    sheet = contact_sheet(workspace, params, params.dataset, places=np.array([place]))
+    display(Image(as_png(sheet)))

@@ -1,0 +1,60 @@
+# ---
+# jupyter:
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # What a threshold does
+#
+# A map becomes a box by a threshold: the pixels that reach it, the largest component, its box. Low ones
+# give boxes of the whole image, high ones of a single part. Where a variant is best differs, which is why
+# each has its own, selected on images that are not reported (PROTOCOL 10).
+
+# %%
+from pathlib import Path
+
+import pandas as pd
+from IPython.display import Image, Markdown, display
+
+from spg.config import load_params
+from spg.data.manifest import TEST, read_manifest, spread
+from spg.report.drawing import contact_sheet, threshold_points
+from spg.report.figures import as_png
+from spg.workspace import Workspace
+
+root = next(folder for folder in (Path.cwd(), *Path.cwd().parents) if (folder / "params.yaml").exists())
+workspace = Workspace(root)
+params = load_params(workspace.params_file)
+manifest = read_manifest(workspace.packed(params.dataset) / "manifest.parquet")
+places = spread(manifest.index[manifest["split"] == TEST].to_numpy(), 2)
+
+
+def show(threshold: float) -> None:
+    """Draw the same images at one threshold for all variants; call it with any value in (0, 1)."""
+    display(Markdown(f"Threshold **{threshold}**"))
+    sheet = contact_sheet(workspace, params, params.dataset, places=places, threshold=threshold)
+    display(Image(as_png(sheet)))
+
+
+for threshold in (0.2, 0.4, 0.6, 0.8):
+    show(threshold)
+
+# %% [markdown]
+# ## Error against threshold
+#
+# Circles: where each training would have been cut by the held-out images. Triangles: where its own test
+# images would have it, which no one may report.
+
+# %%
+folder = workspace.report(params.dataset)
+display(Image(folder / "figures" / "threshold_curves.png"))
+
+# %%
+points = threshold_points(workspace, params, params.dataset)
+columns = ["backbone", "method", "extractor", "kind"]
+points.groupby(columns, sort=False).mean().round(4).reset_index().style.set_uuid("points").format(
+    precision=4
+).hide(axis="index")

@@ -1,0 +1,91 @@
+"""Charts of results: outcomes, IoU and claims. Tables in, matplotlib figures out."""
+
+from __future__ import annotations
+
+import pandas as pd
+import seaborn as sns
+from matplotlib.figure import Figure
+
+from spg.metrics.outcomes import OUTCOMES
+from spg.report.tables import variant_name
+
+GRAY = "0.4"
+
+
+def outcome_bars(outcomes: pd.DataFrame) -> Figure:
+    """Draw what becomes of the images: one bar a variant, stacked to 100 %.
+
+    Args:
+        outcomes: outcomes.csv at one kind of threshold: method, extractor and a share an outcome.
+    """
+    names = [variant_name(row) for row in outcomes.to_dict("records")]
+    figure = Figure(figsize=(7, 0.35 * len(names) + 1.3), layout="constrained")
+    axis = figure.subplots()
+    left = pd.Series(0.0, index=range(len(names)))
+    colors = sns.color_palette("colorblind", len(OUTCOMES))
+    for outcome, color in zip(OUTCOMES, colors, strict=True):
+        share = 100 * outcomes[outcome].reset_index(drop=True)
+        axis.barh(
+            range(len(names)), share, left=left, color=color, label=outcome.replace("_", " "),
+            edgecolor="white", linewidth=0.5,
+        )  # fmt: skip
+        left = left + share
+    axis.set(yticks=range(len(names)), yticklabels=names, xlabel="share of test images, %")
+    axis.set(xlim=(0, 100))
+    axis.invert_yaxis()
+    axis.grid(visible=False, axis="y")
+    axis.legend(loc="upper center", bbox_to_anchor=(0.45, -0.18), ncols=3, frameon=False)
+    return figure
+
+
+def iou_distributions(ious: pd.DataFrame, *, iou_threshold: float) -> Figure:
+    """Draw the share of images whose box has at most a given IoU; the lower the better.
+
+    Args:
+        ious: columns method, extractor and iou, one row an image and seed, selected threshold.
+        iou_threshold: from which a box is right; where a curve crosses it is the error.
+    """
+    named = ious.assign(variant=[variant_name(row) for row in ious.to_dict("records")])
+    order = list(dict.fromkeys(named["variant"]))
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    axis = figure.subplots()
+    styles = ["-", "--", "-.", ":"]
+    for number, (name, color) in enumerate(
+        zip(order, sns.color_palette("colorblind", len(order)), strict=True)
+    ):
+        own = named[named["variant"] == name]
+        sns.ecdfplot(
+            own, x="iou", ax=axis, color=color, label=name, linestyle=styles[number % len(styles)]
+        )
+    axis.axvline(iou_threshold, color=GRAY, linestyle=":", label=f"right from {iou_threshold} on")
+    axis.set(
+        xlabel="IoU of the box at the selected threshold", ylabel="share of images", xlim=(0, 1)
+    )
+    axis.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
+    return figure
+
+
+def forest_plot(claims: pd.DataFrame) -> Figure:
+    """Draw each claim's gain with its interval beside the reported gain.
+
+    Args:
+        claims: claims.csv without the claims that were not run.
+    """
+    figure = Figure(figsize=(7.5, 0.6 * len(claims) + 1.3), layout="constrained")
+    axis = figure.subplots()
+    places = range(len(claims))
+    gain, low, high = (100 * claims[name] for name in ("mean", "low", "high"))
+    axis.errorbar(
+        gain, places, xerr=[gain - low, high - gain], fmt="o", color=sns.color_palette()[0],
+        capsize=3, label="reproduced, with interval",
+    )  # fmt: skip
+    axis.scatter(
+        claims["reported_points"], places, marker="D", facecolors="none", edgecolors="black",
+        zorder=3, label="reported (ILSVRC)",
+    )  # fmt: skip
+    axis.axvline(0, color=GRAY, linestyle=":")
+    labels = [f"{row.claim}\n{row.verdict}" for row in claims.itertuples()]
+    axis.set(yticks=places, yticklabels=labels, ylim=(len(claims) - 0.5, -0.5))
+    axis.set(xlabel="gain in GT-known localization error, points (above 0: the claim holds)")
+    axis.legend(loc="upper center", bbox_to_anchor=(0.4, -0.2), ncols=2, frameon=False)
+    return figure

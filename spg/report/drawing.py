@@ -1,0 +1,169 @@
+"""From a project's results to its figures: which images, cells and tables each of them shows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from safetensors.numpy import load_file
+
+from spg.config import Params
+from spg.data.manifest import TEST, boxes_of, read_manifest, spread
+from spg.data.pack import PackedImages
+from spg.files import read_json
+from spg.metrics.maps import localization_map
+from spg.metrics.rules import largest_box
+from spg.report import charts, figures
+from spg.report.guidance_sheet import GuidedImage, guidance_sheet
+from spg.report.tables import variant_name
+from spg.variants import Variant, grid
+from spg.workspace import Cell, Workspace
+
+SHEETS = ("contact_sheet", "guidance")  # of photographs: PNG alone, the others as SVG too
+GUIDED_IMAGES = 2
+
+
+def draw_figures(
+    workspace: Workspace, params: Params, dataset: str
+) -> Iterator[tuple[str, Figure]]:
+    """Yield each figure with its name; those that the results have no data for are left out."""
+    folder = workspace.report(dataset)
+    yield "contact_sheet", contact_sheet(workspace, params, dataset)
+    yield (
+        "threshold_curves",
+        figures.threshold_curves(
+            pd.read_csv(folder / "curves.csv"),
+            fixed=params.evaluation.map_threshold,
+            points=threshold_points(workspace, params, dataset),
+        ),
+    )
+    yield "training_curves", figures.training_curves(pd.read_csv(folder / "history.csv"))
+    outcomes = pd.read_csv(folder / "outcomes.csv")
+    yield "outcomes", charts.outcome_bars(outcomes[outcomes["threshold"] == "selected"])
+    delta = params.evaluation.iou_threshold
+    ious = selected_ious(workspace, params, dataset)
+    yield "iou", charts.iou_distributions(ious, iou_threshold=delta)
+    claims = pd.read_csv(folder / "claims.csv")
+    judged = claims[claims["verdict"] != "not run"]
+    if not judged.empty:
+        yield "claims", charts.forest_plot(judged)
+    energy = pd.read_csv(folder / "energy.csv").dropna()
+    if not energy.empty:
+        yield "energy", figures.energy_bars(energy)
+    if params.guided:
+        yield "guidance", guidance_growth(workspace, params, dataset)
+
+
+def threshold_points(workspace: Workspace, params: Params, dataset: str) -> pd.DataFrame:
+    """Return each cell's error at its selected and its best threshold."""
+    rows: list[dict[str, Any]] = []
+    for variant, cells in grid(params, dataset).items():
+        for cell in cells:
+            totals = read_json(workspace.evaluation(cell) / "metrics.json")[variant.extractor]
+            rows += [
+                {**variant._asdict(), "kind": kind}
+                | {key: totals[kind][key] for key in ("map_threshold", "gt_known_loc_err")}
+                for kind in figures.POINTS
+            ]
+    return pd.DataFrame(rows)
+
+
+def selected_ious(workspace: Workspace, params: Params, dataset: str) -> pd.DataFrame:
+    """Return every image's IoU at the selected threshold, of all variants and seeds."""
+    parts = []
+    for variant, cells in grid(params, dataset).items():
+        for cell in cells:
+            table = pd.read_parquet(workspace.evaluation(cell) / "per_image.parquet")
+            own = table.loc[table["extractor"] == variant.extractor, "iou_selected"]
+            parts.append(pd.DataFrame({**variant._asdict(), "iou": own.to_numpy()}))
+    return pd.concat(parts, ignore_index=True)
+
+
+def contact_sheet(
+    workspace: Workspace,
+    params: Params,
+    dataset: str,
+    *,
+    places: NDArray[np.int64] | None = None,
+    threshold: float | None = None,
+) -> Figure:
+    """Draw test images as every variant's first seed sees them.
+
+    Args:
+        workspace: the project.
+        params: all parameters.
+        dataset: whose images.
+        places: rows of the manifest; by default as many as `report.gallery_images`, spread evenly.
+        threshold: for all variants; by default each variant's selected one.
+    """
+    manifest = read_manifest(workspace.packed(dataset) / "manifest.parquet")
+    packed = PackedImages(workspace.packed(dataset))
+    if places is None:
+        tests = np.flatnonzero(manifest["split"] == TEST)
+        places = spread(tests, params.report.gallery_images)
+    variants = grid(params, dataset)
+    views = [
+        _panels(workspace, cells[0], variant, manifest.loc[places], threshold)
+        for variant, cells in variants.items()
+    ]
+    rows = [
+        figures.GalleryRow(
+            packed.image(place),
+            boxes_of(manifest.loc[place, "boxes"]),
+            packed.object_mask(place),
+            packed.part_mask(place),
+            [panels[number] for panels in views],
+        )
+        for number, place in enumerate(places.tolist())
+    ]
+    titles = [variant_name(variant._asdict()) for variant in variants]
+    return figures.contact_sheet(rows, titles)
+
+
+def guidance_growth(workspace: Workspace, params: Params, dataset: str) -> Figure:
+    """Draw the maps of the first guided cell after each epoch of its training."""
+    cell = Cell(dataset, params.backbones[0], params.guided[0], params.seeds[0])
+    kept = load_file(workspace.run(cell) / "epochs.safetensors")
+    manifest = read_manifest(workspace.packed(dataset) / "manifest.parquet")
+    packed = PackedImages(workspace.packed(dataset))
+    shown = spread(np.arange(len(kept["images"])), GUIDED_IMAGES)
+    images = [
+        GuidedImage(
+            packed.image(int(kept["images"][number])),
+            boxes_of(manifest.loc[int(kept["images"][number]), "boxes"]),
+            {name: maps[:, number] for name, maps in kept.items() if name != "images"},
+        )
+        for number in shown
+    ]
+    rules = params.guidance
+    return guidance_sheet(images, {"O": rules.b2, "B2": rules.b1, "fused": rules.c})
+
+
+def _panels(
+    workspace: Workspace,
+    cell: Cell,
+    variant: Variant,
+    images: pd.DataFrame,
+    threshold: float | None,
+) -> list[figures.Panel]:
+    maps = np.load(workspace.maps(cell) / f"{variant.extractor}.npy", mmap_mode="r")
+    places = pd.read_parquet(workspace.maps(cell) / "scores.parquet")["image_id"].to_numpy()
+    table = pd.read_parquet(workspace.evaluation(cell) / "per_image.parquet")
+    own = table[table["extractor"] == variant.extractor].set_index("image_id")
+    metrics = read_json(workspace.evaluation(cell) / "metrics.json")
+    selected = metrics[variant.extractor]["selected"]["map_threshold"]
+    panels = []
+    for image in images.itertuples():
+        raw_map = maps[int(np.flatnonzero(places == image.image_id)[0])]
+        loc_map = localization_map(raw_map, (image.width, image.height))
+        if threshold is None:
+            row = own.loc[image.image_id]
+            panel = figures.Panel(loc_map, selected, row["box_selected"], row["iou_selected"])
+        else:
+            panel = figures.Panel(loc_map, threshold, largest_box(loc_map >= threshold), None)
+        panels.append(panel)
+    return panels

@@ -1,0 +1,91 @@
+"""How the guidance grows: attention and branches of a few images, epoch by epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from numpy.typing import NDArray
+
+from spg.metrics.maps import localization_map
+from spg.schema import ThresholdPair
+
+LINES = ("O", "B2", "B1", "fused", "C")
+Maps = NDArray[np.float32]
+
+
+class GuidedImage(NamedTuple):
+    """One image and its maps after each epoch."""
+
+    image: NDArray[np.uint8]
+    true_boxes: NDArray[np.float64]
+    maps: Mapping[str, Maps]
+    """``attention``, and ``b1``, ``b2``, ``c`` where they exist: ``Float[E, h, w]``."""
+
+
+def guidance_sheet(images: Sequence[GuidedImage], teachers: Mapping[str, ThresholdPair]) -> Figure:
+    """Draw a line a map and a column an epoch, image below image.
+
+    Contours: foreground (yellow) and background (white, dotted) of the mask that the map makes, by
+    Eq. 1 alone. Maps of branches are probabilities; O is scaled to [0, 1].
+
+    Args:
+        images: with equal numbers of epochs.
+        teachers: the thresholds of the maps that teach, by the names of `LINES`.
+    """
+    lines = [name for name in LINES if name in _lines(images[0], 0)]
+    epochs = len(images[0].maps["attention"])
+    rows, columns = len(images) * len(lines), epochs + 1
+    figure = Figure(figsize=(1.25 * columns, 1.25 * rows + 0.3))
+    figure.subplots_adjust(0.06, 0.01, 0.99, 1 - 0.25 / (1.25 * rows), wspace=0.04, hspace=0.06)
+    axes = figure.subplots(rows, columns, squeeze=False)
+    for number, one in enumerate(images):
+        block = axes[number * len(lines) : (number + 1) * len(lines)]
+        for axis in block[:, 0]:
+            axis.axis("off")
+        _show(block[0][0], one)
+        for epoch in range(epochs):
+            maps = _lines(one, epoch)
+            for line, name in zip(block, lines, strict=True):
+                _show(line[epoch + 1], one, maps[name], teachers.get(name))
+        for line, name in zip(block, lines, strict=True):
+            line[1].text(-0.12, 0.5, name, transform=line[1].transAxes, ha="right", va="center")
+    for epoch, axis in enumerate(axes[0][1:], start=1):
+        axis.set_title(f"epoch {epoch}", fontsize=8)
+    return figure
+
+
+def _lines(one: GuidedImage, epoch: int) -> dict[str, Maps]:
+    """Return the maps of an epoch in the image's size, by the names of `LINES`."""
+    size = (one.image.shape[1], one.image.shape[0])
+    maps: dict[str, Maps] = {"O": localization_map(one.maps["attention"][epoch], size)}
+    for name, key in (("B2", "b2"), ("B1", "b1"), ("C", "c")):
+        if key in one.maps:
+            maps[name] = np.asarray(cv2.resize(one.maps[key][epoch], size), dtype=np.float32)
+    if "B1" in maps and "B2" in maps:
+        maps["fused"] = ((maps["B1"] + maps["B2"]) / 2).astype(np.float32)
+    return maps
+
+
+def _show(
+    axis: Axes, one: GuidedImage, values: Maps | None = None, pair: ThresholdPair | None = None
+) -> None:
+    axis.axis("off")
+    axis.imshow(one.image)
+    if values is not None:
+        axis.imshow(values, cmap="viridis", vmin=0, vmax=1, alpha=0.75)
+    if values is not None and pair is not None:
+        for level, color, style in ((pair.high, "#f0e442", "-"), (pair.low, "white", ":")):
+            if values.min() < level < values.max():
+                axis.contour(
+                    values, levels=[level], colors=[color], linestyles=[style], linewidths=1
+                )
+    for x0, y0, x1, y1 in one.true_boxes:
+        axis.add_patch(
+            Rectangle((x0 - 0.5, y0 - 0.5), x1 - x0, y1 - y0, fill=False, color="#e41a1c", lw=0.8)
+        )
