@@ -134,7 +134,8 @@ def training_curves(history: pd.DataFrame) -> Figure:
             legend=axis is axes[-1], ax=axis,
         )  # fmt: skip
         name = variant_name({"method": method, "extractor": "none"})
-        axis.set(title=name, ylabel="loss", xlabel="epoch", ylim=(0, None))
+        axis.set(title=name, ylabel="loss", xlabel="epoch")
+    axes[0].set_ylim(0, None)  # of all panels, once all are drawn
     axes[-1].legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
     return figure
 

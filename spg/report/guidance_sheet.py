@@ -42,7 +42,7 @@ def guidance_sheet(images: Sequence[GuidedImage], teachers: Mapping[str, Thresho
     epochs = len(images[0].maps["attention"])
     rows, columns = len(images) * len(lines), epochs + 1
     figure = Figure(figsize=(1.25 * columns, 1.25 * rows + 0.3))
-    figure.subplots_adjust(0.06, 0.01, 0.99, 1 - 0.25 / (1.25 * rows), wspace=0.04, hspace=0.06)
+    figure.subplots_adjust(0.08, 0.01, 0.99, 1 - 0.25 / (1.25 * rows), wspace=0.04, hspace=0.06)
     axes = figure.subplots(rows, columns, squeeze=False)
     for number, one in enumerate(images):
         block = axes[number * len(lines) : (number + 1) * len(lines)]
@@ -54,7 +54,7 @@ def guidance_sheet(images: Sequence[GuidedImage], teachers: Mapping[str, Thresho
             for line, name in zip(block, lines, strict=True):
                 _show(line[epoch + 1], one, maps[name], teachers.get(name))
         for line, name in zip(block, lines, strict=True):
-            line[1].text(-0.12, 0.5, name, transform=line[1].transAxes, ha="right", va="center")
+            line[0].text(-0.06, 0.5, name, transform=line[0].transAxes, ha="right", va="center")
     for epoch, axis in enumerate(axes[0][1:], start=1):
         axis.set_title(f"epoch {epoch}", fontsize=8)
     return figure
