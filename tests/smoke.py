@@ -41,7 +41,7 @@ def main() -> int:
         missing = [
             name
             for name in ("summary.json", "comparison.csv", "tables.md", "tables.tex",
-                         "figures/contact_sheet.png", "results.ipynb", "results.html")
+                         "figures/contact_sheet.png", "results.ipynb", "data.html", "index.html")
             if not (reports / name).exists()
         ]  # fmt: skip
         again = subprocess.run(

@@ -63,7 +63,7 @@ def test_waiting_threads_yield_once_a_stage_is_entered():
     [
         (["fetch", "moon"], "datasets has no 'moon'"),
         (["prepare", "synthetic_birds"], "images.txt: no such file; run `spg fetch` first"),
-        (["train", "--method", "acol", "--seed", "0"], "has no 'acol'"),
+        (["train", "--method", "telepathy", "--seed", "0"], "has no 'telepathy'"),
         (["localize", *CELL], "manifest.parquet: no such file; run `spg prepare` first"),
         (["evaluate", *CELL], "sweep.json: no such file; run the stage that writes it"),
         (["weights", "alexnet"], "model 'alexnet' has no file in spg/models"),

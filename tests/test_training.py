@@ -12,13 +12,13 @@ from torch import nn
 
 import spg.training
 from spg.checkpoint import load_checkpoint, load_model, save_checkpoint, save_model
+from spg.classifier import ClassCriterion
 from spg.config import parse_params
 from spg.data.batches import TrainSamples
 from spg.data.manifest import SCHEMA, read_manifest, write_manifest
 from spg.data.pack import EncodedImage, shard_name, write_shard
 from spg.errors import UserError
 from spg.heads import Classified
-from spg.methods.spg_plain import Criterion
 from spg.models.inception_v3 import InceptionV3Stem
 from spg.network import build_network
 from spg.optim import build_optimizer, build_schedule, parameter_groups
@@ -135,7 +135,7 @@ def trainer_in(tiny_params):
         labels = [number % 3 for number in range(COUNT)]
         return Trainer(
             Small(),
-            criterion or Criterion(),
+            criterion or ClassCriterion(),
             TrainSamples(
                 Noise(),
                 labels,
