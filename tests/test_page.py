@@ -245,6 +245,7 @@ def test_the_slider_moves_the_box(opened):
     whole, small = [(b[2] - b[0]) * (b[3] - b[1]) for b in boxes]
     assert whole > 4 * small
     assert "threshold=0.995" in opened.current_url
+    assert opened.get_log("browser") == []
     find(opened, "#reset")[0].click()
     threshold = opened.execute_script("return data.variants[0].threshold")
     assert float(slider.get_attribute("value")) == pytest.approx(threshold, abs=0.003)

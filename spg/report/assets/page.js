@@ -125,7 +125,7 @@ function draw(item) {
   const variant = data.variants[controls.variant.value], threshold = Number(controls.threshold.value);
   const { map, box, iou } = look(variant, item.number, threshold);
   const image = data.images[item.number], [width, height] = image.size;
-  const context = item.canvas.getContext("2d");
+  const context = item.canvas.getContext("2d", { willReadFrequently: true });
   context.drawImage(item.picture, 0, 0, width, height);
   if (controls.heat.checked) {
     const pixels = context.getImageData(0, 0, width, height);
