@@ -131,9 +131,9 @@ function draw(item) {
     const pixels = context.getImageData(0, 0, width, height);
     for (let at = 0; at < map.length; at++) {
       if (map[at] < threshold) continue;
-      pixels.data[4 * at] *= 0.45;
-      pixels.data[4 * at + 1] = 0.55 * pixels.data[4 * at + 1] + 50;
-      pixels.data[4 * at + 2] = 0.45 * pixels.data[4 * at + 2] + 140;
+      pixels.data[4 * at] *= 0.6;
+      pixels.data[4 * at + 1] = 0.7 * pixels.data[4 * at + 1] + 30;
+      pixels.data[4 * at + 2] = 0.65 * pixels.data[4 * at + 2] + 90;
     }
     context.putImageData(pixels, 0, 0);
   }
