@@ -26,6 +26,15 @@ folder = root / "reports" / params.dataset
 display(Markdown((folder / "tables.md").read_text(encoding="utf-8")))
 
 # %% [markdown]
+# ## Claims
+#
+# Each gain with its interval over images and seeds; the reported one (diamond) is the paper's on ILSVRC.
+
+# %%
+for figure in sorted((folder / "figures").glob("claims.png")):
+    display(Image(figure))
+
+# %% [markdown]
 # ## Images, maps and boxes
 #
 # First column: the true box, the object's outline (white) and the telling parts' (red). Others: the
@@ -38,11 +47,20 @@ display(Image(folder / "figures" / "contact_sheet.png"))
 # %% [markdown]
 # ## Error against map threshold
 #
-# Bands span the seeds. Points: each seed at the threshold that was selected on held-out training
-# images. The lowest point of a curve is the oracle, which no one may report as a result.
+# Bands span the seeds. Circles: each seed at the threshold that was selected on held-out images.
+# Triangles: at the best one for its own test images, the oracle, which no one may report as a result.
 
 # %%
 display(Image(folder / "figures" / "threshold_curves.png"))
+
+# %% [markdown]
+# ## How good the boxes are, and what becomes of the images
+#
+# The further right a curve, the better its boxes; it crosses the dotted line at the GT-known error.
+
+# %%
+display(Image(folder / "figures" / "iou.png"))
+display(Image(folder / "figures" / "outcomes.png"))
 
 # %% [markdown]
 # ## Where the maps look
@@ -51,6 +69,16 @@ display(Image(folder / "figures" / "threshold_curves.png"))
 
 # %%
 for figure in sorted((folder / "figures").glob("energy.png")):
+    display(Image(figure))
+
+# %% [markdown]
+# ## How the guidance grows
+#
+# First guided variant, first seed: attention O, the branches and the fused map after each epoch. Inside
+# the yellow line a map teaches foreground, outside the dotted one background; between them it is silent.
+
+# %%
+for figure in sorted((folder / "figures").glob("guidance.png")):
     display(Image(figure))
 
 # %% [markdown]

@@ -8,7 +8,7 @@ import pytest
 from matplotlib.colors import to_hex
 
 from spg.metrics.outcomes import OUTCOMES
-from spg.report import charts, figures
+from spg.report import charts, drawing, figures
 from spg.report.drawing import SHEETS, draw_figures, selected_ious, threshold_points
 from spg.report.guidance_sheet import GuidedImage, guidance_sheet
 from spg.schema import ThresholdPair
@@ -134,6 +134,15 @@ def test_every_figure_of_a_project_is_drawn(finished, two_methods):
     assert set(SHEETS) <= set(names)
     unguided = two_methods.model_copy(update={"guided": []})
     assert "guidance" not in [name for name, _ in draw_figures(finished, unguided, NAME)]
+
+
+def test_without_the_cascade_b2_teaches_nothing(finished, two_methods, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(drawing, "guidance_sheet", lambda images, teachers: drawn.append(teachers))
+    for cascade in (True, False):
+        spg = two_methods.spg.model_copy(update={"cascade": cascade})
+        drawing.guidance_growth(finished, two_methods.model_copy(update={"spg": spg}), NAME)
+    assert [set(teachers) for teachers in drawn] == [{"O", "B2", "fused"}, {"O", "fused"}]
 
 
 def test_points_and_ious_are_those_of_the_cells(finished, two_methods, cell_of):

@@ -59,7 +59,9 @@ def iou_distributions(ious: pd.DataFrame, *, iou_threshold: float) -> Figure:
         )
     axis.axvline(iou_threshold, color=GRAY, linestyle=":", label=f"right from {iou_threshold} on")
     axis.set(
-        xlabel="IoU of the box at the selected threshold", ylabel="share of images", xlim=(0, 1)
+        xlabel="IoU of the box at the selected threshold",
+        ylabel="share of images with at most this IoU",
+        xlim=(0, 1),
     )
     axis.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
     return figure

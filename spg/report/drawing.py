@@ -140,7 +140,10 @@ def guidance_growth(workspace: Workspace, params: Params, dataset: str) -> Figur
         for number in shown
     ]
     rules = params.guidance
-    return guidance_sheet(images, {"O": rules.b2, "B2": rules.b1, "fused": rules.c})
+    teachers = {"O": rules.b2, "fused": rules.c}
+    if params.spg_of(cell.method).cascade:  # else O teaches B1 too (PROTOCOL 7)
+        teachers["B2"] = rules.b1
+    return guidance_sheet(images, teachers)
 
 
 def _panels(
