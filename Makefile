@@ -21,7 +21,7 @@ $(VENV)/.ready: pyproject.toml requirements.lock
 repro: setup  ## Rebuild every result of the default data set
 	dvc repro
 
-effects: setup  ## Measure what each disputed choice changes, into PROTOCOL.md (about an hour)
+effects: setup  ## Measure what each disputed choice changes, into PROTOCOL.md (half an hour)
 	dvc repro effects/dvc.yaml
 	python -m spg.report.protocol
 

@@ -188,7 +188,7 @@ def compare(dataset: str | None) -> None:
 @main.command()
 @click.option("--dataset", help="Default: `dataset` of params.yaml.")
 def report(dataset: str | None) -> None:
-    """Render tables, figures and the notebook into reports/DATASET."""
+    """Render tables, figures, notebooks and the page index.html into reports/DATASET."""
     from spg.report.build import report as stage
 
     def run() -> None:

@@ -83,14 +83,9 @@ def import_checkpoint(
     model.load_state_dict(to_ours(network, state, ours, names))
     classes = _class_names(workspace, params, dataset, num_classes)
     facts = provenance(params, cell, classes=classes, inputs={})
-    facts["imported"] = {
-        "layout": layout,
-        "sha256": hashlib.sha256(content).hexdigest(),
-        "label_order": "devkit" if reorders(network, num_classes) else "sorted",
-        "filled": filled,
-    }
     # the model last: without it there is no cell, whatever else is there
-    write_json(target.with_name(PROVENANCE), facts)
+    imported = _imported(network, content, num_classes, filled)
+    write_json(target.with_name(PROVENANCE), facts | {"imported": imported})
     save_model(target, model)
     return cell
 
@@ -120,6 +115,18 @@ def export_checkpoint(params: Params, layout: LayoutName, source: Path, output: 
     names = {key: name for key, name in names.items() if key not in facts.filled}
     extra = {"architecture": cell.backbone} if layout == "wsolevaluation" else {}
     save_state_dict(output, to_published(network, model.state_dict(), names), **extra)
+
+
+def _imported(
+    network: Published, content: bytes, num_classes: int, filled: list[str]
+) -> dict[str, object]:
+    """Return what the provenance of an imported cell says of its file."""
+    return {
+        "layout": network.layout,
+        "sha256": hashlib.sha256(content).hexdigest(),
+        "label_order": "devkit" if reorders(network, num_classes) else "sorted",
+        "filled": filled,
+    }
 
 
 def _model_file(path: Path) -> Path:

@@ -19,7 +19,7 @@ from spg.metrics.outcomes import OUTCOMES
 from spg.report.page_data import gallery_data
 from spg.report.paper_tables import PaperTable
 from spg.report.render import to_html
-from spg.report.tables import EXTRACTOR_NAMES, KIND_NAMES, METRIC_NAMES, percent, variant_name
+from spg.report.tables import KIND_NAMES, METRIC_NAMES, percent, variant_name
 from spg.variants import grid
 from spg.workspace import Workspace
 
@@ -94,7 +94,6 @@ def page_facts(workspace: Workspace, params: Params, dataset: str) -> dict[str, 
         "metrics": {name: METRIC_NAMES[name] for name in SHOWN_METRICS},
         "kinds": {"none": "no threshold", **KIND_NAMES},
         "outcomes": list(OUTCOMES),
-        "extractors": EXTRACTOR_NAMES,
         "notebooks": NOTEBOOKS,
         "provenance": _flat(
             {key: provenance[key] for key in ("machine", "packages")}
