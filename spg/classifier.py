@@ -1,12 +1,14 @@
-"""A stem with one classifier behind it: what SPG-plain, CAM and the stems' pre-training share."""
+"""A stem with one classifier behind it: what SPG-plain, CAM, HaS and pre-training share."""
 
 from __future__ import annotations
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from spg.config import Params
 from spg.heads import BranchA, Classified
 from spg.stem import Stem
+from spg.workspace import Cell
 
 
 class StemClassifier(nn.Module):
@@ -29,3 +31,13 @@ class ClassCriterion(nn.Module):
     def forward(self, outputs: Classified, labels: Tensor) -> dict[str, Tensor]:
         """Return ``{"cls": loss}`` for ``int64 Tensor[B]`` labels."""
         return {"cls": F.cross_entropy(outputs.logits.float(), labels)}
+
+
+def gap_branch(stem: Stem, num_classes: int, params: Params, cell: Cell) -> BranchA:
+    """Return what the GAP network has behind ``stem``: convolutions, classifier, pooling.
+
+    Zhou et al., CVPR 2016, or wsolevaluation, as ``cam.head`` says (PROTOCOL 24).
+    """
+    hidden = stem.heads.gap if params.cam.head == "one_conv" else stem.heads.cam
+    train = params.setup(cell.dataset, cell.backbone).train
+    return BranchA(stem.last_channels, hidden, num_classes, dropout=train.dropout)

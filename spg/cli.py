@@ -173,6 +173,26 @@ def evaluate(**options: Any) -> None:
 
 
 @main.command()
+@click.argument("classifier")
+@click.option("--dataset", help="Default: `dataset` of params.yaml.")
+def classify(classifier: str, dataset: str | None) -> None:
+    """Write the scores of CLASSIFIER for the test images into eval/: the classes of Table 3.
+
+    CLASSIFIER is a file in spg/classifiers, e.g. resnet50 or dpn131; its published weights are
+    downloaded and verified. List it in `external_classifier` for `compare` to use it.
+    """
+    from spg.classify import classify as stage
+
+    def run() -> None:
+        name = _default_dataset(dataset)
+        stage(workspace(), checked_params(name), name, classifier)
+        path = workspace().class_scores(name, classifier)
+        click.echo(f"wrote {path.relative_to(workspace().root)}")
+
+    guarded(run)
+
+
+@main.command()
 @click.option("--dataset", help="Default: `dataset` of params.yaml.")
 def compare(dataset: str | None) -> None:
     """Compare all cells with the paper: intervals, verdicts, baselines."""

@@ -12,21 +12,31 @@ from spg.config import Params
 from spg.data.manifest import boxes_of, read_manifest
 from spg.details import detail_tables
 from spg.errors import UserError
-from spg.evaluate import KINDS, cell_errors
+from spg.evaluate import KINDS, cell_errors, kinds_of
+from spg.external import classifiers_of, external_guesses, with_classes
 from spg.files import write_json, write_text
 from spg.metrics.boxes import box_iou, center_box, whole_image_box
 from spg.metrics.localization import ERRORS
 from spg.paper import Paper, load_paper
 from spg.schema import ComparisonParams
-from spg.stats import seed_spread
+from spg.stats import Interval, seed_spread
 from spg.variants import Variant, grid
 from spg.workspace import Cell, Workspace
 
 BASELINES = {"center_box": center_box, "whole_image": whole_image_box}
+EXTERNAL_KINDS = ("selected",)  # of the threshold, in external.csv
+OWN_CLASSES = "own"
+COLUMNS = (
+    *Variant._fields, "classifier", "threshold", "metric", *Interval._fields, "seed_std", "seeds",
+    "images", "reported", "reported_dataset", "reported_table",
+)  # fmt: skip
 
 
 def compare(workspace: Workspace, params: Params, dataset: str) -> None:
-    """Write the tables of the report as CSV, and summary.json, which DVC shows."""
+    """Write the tables of the report as CSV, and summary.json, which DVC shows.
+
+    external.csv is comparison.csv with the classes of each external classifier (Table 3).
+    """
     paper = load_paper(workspace.paper_file)
     tables = {
         variant: [_per_image(workspace, cell, variant.extractor) for cell in cells]
@@ -37,9 +47,10 @@ def compare(workspace: Workspace, params: Params, dataset: str) -> None:
     manifest = read_manifest(workspace.packed(dataset) / "manifest.parquet")
     errors |= baseline_errors(manifest, next(iter(tables.values())), iou_threshold=delta)
     comparison = comparison_table(errors, paper, params.comparison)
+    external = external_table(workspace, params, dataset, tables)
     claims = claims_table(errors, paper, params)
     folder = workspace.report(dataset)
-    every = {"comparison": comparison, "claims": claims}
+    every = {"comparison": comparison, "claims": claims, "external": external}
     every |= detail_tables(workspace, params, dataset, tables)
     for name, table in every.items():
         text = table.to_csv(index=False, float_format="%.6g", lineterminator="\n")
@@ -63,12 +74,29 @@ def collect_errors(
         raise UserError("eval/: cells were evaluated on different images; run `dvc repro`")
     errors: Errors = {}
     for variant, seeds in tables.items():
-        for kind in kinds:
+        for kind in kinds_of(seeds[0], kinds):
             cells = [cell_errors(table, kind, iou_threshold=iou_threshold) for table in seeds]
             for metric in (name for name in ERRORS if name in cells[0]):
                 stacked = np.stack([cell[metric] for cell in cells]).astype(np.float64)
                 errors[variant, kind, metric] = stacked  # [S, N]
     return errors
+
+
+def external_table(
+    workspace: Workspace, params: Params, dataset: str, tables: dict[Variant, list[pd.DataFrame]]
+) -> pd.DataFrame:
+    """Return :func:`comparison_rows` with each external classifier's classes, and its name."""
+    paper, delta = load_paper(workspace.paper_file), params.evaluation.iou_threshold
+    rows = []
+    for name, members in classifiers_of(params).items():
+        guesses = external_guesses(workspace, dataset, members)
+        theirs = {
+            variant: [with_classes(table, guesses) for table in seeds]
+            for variant, seeds in tables.items()
+        }
+        errors = collect_errors(theirs, iou_threshold=delta, kinds=EXTERNAL_KINDS)
+        rows += comparison_rows(errors, paper, params.comparison, classifier=name)
+    return pd.DataFrame(rows, columns=COLUMNS)
 
 
 def baseline_errors(
@@ -93,17 +121,26 @@ def baseline_errors(
 
 
 def comparison_table(errors: Errors, paper: Paper, params: ComparisonParams) -> pd.DataFrame:
+    """Return :func:`comparison_rows` of the variants' own classes as a table."""
+    return pd.DataFrame(comparison_rows(errors, paper, params), columns=COLUMNS)
+
+
+def comparison_rows(
+    errors: Errors, paper: Paper, params: ComparisonParams, *, classifier: str = OWN_CLASSES
+) -> list[dict[str, Any]]:
     """Return one row for each variant, threshold kind and metric, beside the reported number.
 
-    Values are fractions; ``reported`` is too, and belongs to ``reported_dataset``.
+    Values are fractions; ``reported`` is too, and belongs to ``reported_dataset``. ``classifier``
+    is whose classes the errors are of; ``own``: the variant's.
     """
     rows = []
     for (variant, kind, metric), values in errors.items():
         interval = named_interval(values, params, variant, kind, metric)
-        reported = _reported(paper, variant, metric)
+        reported = _reported(paper, variant, metric, classifier)
         rows.append(
             {
                 **variant._asdict(),
+                "classifier": classifier,
                 "threshold": kind,
                 "metric": metric,
                 **interval._asdict(),
@@ -113,7 +150,7 @@ def comparison_table(errors: Errors, paper: Paper, params: ComparisonParams) -> 
                 **reported,
             }
         )
-    return pd.DataFrame(rows)
+    return rows
 
 
 def summary(comparison: pd.DataFrame, claims: pd.DataFrame) -> dict[str, Any]:
@@ -135,17 +172,14 @@ def summary(comparison: pd.DataFrame, claims: pd.DataFrame) -> dict[str, Any]:
     return result
 
 
-def _reported(paper: Paper, variant: Variant, metric: str) -> dict[str, Any]:
-    own = variant.extractor == "cam"
-    found = [r for r in paper.results if own and (r.method, r.metric) == (variant.method, metric)]
-    ilsvrc = [result for result in found if result.dataset == "ilsvrc"]
-    if not ilsvrc:
-        return {"reported": None, "reported_dataset": None, "reported_table": None}
-    first = ilsvrc[0]
+def _reported(paper: Paper, variant: Variant, metric: str, classifier: str) -> dict[str, Any]:
+    found = paper.find(variant, metric, None if classifier == OWN_CLASSES else classifier)
+    if found is None:
+        return dict.fromkeys(("reported", "reported_dataset", "reported_table"))
     return {
-        "reported": first.value / 100,
-        "reported_dataset": first.dataset,
-        "reported_table": first.table,
+        "reported": found.value / 100,
+        "reported_dataset": found.dataset,
+        "reported_table": found.table,
     }
 
 

@@ -13,10 +13,12 @@ from spg.errors import UserError
 from spg.presets import apply_protocol
 from spg.schema import (
     AcolParams,
+    CamParams,
     ComparisonParams,
     DatasetParams,
     EvaluationParams,
     GuidanceParams,
+    HasParams,
     LocalizationParams,
     Name,
     PretrainingParams,
@@ -40,9 +42,13 @@ class Params(Strict):
     methods: Annotated[list[Name], Field(min_length=1)]
     guided: list[Name]
     seeds: Annotated[list[Seed], Field(min_length=1)]
+    external_classifier: list[Name]
+    ensembles: dict[Name, Annotated[list[Name], Field(min_length=2)]]
     protocols: dict[Name, ProtocolParams]
     datasets: dict[Name, DatasetParams]
     spg: SpgParams
+    cam: CamParams
+    has: HasParams
     acol: AcolParams
     variants: dict[Name, SpgOverrides]
     guidance: GuidanceParams
@@ -70,7 +76,10 @@ class Params(Strict):
                 f"evaluation.map_threshold: {self.evaluation.map_threshold} is not a multiple of "
                 f"1 / {self.sweep.thresholds + 1}, the step of sweep.thresholds"
             )
-        for key in ("backbones", "seeds", "all_methods"):
+        for name in self.ensembles:
+            if name in self.external_classifier:
+                raise ValueError(f"ensembles: {name!r} is the name of a classifier already")
+        for key in ("backbones", "seeds", "all_methods", "external_classifier"):
             values = getattr(self, key)
             if len(set(values)) != len(values):
                 raise ValueError(f"{key}: {values} names something twice")

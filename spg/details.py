@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from spg.config import Params
-from spg.evaluate import KINDS, REGIONS
+from spg.evaluate import REGIONS, kinds_of
 from spg.files import read_json
 from spg.metrics.outcomes import OUTCOMES
 from spg.stats import seed_spread
@@ -55,7 +55,7 @@ def outcome_table(tables: dict[Variant, list[pd.DataFrame]]) -> pd.DataFrame:
     rows = []
     for variant, seeds in tables.items():
         images = pd.concat(seeds)
-        for kind in KINDS:
+        for kind in kinds_of(images):
             shares = {name: float((images[f"outcome_{kind}"] == name).mean()) for name in OUTCOMES}
             rows.append({**variant._asdict(), "threshold": kind, **shares})
     return pd.DataFrame(rows)

@@ -18,7 +18,7 @@ from spg.workspace import Cell, Workspace
 os.environ.setdefault("GOMP_SPINCOUNT", "20000")
 
 DatasetStage = Callable[[Workspace, Params, str], None]
-WeightsStage = Callable[[Workspace, Params, str, str], None]
+PluginStage = Callable[[Workspace, Params, str, str], None]
 NamedStage = Callable[[Workspace, str], None]
 CellStage = Callable[[Workspace, Params, Cell], None]
 
@@ -29,10 +29,10 @@ def run_dataset_stage(stage: DatasetStage) -> None:
     guarded(lambda: stage(workspace(), checked_params(dataset), dataset))
 
 
-def run_weights_stage(stage: WeightsStage) -> None:
-    """Run a stage of dvc.yaml whose arguments are a data set and a backbone."""
-    dataset, backbone = _arguments("dataset", "backbone").values()
-    guarded(lambda: stage(workspace(), checked_params(dataset), dataset, backbone))
+def run_plugin_stage(stage: PluginStage) -> None:
+    """Run a stage of dvc.yaml whose arguments are a data set and a backbone or a classifier."""
+    dataset, plugin = _arguments("dataset", "plugin").values()
+    guarded(lambda: stage(workspace(), checked_params(dataset), dataset, plugin))
 
 
 def run_named_stage(stage: NamedStage) -> None:

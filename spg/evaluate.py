@@ -1,9 +1,10 @@
 """Stage ``evaluate``: from every threshold's boxes to errors at the few that are reported.
 
-Four kinds of threshold, and every table says which (PROTOCOL 10): ``fixed`` by params.yaml;
+Kinds of threshold, and every table says which (PROTOCOL 10): ``fixed`` by params.yaml;
 ``selected`` on held-out training images; ``oracle``, the best on the reported images themselves;
-``cam_code``, the three of the CAM code's box generator. The first three are chosen by the
-GT-known error and then hold for all errors.
+``cam_code``, the three of the CAM code's box generator; ``graph_cut``, none at all, where
+params.yaml asks for it (PROTOCOL 11). The first three are chosen by the GT-known error and then
+hold for all errors.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from spg.metrics.localization import (
 from spg.metrics.outcomes import OUTCOMES, outcome
 from spg.workspace import Cell, Workspace
 
-KINDS = ("fixed", "selected", "oracle", "cam_code")
+KINDS = ("fixed", "selected", "oracle", "cam_code", "graph_cut")
 REGIONS = ("part_energy", "object_energy", "part_area", "object_area")
 
 
@@ -129,15 +130,16 @@ def table_at(
     Returns:
         columns ``image_id``, ``class_id``, ``top1`` ..., the regions' shares, and for each kind of
         threshold IoU (of the first and second largest component, of the best contour), box and
-        outcome.
+        outcome; the IoU of a kind that the extractor has not is NaN.
     """
-    names = ("split", "iou", "second_iou", "iou_all", "box", "cam_code_iou", "cam_code_box")
+    names = ("split", "iou", "second_iou", "iou_all", "box", "cam_code_iou", "cam_code_box",
+             "graph_cut_iou", "graph_cut_box")  # fmt: skip
     batches = _batches_of(path, extractor, (*names, *REGIONS))
     picked = _stacked([_pick(select(b, b["split"] == TEST), places) for b in batches])
     known = {n: tests[n] for n in tests if n in ("image_id", "class_id") or _is_guess(n)}
     table: dict[str, Any] = known | picked
     right = table["top1"] == table["class_id"]
-    for kind in (*places, "cam_code"):
+    for kind in KINDS:
         found = zip(table[f"box_{kind}"], tests["boxes"], table[f"iou_{kind}"], right, strict=True)
         table[f"outcome_{kind}"] = [
             outcome(box, boxes_of(true), iou, class_is_right=ok, iou_threshold=iou_threshold)
@@ -153,7 +155,7 @@ def kind_totals(table: Mapping[str, Any], iou_threshold: float) -> dict[str, dic
     averaged over its IoU levels.
     """
     totals: dict[str, dict[str, Any]] = {}
-    for kind in KINDS:
+    for kind in kinds_of(table):
         errors = cell_errors(table, kind, iou_threshold=iou_threshold)
         totals[kind] = {name: float(wrong.mean()) for name, wrong in errors.items()}
         if f"iou_all_{kind}" in table:
@@ -162,6 +164,11 @@ def kind_totals(table: Mapping[str, Any], iou_threshold: float) -> dict[str, dic
         names = np.asarray(table[f"outcome_{kind}"])
         totals[kind]["outcomes"] = {name: float((names == name).mean()) for name in OUTCOMES}
     return totals
+
+
+def kinds_of(table: Mapping[str, Any], kinds: Sequence[str] = KINDS) -> list[str]:
+    """Return the kinds of threshold that a per-image table has numbers for."""
+    return [kind for kind in kinds if not np.isnan(np.asarray(table[f"iou_{kind}"])).any()]
 
 
 def accuracies(curves: Curves, images: int) -> dict[str, float]:
@@ -219,6 +226,8 @@ def _pick(rows: Columns, places: Mapping[str, int]) -> dict[str, Any]:
         picked[f"box_{kind}"] = list(boxes[:, place].astype(np.float64))
     picked["iou_cam_code"], picked["second_iou_cam_code"] = rows["cam_code_iou"].T
     picked["box_cam_code"] = list(rows["cam_code_box"])
+    picked["iou_graph_cut"] = rows["graph_cut_iou"]
+    picked["box_graph_cut"] = list(rows["graph_cut_box"])
     return picked
 
 

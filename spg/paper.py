@@ -10,11 +10,17 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from spg.config import describe, read_yaml
 from spg.errors import UserError
 from spg.metrics.localization import ERRORS
+from spg.variants import Variant
+
+ACCURACIES = (
+    "max_box_acc", "max_box_acc_v2", "px_ap", "gt_known_loc_acc", "top1_loc_acc", "top5_loc_acc",
+    "top1_cls_acc", "top5_cls_acc",
+)  # fmt: skip
 
 
 def _known(metric: str) -> str:
-    if metric not in ERRORS:
-        raise ValueError(f"should be one of {', '.join(ERRORS)}")
+    if metric not in (*ERRORS, *ACCURACIES):
+        raise ValueError(f"should be one of {', '.join((*ERRORS, *ACCURACIES))}")
     return metric
 
 
@@ -32,13 +38,28 @@ class Result(_Strict):
     table: str
     row: str
     method: str | None
-    """Our method of that name, where the suite has one."""
+    """Our method that reproduces it, where the suite has one."""
+    extractor: str = "cam"
+    rule: Literal["threshold", "graph_cut"] = "threshold"
+    """How its boxes are drawn."""
+    backbone: str | None = None
+    """Which one the row names besides GoogLeNet; ``None``: the backbone of the run."""
+    classifier: str | None = None
+    """Whose classes stand beside the boxes; ``None``: the method's own."""
     dataset: str
     metric: Metric
     value: Annotated[float, Field(ge=0, le=100)]
     """Per cent."""
     status: Literal["confirmed", "single_source"]
     note: str
+    missing: str | None = None
+    """Why the suite cannot reproduce it, where it has no method for it."""
+
+    @model_validator(mode="after")
+    def _method_or_reason(self) -> Result:
+        if (self.method is None) == (self.missing is None):
+            raise ValueError(f"{self.id}: has either a method or, in `missing`, why there is none")
+        return self
 
 
 class Side(_Strict):
@@ -93,6 +114,24 @@ class Paper(_Strict):
     def value(self, result_id: str) -> float:
         """Return a reported value, per cent."""
         return next(result.value for result in self.results if result.id == result_id)
+
+    def find(self, variant: Variant, metric: str, classifier: str | None = None) -> Result | None:
+        """Return what is reported of a variant on ILSVRC, the number that ours stands beside.
+
+        Args:
+            variant: one of ours.
+            metric: one of the errors.
+            classifier: whose classes stand beside its boxes; ``None``: its own.
+        """
+        found = [
+            result
+            for result in self.results
+            if (result.method, result.extractor) == (variant.method, variant.extractor)
+            and result.backbone in (None, variant.backbone)
+            and (result.metric, result.classifier) == (metric, classifier)
+            and result.dataset == "ilsvrc"
+        ]
+        return min(found, key=lambda result: result.backbone is None, default=None)
 
     def reported_gain(self, claim: Claim) -> float | None:
         """Return the reported difference worse - better in points, where numbers exist."""

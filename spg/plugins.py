@@ -13,7 +13,7 @@ def find_plugin(kind: str, name: str) -> ModuleType:
     """Return the module ``name`` of the package ``spg.<kind>s``.
 
     Args:
-        kind: ``model``, ``method`` or ``extractor``.
+        kind: ``model``, ``method``, ``extractor`` or ``classifier``.
         name: the file's name without its ending.
 
     Raises:

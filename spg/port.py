@@ -195,7 +195,8 @@ def _refuse(problems: list[str], network: Published, source: Path) -> None:
     more = f", and {len(problems) - LISTED} more" if len(problems) > LISTED else ""
     raise UserError(
         f"{source}: does not fit {network.backbone} with {network.method} of layout "
-        f"{network.layout}: it {', '.join(problems[:LISTED])}{more}"
+        f"{network.layout}: it {', '.join(problems[:LISTED])}{more}; see that `protocol` in "
+        "params.yaml is the reading that it was trained with"
     )
 
 

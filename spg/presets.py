@@ -11,7 +11,7 @@ import copy
 from collections.abc import Mapping
 from typing import Any
 
-SECTIONS = ("guidance", "spg", "sweep")
+SECTIONS = ("guidance", "spg", "cam", "sweep")
 
 
 def apply_protocol(params: Mapping[str, Any]) -> dict[str, Any]:

@@ -222,6 +222,12 @@ class ProtocolSpg(Strict):
     b2_input: Literal["a2", "a2_inner"]
 
 
+class ProtocolCam(Strict):
+    """The disputed key of ``cam``."""
+
+    head: Literal["one_conv", "wsolevaluation"]
+
+
 class ProtocolSweep(Strict):
     """The disputed key of ``sweep``."""
 
@@ -235,10 +241,24 @@ class ProtocolParams(Strict):
     """
 
     spg: ProtocolSpg
+    cam: ProtocolCam
     guidance: GuidanceParams
     sweep: ProtocolSweep
     setup: ProtocolSetup
     train_of: dict[Name, ProtocolTrain]
+
+
+class CamParams(Strict):
+    """What stands between a backbone and the GAP network's classifier."""
+
+    head: Literal["one_conv", "wsolevaluation"]
+
+
+class HasParams(Strict):
+    """What Hide-and-Seek hides: sides of patches, pixels of a 224-pixel image; 0 hides nothing."""
+
+    patches: Annotated[list[Annotated[int, Field(ge=0, le=224)]], Field(min_length=1)]
+    hidden: Fraction
 
 
 class AcolParams(Strict):
@@ -255,11 +275,28 @@ class LocalizationParams(Strict):
     ten_crop: bool
 
 
+class GraphCutParams(Strict):
+    """Which extractors get boxes by GraphCut too, and the quantiles that its colors come from."""
+
+    extractors: list[Name]
+    background: Fraction
+    foreground: Fraction
+
+    @model_validator(mode="after")
+    def _ordered(self) -> GraphCutParams:
+        if self.background >= self.foreground:
+            raise ValueError(
+                f"background {self.background} must be smaller than foreground {self.foreground}"
+            )
+        return self
+
+
 class SweepParams(Strict):
-    """The evaluator and its grid of map thresholds."""
+    """The evaluator, its grid of map thresholds, and boxes that need none."""
 
     protocol: Literal["paper", "official", "wsolevaluation"]
     thresholds: Annotated[int, Field(ge=2, le=1000)]
+    graph_cut: GraphCutParams
 
 
 class EvaluationParams(Strict):

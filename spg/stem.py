@@ -39,8 +39,10 @@ class Heads(NamedTuple):
 
     a3: tuple[int, ...]
     """Of the 3 x 3 convolutions of SPG's A3."""
+    gap: tuple[int, ...]
+    """Of the 3 x 3 convolutions before the GAP network's classifier, as the CAM paper has them."""
     cam: tuple[int, ...]
-    """Of the 3 x 3 convolutions before the GAP network's classifier."""
+    """The same as wsolevaluation has them (PROTOCOL 24)."""
     acol: tuple[int, ...]
     """Of the 3 x 3 convolutions of each of ACoL's classifiers."""
     b: int

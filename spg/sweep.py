@@ -1,7 +1,8 @@
 """Stage ``sweep``: everything about a cell's maps that no chosen threshold changes.
 
-Boxes and IoU of each image at every threshold of a grid, the boxes of the CAM code, the shares of
-the map's energy on the object and on its telling parts, and the histogram of pixels for PxAP.
+Boxes and IoU of each image at every threshold of a grid, the boxes of the CAM code and of GraphCut,
+the shares of the map's energy on the object and on its telling parts, and the histogram of pixels
+for PxAP.
 Choosing a threshold afterwards costs nothing.
 """
 
@@ -23,11 +24,13 @@ from spg.files import whole_file, write_json
 from spg.metrics.boxes import Boxes, best_iou
 from spg.metrics.cam_code import cam_code_boxes
 from spg.metrics.component_tree import Ints
+from spg.metrics.graph_cut import graph_cut_box
 from spg.metrics.maps import Map, energy_share, localization_map
 from spg.metrics.pixels import pixel_average_precision, pixel_histogram
 from spg.metrics.protocols import PROTOCOLS, Protocol, Size
 from spg.metrics.rules import RANKS
 from spg.metrics.sweeps import sweep_map
+from spg.schema import GraphCutParams
 from spg.workspace import Cell, Workspace
 
 ROWS_PER_GROUP = 512
@@ -45,6 +48,8 @@ SCHEMA = pa.schema(
         "box": pa.list_(pa.float32()),  # the largest one's, flattened [T, 4], xyxy in the image
         "cam_code_iou": pa.list_(pa.float64(), RANKS),  # of that code's first two boxes
         "cam_code_box": pa.list_(pa.float64(), 4),  # its first
+        "graph_cut_iou": pa.float64(),  # null for extractors that are not asked for it
+        "graph_cut_box": pa.list_(pa.float64(), 4),
         "object_energy": pa.float64(),  # shares of the map's energy, null without a mask
         "object_area": pa.float64(),
         "part_energy": pa.float64(),
@@ -70,7 +75,7 @@ class Images:
 
     Args:
         manifest: all rows.
-        packed: for the masks.
+        packed: for masks and pixels.
         places: ``Int[N]``, rows of the manifest.
     """
 
@@ -91,6 +96,10 @@ class Images:
             self._packed.object_mask(place),
             self._packed.part_mask(place),
         )
+
+    def pixels(self, index: int) -> NDArray[np.uint8]:
+        """Return the packed image, ``uint8 [h, w, 3]``, which may be smaller than the original."""
+        return self._packed.image(int(self._places[index]))
 
 
 class Evaluator:
@@ -119,6 +128,7 @@ class Evaluator:
             "iou_all": sweep.iou_all,
             "box": self._unscaled(sweep.boxes[0], image.size).ravel(),
             **cam_code_columns(in_image, image.boxes),
+            "graph_cut_box": np.zeros(4),
             **energies(in_image, image),
         }
 
@@ -155,6 +165,28 @@ def cam_code_columns(loc_map: Map, true_boxes: Boxes) -> dict[str, Any]:
     return {"cam_code_iou": best_iou(boxes, true_boxes), "cam_code_box": boxes[0]}
 
 
+def graph_cut_columns(
+    raw_map: Map, pixels: NDArray[np.uint8], image: Image, rule: GraphCutParams
+) -> dict[str, Any]:
+    """Return the box of GraphCut and its IoU.
+
+    Args:
+        raw_map: ``Float[h, w]``, any range.
+        pixels: ``uint8 [H, W, 3]``, of any size; the box is brought back to the original's.
+        image: the image.
+        rule: quantiles of the map.
+    """
+    size = np.array(pixels.shape[1::-1])
+    box = graph_cut_box(
+        pixels,
+        localization_map(raw_map, (int(size[0]), int(size[1]))),
+        background=rule.background,
+        foreground=rule.foreground,
+    )
+    box = box * np.tile(np.array(image.size) / size, 2)
+    return {"graph_cut_iou": best_iou(box[None], image.boxes)[0], "graph_cut_box": box}
+
+
 def energies(loc_map: Map, image: Image) -> dict[str, float | None]:
     """Return energy and area shares of the object and the telling parts, where masks exist."""
     shares: dict[str, float | None] = {}
@@ -182,12 +214,16 @@ def sweep_cell(workspace: Workspace, params: Params, cell: Cell) -> None:
     ):
         for extractor in params.localization.extractors[cell.method]:
             raw_maps = np.load(workspace.maps(cell) / f"{extractor}.npy", mmap_mode="r")
+            rule = params.sweep.graph_cut
+            cuts = extractor in rule.extractors
             for start in range(0, len(raw_maps), ROWS_PER_GROUP):
                 group = range(start, min(start + ROWS_PER_GROUP, len(raw_maps)))
-                rows = [
-                    {"extractor": extractor, **evaluator.measure(raw_maps[at], images[at])}
-                    for at in group
-                ]
+                rows = []
+                for at in group:
+                    row = {"extractor": extractor, **evaluator.measure(raw_maps[at], images[at])}
+                    if cuts:
+                        row |= graph_cut_columns(raw_maps[at], images.pixels(at), images[at], rule)
+                    rows.append(row)
                 writer.write_table(pa.Table.from_pylist(rows, SCHEMA))
             precisions[extractor] = evaluator.px_ap(raw_maps, images)
     facts = {"thresholds": evaluator.thresholds.tolist(), "px_ap": precisions}

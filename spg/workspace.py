@@ -65,6 +65,10 @@ class Workspace:
         """Per-image table and metrics, from ``evaluate``."""
         return self.root / "eval" / cell.dataset / cell.name
 
+    def class_scores(self, dataset: str, classifier: str) -> Path:
+        """Scores of another classifier for the test images, from ``classify``."""
+        return self.root / "eval" / dataset / f"classifier-{classifier}.parquet"
+
     def report(self, dataset: str) -> Path:
         """Tables, figures and pages, from ``compare`` and ``report``."""
         return self.root / "reports" / dataset

@@ -10,12 +10,13 @@ from spg.errors import UserError
 from spg.files import write_json
 from spg.paper import load_paper
 from spg.presets import apply_protocol
+from spg.variants import Variant
 
 ROOT = Path(__file__).parent.parent
 MAPPING = read_yaml(ROOT / "params.yaml")
 DATA = ("datasets", "synthetic_birds")
 SETUP = (*DATA, "backbones", "inception_v3")
-NAMED = (("variants",), ("localization", "extractors"))
+NAMED = (("variants",), ("ensembles",), ("localization", "extractors"))
 NAMES = (("datasets",), (*DATA, "backbones"), ("protocols",))  # their keys are names
 TRAIN_OF = tuple(("protocols", name, "train_of") for name in MAPPING["protocols"])
 # Below these, keys are names of the user's own or may be left out, or have the form of others.
@@ -173,6 +174,14 @@ NUMBERS = [
     ((*DATA, "prepare", "holdout_per_class"), -1),
     ((*SETUP, "mask_side"), 7),
     (("spg", "b2_input"), "a1"),
+    (("cam", "head"), "two"),
+    (("has", "patches"), []),
+    (("has", "patches"), [225]),
+    (("has", "patches"), [-1]),
+    (("has", "hidden"), 1.0),
+    (("sweep", "graph_cut", "background"), 0.0),
+    (("sweep", "graph_cut", "foreground"), 1.0),
+    (("ensembles", "dpn_ensemble"), ["dpn92"]),
     (("seeds",), []),
     (("seeds",), [-1]),
     (("seeds",), [0.5]),
@@ -195,6 +204,19 @@ def test_low_must_be_below_high(tree, pair, low):
     assert f" guidance.{pair}: low {low} must be smaller than high 0.7" in complaint(tree)
 
 
+def test_the_quantiles_of_graph_cut_are_ordered(tree):
+    tree["sweep"]["graph_cut"] |= {"background": 0.5, "foreground": 0.5}
+    said = " sweep.graph_cut: background 0.5 must be smaller than foreground 0.5"
+    assert said in complaint(tree)
+
+
+def test_an_ensemble_has_a_name_of_its_own(tree):
+    tree |= {"external_classifier": ["dpn92"], "ensembles": {"dpn92": ["dpn92", "dpn98"]}}
+    assert "ensembles: 'dpn92' is the name of a classifier already" in complaint(tree)
+    tree |= {"external_classifier": ["dpn92", "dpn92"], "ensembles": {}}
+    assert "external_classifier: ['dpn92', 'dpn92'] names something twice" in complaint(tree)
+
+
 @pytest.mark.parametrize("owner", [SETUP, ("pretraining",)], ids=text)
 def test_a_crop_must_fit_the_image(tree, owner):
     within(tree, owner)["input"] |= {"resize": 96, "crop": 97}
@@ -209,7 +231,7 @@ def test_a_crop_must_fit_the_image(tree, owner):
         ("dataset", "cub200", "dataset: 'cub200' is not one of ['cub', 'ilsvrc', 'synthetic_"),
         ("backbones", ["vgg"], "datasets.synthetic_birds.backbones lacks: 'vgg' is not one of"),
         ("guided", ["spg", "no_d"], "guided: 'no_d' is not one of"),
-        ("methods", ["has"], "localization.extractors lacks: 'has'"),
+        ("methods", ["adl"], "localization.extractors lacks: 'adl'"),
         ("seeds", [0, 1, 0], "seeds: [0, 1, 0] names something twice"),
         ("backbones", ["inception_v3"] * 2, "backbones: "),
         ("methods", ["spg_plain", "spg_plain"], "names something twice"),
@@ -310,7 +332,8 @@ def test_the_reported_localization_errors(paper, dataset, method, top1, top5):
     found = {
         result.metric: result.value
         for result in paper.results
-        if (result.dataset, result.method) == (dataset, method)
+        if (result.dataset, result.row)
+        == (dataset, {"spg": "SPG", "spg_plain": "SPG-plain"}[method])
     }
     assert (found["top1_loc_err"], found["top5_loc_err"]) == (top1, top5)
 
@@ -322,6 +345,9 @@ def test_the_claims_compare_what_stands_in_the_tables(paper):
         "cascade_helps": 0.27,
         "sharing_helps": 1.00,
         "branch_c_helps": 0.75,
+        "spg_beats_gap": 6.03,
+        "spg_beats_has": 4.12,
+        "spg_beats_acol": 1.73,
         "grad_cam_resnet_beats_vgg": None,
     }
     results = {result.id: result for result in paper.results}
@@ -334,9 +360,43 @@ def test_the_claims_compare_what_stands_in_the_tables(paper):
             ]  # fmt: skip
 
 
-def test_our_methods_in_the_paper_are_methods_of_the_params(paper, params):
-    named = {result.method for result in paper.results} - {None}
-    assert named <= set(params.all_methods)
+def test_what_the_paper_names_of_ours_exists(paper, params):
+    """Methods, extractors, backbones and classifiers: any row is one line of params.yaml away."""
+    ours = {folder: {path.stem for path in (ROOT / "spg" / folder).glob("[a-z]*.py")}
+            for folder in ("methods", "models", "extractors", "classifiers")}  # fmt: skip
+    for result in paper.results:
+        assert result.method in {None, *ours["methods"], *params.variants}
+        assert result.method is None or result.method in params.localization.extractors
+        assert result.extractor in ours["extractors"]
+        assert result.backbone in {None, "mean", *ours["models"]}
+        assert result.classifier in {None, *ours["classifiers"], *params.ensembles}
+    used = {result.method for result in paper.results}
+    assert used >= ours["methods"], "each method has a row in the tables"
+
+
+def test_a_row_has_a_method_or_a_reason(paper, tmp_path):
+    def forget(mapping):
+        mapping["results"][-1].pop("missing")
+
+    with pytest.raises(UserError, match="hal_cub_gt_known_loc_acc: has either a method or"):
+        load_paper(changed_paper(tmp_path, forget))
+
+
+@pytest.mark.parametrize(
+    ("variant", "metric", "classifier", "found"),
+    [
+        (("inception_v3", "spg", "cam"), "gt_known_loc_err", None, "t4_spg_gt_known"),
+        (("vgg16", "acol", "cam"), "top1_loc_err", None, "t1_vgg_acol_top1_loc"),
+        (("resnet50", "acol", "cam"), "top1_loc_err", None, "t1_googlenet_acol_top1_loc"),
+        (("vgg16", "cam", "backprop"), "top5_loc_err", None, "t1_backprop_vgg_top5_loc"),
+        (("vgg16", "spg", "cam"), "top1_cls_err", "dpn92", "t3_dpn92_top1_cls"),
+        (("vgg16", "spg", "cam"), "top1_cls_err", None, None),
+        (("vgg16", "cam", "grad_cam"), "gt_known_loc_err", None, None),
+    ],
+)
+def test_ours_stands_beside_the_row_of_its_backbone(paper, variant, metric, classifier, found):
+    result = paper.find(Variant(*variant), metric, classifier)
+    assert (result and result.id) == found
 
 
 def changed_paper(tmp_path, change):

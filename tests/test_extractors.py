@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -8,11 +9,14 @@ import torch
 from torch import nn
 
 import spg.extractors
+from spg.config import parse_params
 from spg.errors import UserError
 from spg.heads import Classified
 from spg.network import build_network
+from spg.normalize import normalize_maps
 from spg.plugins import find_plugin
 from spg.stem import Features
+from spg.workspace import Cell
 
 EXTRACTORS = sorted(path.stem for path in Path(spg.extractors.__file__).parent.glob("[a-z]*.py"))
 CLASSES, BATCH = 3, 4
@@ -194,6 +198,31 @@ def test_grad_cam_of_a_linear_model_in_closed_form(linear, small_images):
     assert (want > 0).any()
     assert (want == 0).any()  # so that the ReLU matters
     assert torch.allclose(got.double(), want, atol=1e-6)
+
+
+@pytest.mark.parametrize("backbone", ["resnet50", "efficientnet_lite0"])
+def test_grad_cam_is_cam_where_gap_and_a_linear_layer_end_the_network(backbone, tiny_mapping):
+    """Selvaraju et al., section 3: then a_k = w_k / (h w), so that Grad-CAM is ReLU(CAM - bias)
+    over the number of pixels; after scaling to [0, 1] both are one map where CAM is positive."""
+    mapping = copy.deepcopy(tiny_mapping)
+    setups = mapping["datasets"]["synthetic_birds"]["backbones"]
+    stem = {"width": 1 / 8, "stride": 8, "weights": "pretrained"}
+    setups[backbone] = setups["inception_v3"] | {"stem": stem}
+    torch.manual_seed(0)
+    cell = Cell("synthetic_birds", backbone, "cam", 0)
+    model, _ = build_network(parse_params(mapping, "tiny"), cell, CLASSES)
+    with torch.no_grad():
+        model.train()(torch.randn(8, 3, 64, 64))
+    model.eval()
+    assert not list(model.branch_a.a3)  # GAP and a linear layer alone
+    images, class_ids = torch.randn(4, 3, 64, 64), torch.tensor([2, 0, 1, 2])
+    cam = maps_of("cam", model, images, class_ids)
+    grad_cam = maps_of("grad_cam", model, images, class_ids)
+    bias = model.branch_a.a4.bias.detach()[class_ids][:, None, None]
+    want = (cam - bias).clamp_min(0)
+    assert (want > 0).any()
+    assert torch.allclose(grad_cam * cam[0].numel(), want, atol=1e-5)
+    assert torch.allclose(normalize_maps(grad_cam), normalize_maps(want), atol=1e-5)
 
 
 def test_backprop_of_a_linear_model_in_closed_form(linear, small_images):

@@ -202,6 +202,7 @@ ELSEWHERE = {
     "setup.train.optimizer.bias_lr_factor": "test_every_protocol_sets_the_published_rates",
     "setup.train.optimizer.weight_decay": "test_every_protocol_sets_the_published_rates",
     "sweep.protocol": "test_the_evaluators_differ_in_the_order_alone",
+    "cam.head": "test_the_head_of_the_gap_network_is_the_papers_or_wsolevaluations",
 }
 
 

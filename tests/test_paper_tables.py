@@ -36,6 +36,26 @@ def comparison_rows(*found):
     return pd.DataFrame(rows)
 
 
+ACCURATE = pd.DataFrame(
+    [{"backbone": b, "method": "spg", "extractor": "cam", "max_box_acc": 0.5,
+      "max_box_acc_std": 0.01, "max_box_acc_v2": v, "max_box_acc_v2_std": 0.02}
+     for b, v in (("vgg16", 0.3), ("inception_v3", 0.4))]
+)  # fmt: skip
+
+
+def external_rows():
+    """Rows of external.csv: SPG's boxes with the classes of two classifiers, and a distractor."""
+    row = {"backbone": "inception_v3", "method": "spg", "extractor": "cam"}
+    row |= {"threshold": "selected", "metric": "top1_loc_err", "low": 0.1, "high": 0.9}
+    return pd.DataFrame(
+        [
+            row | {"classifier": "resnet50", "mean": 0.44},
+            row | {"classifier": "dpn92", "mean": 0.43},
+            row | {"classifier": "dpn92", "mean": 0.99, "method": "spg_plain"},
+        ]
+    )
+
+
 def claims_rows(verdict="undecided"):
     empty = dict.fromkeys(("mean", "low", "high", "p_mcnemar", "p_interval", "p_holm", "power",
                            "detectable"), np.nan)  # fmt: skip
@@ -52,11 +72,20 @@ def claims_rows(verdict="undecided"):
 
 def run_of(*found, dataset="synthetic_birds"):
     found = found or (("spg", "gt_known_loc_err", 0.62), ("spg_plain", "gt_known_loc_err", 0.5858))
-    return Run(dataset, "inception_v3", comparison_rows(*found), claims_rows(), 0.95, 2)
+    return Run(
+        dataset, "inception_v3", comparison_rows(*found), external_rows(), ACCURATE, claims_rows(),
+        0.95, 2,
+    )  # fmt: skip
 
 
 def tables_of(run):
     return {table.name: table for table in paper_tables(PAPER, run)}
+
+
+def error_tables(run):
+    """Those of the paper; the others hold accuracies."""
+    names = {"table_wsolevaluation", "table_wsolevaluation_v1", "table_hal"}
+    return [table for table in paper_tables(PAPER, run) if table.name not in names]
 
 
 def row_of(table, method):
@@ -66,7 +95,7 @@ def row_of(table, method):
 
 
 def test_every_reported_number_stands_in_its_table_once_and_in_the_papers_order():
-    tables = paper_tables(PAPER, run_of())
+    tables = error_tables(run_of())
     assert [table.name for table in tables] == [
         "table_1", "table_2", "table_3", "table_4", "table_ablation"
     ]  # fmt: skip
@@ -77,14 +106,15 @@ def test_every_reported_number_stands_in_its_table_once_and_in_the_papers_order(
         for column in table.frame
         if "reported on" in column and row[column] != "–"
     ]
-    assert shown == [(r.table, r.row, f"{r.value:.2f}") for r in PAPER.results]
+    names = {table.name.removeprefix("table_") for table in tables}
+    assert shown == [(r.table, r.row, f"{r.value:.2f}") for r in PAPER.results if r.table in names]
 
 
 def test_the_shapes_are_those_of_the_facts_on_the_paper():
     """Rows of Tables 1 to 4 and the ablations; two, two, four, one and one errors."""
     shapes = {
-        name: (len(table.frame), sum("reported on" in column for column in table.frame))
-        for name, table in tables_of(run_of()).items()
+        table.name: (len(table.frame), sum("reported on" in column for column in table.frame))
+        for table in error_tables(run_of())
     }
     assert shapes == {"table_1": (11, 2), "table_2": (5, 2), "table_3": (8, 4),
                       "table_4": (12, 1), "table_ablation": (4, 1)}  # fmt: skip
@@ -116,7 +146,7 @@ def test_a_row_without_a_number_shows_dashes_and_why():
     row = row_of(tables["table_1"], "GoogLeNet-GAP")
     assert row.iloc[1:-1].tolist() == ["56.40", "–", "–", "43.00", "–", "–", "–"]
     assert row["remark"] == (
-        "no counterpart in this run (confirmed / single source; P-img; WSOL 43.6 accuracy for CAM)"
+        "cam was not run (confirmed / single source; P-img; WSOL 43.6 accuracy for CAM)"
     )
     ablation = row_of(tables["table_ablation"], "without SPG-C")
     assert ablation["remark"] == "no_c was not run (single source; SEED; metric inferred)"
@@ -126,7 +156,60 @@ def test_the_stars_top5_error_stands_in_the_column_of_top5_errors():
     row = row_of(tables_of(run_of(("spg", "top5_loc_star_err", 0.4)))["table_1"], "SPG*")
     assert row["Top-5 loc. err.: reported on ILSVRC"] == "35.05"
     assert row["Top-5 loc. err.: reproduced on synthetic_birds"].startswith("40.00 ")
-    assert row["remark"].startswith("Top-1 loc. err.: no counterpart in this run (single source;")
+    assert row["remark"].startswith("Top-1 loc. err.: spg was not run (single source;")
+
+
+def test_table_3_shows_our_boxes_with_the_classes_of_another():
+    table = tables_of(run_of())["table_3"]
+    column = "Top-1 loc. err.: reproduced on synthetic_birds"
+    assert row_of(table, "GoogLeNet-SPG-DPN-92")[column] == "43.00 (10.00 to 90.00)"
+    assert row_of(table, "GoogLeNet-SPG-ResNet-50")[column] == "44.00 (10.00 to 90.00)"
+    ensemble = row_of(table, "GoogLeNet-SPG-DPN-ensemble*")
+    assert ensemble[column] == "–"
+    assert "spg with the classes of dpn_ensemble was not run" in ensemble["remark"]
+
+
+def test_rows_of_another_backbone_and_of_graph_cut_take_their_own_numbers():
+    run = run_of(("cam", "top1_loc_err", 0.5), ("acol", "top1_loc_err", 0.4))
+    column = "Top-1 loc. err.: reproduced on synthetic_birds"
+    table = tables_of(run)["table_1"]
+    assert row_of(table, "GoogLeNet-GAP")[column].startswith("50.00 ")
+    assert row_of(table, "VGGnet-GAP")[column].startswith("70.00 ")  # the distractor on VGG-16
+    assert row_of(table, "Backprop on GoogLeNet")[column] == "–"
+    cut = {"extractor": "backprop", "threshold": "graph_cut", "mean": 0.6}
+    rows = run.comparison[run.comparison["method"] == "cam"].tail(1).assign(**cut)
+    run = run._replace(comparison=pd.concat([run.comparison, rows]))
+    row = row_of(tables_of(run)["table_1"], "Backprop on GoogLeNet")
+    assert (row[column][:5], row["threshold"]) == ("60.00", "GraphCut")
+    assert "cam/backprop on vgg16 was not run" in row_of(table, "Backprop on VGGnet")["remark"]
+
+
+def test_rows_that_cannot_be_reproduced_say_why():
+    for table in paper_tables(PAPER, run_of()):
+        ours = {result.row for result in PAPER.results if result.method}
+        for _, row in table.frame.iterrows():
+            assert row["method"] in ours or "reported only" in row["remark"] or (
+                row["method"] in ("Center", "SPG on ImageNet", "SPG on CUB") and row["remark"]
+            )  # fmt: skip
+
+
+def test_tables_of_accuracies_show_every_number_and_ours_beside_them():
+    tables = tables_of(run_of())
+    for name, count in (("wsolevaluation", 13), ("wsolevaluation_v1", 4), ("hal", 5)):
+        results = [result for result in PAPER.results if result.table == name]
+        frame = tables[f"table_{name}"].frame
+        shown = [
+            float(row[column])
+            for _, row in frame.iterrows()
+            for column in frame.columns[1 : count + 1]
+        ]
+        assert sorted(shown) == sorted(round(result.value, 2) for result in results)
+    column = "reproduced: inception_v3 on synthetic_birds"
+    assert row_of(tables["table_wsolevaluation"], "SPG")[column] == "40.0 ± 2.0"
+    assert row_of(tables["table_wsolevaluation_v1"], "SPG")[column] == "50.0 ± 1.0"
+    assert row_of(tables["table_wsolevaluation"], "CAM")[column] == "–"
+    spg = row_of(tables["table_wsolevaluation"], "SPG")
+    assert (spg["CUB-200-2011, VGG"], spg["ILSVRC, mean"]) == ("56.3", "62.2")
 
 
 def test_the_header_and_the_caption_say_whose_numbers_they_are():
@@ -151,6 +234,8 @@ def test_claims_show_their_tests():
 def test_a_run_is_read_from_the_reports_folder(tmp_path):
     run_of().comparison.to_csv(tmp_path / "comparison.csv", index=False)
     run_of().claims.to_csv(tmp_path / "claims.csv", index=False)
+    run_of().external.to_csv(tmp_path / "external.csv", index=False)
+    run_of().accuracies.to_csv(tmp_path / "accuracies.csv", index=False)
     params = load_params(ROOT / "params.yaml")
     read = read_run(tmp_path, params, "synthetic_birds")
     want = paper_tables(PAPER, run_of())
@@ -246,6 +331,6 @@ def test_latex_environments_and_braces_are_closed(every_table):
     page = re.sub(r"\\[{}]", "", to_latex_page(every_table))
     assert page.count("{") == page.count("}")
     for name in ("table*", "tabular"):
-        assert page.count(f"\\begin{{{name}}}") == page.count(f"\\end{{{name}}}") == 7
+        assert page.count(f"\\begin{{{name}}}") == page.count(f"\\end{{{name}}}") == 10
     labels = re.findall(r"\\label\{(.*?)\}", page)
-    assert len(set(labels)) == 7
+    assert len(set(labels)) == 10

@@ -19,6 +19,7 @@ BACKBONES = sorted((ROOT / "spg/models").glob("[a-z]*.py"))
 PLUGINS = {
     "spg/models/${cell.backbone}.py": BACKBONES,
     "spg/models/${item.backbone}.py": BACKBONES,
+    "spg/classifiers/${item.classifier}.py": sorted((ROOT / "spg/classifiers").glob("[a-z]*.py")),
     "spg/methods/${item.method}.py": [
         path for path in (ROOT / "spg/methods").glob("[a-z]*.py") if path.stem != "spg"
     ],

@@ -469,7 +469,7 @@ def test_our_networks_have_the_published_names_and_shapes(key, mapping, cached_n
     changed["datasets"]["cub"]["backbones"][network.backbone] = {
         **setup, "stem": {**setup["stem"], "stride": stride}
     }  # fmt: skip
-    params = parse_params(changed, "every network")
+    params = parse_params(changed | {"protocol": "wsolevaluation"}, "every network")
     with torch.device("meta"):
         model, _ = build_network(params, Cell("cub", network.backbone, network.method, 0), 200)
     state = model.state_dict()

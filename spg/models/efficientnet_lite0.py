@@ -70,19 +70,20 @@ class EfficientNetLite0Stem(Stem):
         super().__init__()
         channels = scale_channels(32, width)
         self._conv_stem = _SameConv(3, channels, kernel_size=3, stride=2, bias=False)
-        self._bn0 = _norm(channels)
+        self._bn0 = batch_norm(channels)
         self._blocks = nn.ModuleList()
         for place, stage in enumerate(STAGES):
             outputs = scale_channels(stage.channels, width)
             first = 2 if (place, stride) == (TO_STRIDE_16, 16) else stage.stride
             for number in range(stage.blocks):
-                self._blocks.append(_Block(channels, outputs, stage, first if number == 0 else 1))
+                self._blocks.append(Block(channels, outputs, stage, first if number == 0 else 1))
                 channels = outputs
         self.a1_channels = scale_channels(112, width)
         self.a2_channels = self.last_channels = scale_channels(192, width)
         # A2 has a quarter of the channels of Inception's, and so have the heads
         wide, narrow = scale_channels(256, width), scale_channels(128, width)
-        self.heads = Heads(a3=(wide, wide), cam=(), acol=(wide, wide), b=narrow, c=narrow)
+        two = (wide, wide)
+        self.heads = Heads(a3=two, gap=(), cam=(), acol=two, b=narrow, c=narrow)
 
     def forward(self, images: Tensor) -> Features:
         """Run the stem.
@@ -104,7 +105,7 @@ def build(width: float, *, stride: Stride = 8, pools: Pools = "plain") -> Effici
     return EfficientNetLite0Stem(width, stride=stride)
 
 
-class _Block(nn.Module):
+class Block(nn.Module):
     """Expand by 1x1, filter each channel, project by 1x1; a shortcut where channels allow it."""
 
     def __init__(self, inputs: int, outputs: int, stage: Stage, stride: int) -> None:
@@ -114,15 +115,16 @@ class _Block(nn.Module):
         self.has_shortcut = inputs == outputs  # a block with a stride changes the channels too
         if self.expands:
             self._expand_conv = nn.Conv2d(inputs, hidden, kernel_size=1, bias=False)
-            self._bn0 = _norm(hidden)
+            self._bn0 = batch_norm(hidden)
         self._depthwise_conv = _SameConv(
             hidden, hidden, kernel_size=stage.kernel, stride=stride, groups=hidden, bias=False
         )
-        self._bn1 = _norm(hidden)
+        self._bn1 = batch_norm(hidden)
         self._project_conv = nn.Conv2d(hidden, outputs, kernel_size=1, bias=False)
-        self._bn2 = _norm(outputs)
+        self._bn2 = batch_norm(outputs)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Filter ``Tensor[B, C, h, w]``."""
         expanded = F.relu6(self._bn0(self._expand_conv(x))) if self.expands else x
         filtered = F.relu6(self._bn1(self._depthwise_conv(expanded)))
         projected: Tensor = self._bn2(self._project_conv(filtered))
@@ -145,5 +147,6 @@ def _padding(side: int, kernel: int, stride: int) -> tuple[int, int]:
     return total // 2, total - total // 2
 
 
-def _norm(channels: int) -> nn.BatchNorm2d:
+def batch_norm(channels: int) -> nn.BatchNorm2d:
+    """Return the published batch norm."""
     return nn.BatchNorm2d(channels, eps=1e-3)

@@ -47,7 +47,7 @@ class ResNet50Stem(Stem):
         self.a1_channels = self.a2_channels = outer[2]
         self.last_channels = outer[3]
         wide, narrow = scale_channels(1024, width), scale_channels(512, width)
-        self.heads = Heads(a3=(), cam=(), acol=(wide, wide), b=wide, c=narrow)
+        self.heads = Heads(a3=(), gap=(), cam=(), acol=(wide, wide), b=wide, c=narrow)
 
     def forward(self, images: Tensor) -> Features:
         """Run the stem.

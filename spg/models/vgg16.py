@@ -55,7 +55,8 @@ class VGG16Stem(Stem):
                 channels = outputs
         self.a1_channels = self.a2_channels = self.last_channels = channels
         wide, narrow = scale_channels(1024, width), scale_channels(512, width)
-        self.heads = Heads(a3=(narrow, narrow), cam=(wide,), acol=(wide, wide), b=narrow, c=narrow)
+        one, two = (wide,), (wide, wide)
+        self.heads = Heads(a3=(narrow, narrow), gap=one, cam=one, acol=two, b=narrow, c=narrow)
 
     def forward(self, images: Tensor) -> Features:
         """Run the stem.

@@ -71,9 +71,17 @@ def tables_page(folder: Path, params: Params, dataset: str, rendered: Sequence[P
         "Higher is better. MaxBoxAcc and MaxBoxAccV2 take the threshold that is best on the test "
         "images, as published; PxAP needs none.\n",
         tables.accuracy_table(pd.read_csv(folder / "accuracies.csv"), digits=digits),
-        "## The paper's tables\n",
+        "## The paper's tables, and those of others on SPG\n",
         *(to_markdown(table) for table in rendered[1:]),
     ]
+    external = pd.read_csv(folder / "external.csv")
+    if not external.empty:
+        parts += [
+            "## Boxes of one network, classes of another\n",
+            "At the selected threshold, as in Table 3 of the paper. The classifier chooses among "
+            "the classes of this data set (PROTOCOL 25).\n",
+            tables.external_table(external, digits=digits),
+        ]
     energy = pd.read_csv(folder / "energy.csv")
     if not energy.dropna().empty:
         parts += [

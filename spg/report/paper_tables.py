@@ -10,17 +10,31 @@ import pandas as pd
 
 from spg.config import Params
 from spg.paper import Paper, Result
-from spg.report.tables import METRIC_NAMES, percent
+from spg.report.tables import KIND_NAMES, METRIC_NAMES, percent
 
 KIND = "selected"
+RULES = {"threshold": KIND, "graph_cut": "graph_cut"}  # which kind of threshold a row's boxes have
 DASH = "–"
-DATASETS = {"ilsvrc": "ILSVRC", "cub": "CUB-200-2011"}
+DATASETS = {"ilsvrc": "ILSVRC", "cub": "CUB-200-2011", "openimages30k": "OpenImages30k"}
+BACKBONES = {"vgg16": "VGG", "inception_v3": "Inception", "resnet50": "ResNet"}
 TITLES = {
     "1": "Table 1 of the paper: ILSVRC validation",
     "2": "Table 2 of the paper: CUB-200-2011 test",
     "3": "Table 3 of the paper: ILSVRC validation, boxes of SPG with labels of another classifier",
     "4": "Table 4 of the paper: ILSVRC validation, true label given",
     "ablation": "Ablations of the paper: ILSVRC validation",
+    "wsolevaluation": "Table of wsolevaluation: MaxBoxAccV2, for OpenImages30k PxAP, test splits",
+    "wsolevaluation_v1": "Means of wsolevaluation's first version: MaxBoxAcc, OpenImages30k PxAP",
+    "hal": "The authors' checkpoints, evaluated by halbielee/SPG_pytorch",
+}
+# The tables of accuracies, and which of ours stands beside them.
+ACCURACIES = {"wsolevaluation": "max_box_acc_v2", "wsolevaluation_v1": "max_box_acc", "hal": None}
+ACCURACY_TITLES = {
+    "gt_known_loc_acc": "GT-known loc. acc.",
+    "top1_loc_acc": "Top-1 loc. acc.",
+    "top5_loc_acc": "Top-5 loc. acc.",
+    "top1_cls_acc": "Top-1 cls. acc.",
+    "top5_cls_acc": "Top-5 cls. acc.",
 }
 # The starred rows' top-5 error stands in the paper's column of top-5 errors.
 BLOCKS = {**METRIC_NAMES, "top5_loc_star_err": METRIC_NAMES["top5_loc_err"]}
@@ -43,17 +57,22 @@ class Run(NamedTuple):
     backbone: str
     """The one that stands beside the paper's, where there are several."""
     comparison: pd.DataFrame
+    external: pd.DataFrame
+    """The same with the classes of external classifiers."""
+    accuracies: pd.DataFrame
     claims: pd.DataFrame
     confidence: float
     digits: int
 
 
 def read_run(folder: Path, params: Params, dataset: str) -> Run:
-    """Return what stands in comparison.csv and claims.csv of a report's folder."""
+    """Return what ``compare`` left in a report's folder."""
     return Run(
         dataset=dataset,
         backbone=params.backbones[0],
         comparison=pd.read_csv(folder / "comparison.csv"),
+        external=pd.read_csv(folder / "external.csv"),
+        accuracies=pd.read_csv(folder / "accuracies.csv"),
         claims=pd.read_csv(folder / "claims.csv"),
         confidence=params.comparison.confidence,
         digits=params.report.digits,
@@ -61,13 +80,15 @@ def read_run(folder: Path, params: Params, dataset: str) -> Run:
 
 
 def paper_tables(paper: Paper, run: Run) -> list[PaperTable]:
-    """Return Tables 1 to 4 and the ablations, every row of paper.yaml, in its order.
+    """Return every table of paper.yaml, row by row, in its order.
 
     A row that this run has no number for shows a dash and the reason, with what paper.yaml says of
     the number. A verdict stands in the row that SPG is compared with.
     """
     keys = dict.fromkeys(result.table for result in paper.results)
-    return [_paper_table(key, paper, run) for key in keys]
+    return [
+        (_accuracy_table if key in ACCURACIES else _paper_table)(key, paper, run) for key in keys
+    ]
 
 
 def claims_table(run: Run) -> PaperTable:
@@ -112,7 +133,8 @@ def _paper_table(key: str, paper: Paper, run: Run) -> PaperTable:
         line = {"method": name}
         for block in blocks:
             line |= _block(block, [r for r in own if BLOCKS[r.metric] == block], own[0], run)
-        line["threshold"] = KIND if any(_find(r, run) is not None for r in own) else DASH
+        found = [RULES[r.rule] for r in own if _find(r, run) is not None]
+        line["threshold"] = KIND_NAMES[found[0]] if found else DASH
         line["verdict"] = "; ".join(verdicts[r.id] for r in own if r.id in verdicts)
         line["remark"] = _remark(own, run)
         lines.append(line)
@@ -139,13 +161,15 @@ def _block(title: str, cells: Sequence[Result], first: Result, run: Run) -> dict
 def _find(result: Result, run: Run) -> dict[str, Any] | None:
     """Return the row of comparison.csv that stands beside a reported number."""
     wanted = {
-        "backbone": run.backbone,
+        "backbone": result.backbone or run.backbone,
         "method": result.method,
-        "extractor": "cam",
-        "threshold": KIND,
+        "extractor": result.extractor,
+        "threshold": RULES[result.rule],
         "metric": result.metric,
     }
     rows = run.comparison
+    if result.classifier is not None:
+        rows, wanted["classifier"] = run.external, result.classifier
     for column, value in wanted.items():
         rows = rows[rows[column] == value]
     return None if rows.empty else dict(rows.iloc[0])
@@ -156,13 +180,61 @@ def _remark(results: Sequence[Result], run: Run) -> str:
     missing = [result for result in results if _find(result, run) is None]
     if not missing:
         return ""
-    method = missing[0].method
-    why = "no counterpart in this run" if method is None else f"{method} was not run"
+    why = missing[0].missing or _not_run(missing[0])
     if len(missing) < len(results):
         why = ", ".join(dict.fromkeys(BLOCKS[r.metric] for r in missing)) + f": {why}"
     status = " / ".join(dict.fromkeys(r.status.replace("_", " ") for r in missing))
     notes = dict.fromkeys(note for r in missing for note in r.note.split("; "))
     return f"{why} ({'; '.join([status, *notes])})"
+
+
+def _not_run(result: Result) -> str:
+    if result.classifier is not None:
+        return f"{result.method} with the classes of {result.classifier} was not run"
+    on = f" on {result.backbone}" if result.backbone else ""
+    name = result.method if result.extractor == "cam" else f"{result.method}/{result.extractor}"
+    return f"{name}{on} was not run"
+
+
+def _accuracy_table(key: str, paper: Paper, run: Run) -> PaperTable:
+    """Return a table of accuracies: all that is reported, and ours of this run in one column."""
+    results = [result for result in paper.results if result.table == key]
+    metric = ACCURACIES[key]
+    lines: dict[str, dict[str, str]] = {}
+    for result in results:
+        line = lines.setdefault(result.row, {"method": result.row})
+        line[_column(result)] = f"{result.value:.{1 if metric else 2}f}"
+    for result in results:
+        line = lines[result.row]
+        if metric is not None:
+            line[f"reproduced: {run.backbone} on {run.dataset}"] = _accuracy(result, metric, run)
+        line["remark"] = result.missing or ""
+    caption = (
+        f"{TITLES[key]}. Accuracies in per cent, higher is better; the threshold is the one that "
+        "is best on the test images. Reproduced: mean and standard deviation of the seeds. Status: "
+        "single source."
+    )
+    return PaperTable(f"table_{key}", caption, pd.DataFrame(list(lines.values())))
+
+
+def _column(result: Result) -> str:
+    if result.metric in ACCURACY_TITLES:
+        return ACCURACY_TITLES[result.metric]
+    if result.dataset == "mean":
+        return "mean of the data sets"
+    name = BACKBONES.get(str(result.backbone), str(result.backbone))
+    return f"{DATASETS[result.dataset]}, {name}"
+
+
+def _accuracy(result: Result, metric: str, run: Run) -> str:
+    """Return ours, mean and spread of the seeds, or a dash."""
+    wanted = {"backbone": run.backbone, "method": result.method, "extractor": result.extractor}
+    rows = run.accuracies
+    for column, value in wanted.items():
+        rows = rows[rows[column] == value]
+    if rows.empty:
+        return DASH
+    return f"{percent(rows.iloc[0][metric], 1)} ± {percent(rows.iloc[0][f'{metric}_std'], 1)}"
 
 
 def _verdicts(paper: Paper, claims: pd.DataFrame) -> dict[str, str]:
@@ -182,7 +254,8 @@ def _caption(key: str, first: Result, run: Run) -> str:
         f"{TITLES.get(key, key)}. Errors in per cent, difference in points. Reproduced: "
         f"{run.backbone} on {run.dataset}, {images} test images, {seeds} seed"
         f"{'s' if seeds > 1 else ''}, {run.confidence:.0%} intervals, map threshold {KIND} on "
-        "held-out images. A dash is no number, in the paper or in this run; the remark says why, "
+        "held-out images (GraphCut: none). A dash is no number, in the paper or in this run; the "
+        "remark says why, "
         "with status and sources as in paper.yaml."
     )
     if first.dataset == run.dataset:

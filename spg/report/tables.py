@@ -9,6 +9,9 @@ import pandas as pd
 Row = Mapping[str, object]
 
 METHOD_NAMES = {
+    "cam": "GAP",
+    "has": "HaS",
+    "acol": "ACoL",
     "spg": "SPG",
     "spg_plain": "SPG-plain",
     "no_cascade": "SPG, no cascade",
@@ -32,6 +35,7 @@ KIND_NAMES = {
     "fixed": "fixed",
     "oracle": "oracle",
     "cam_code": "CAM code",
+    "graph_cut": "GraphCut",
 }
 ACCURACY_NAMES = {"max_box_acc": "MaxBoxAcc", "max_box_acc_v2": "MaxBoxAccV2", "px_ap": "PxAP"}
 
@@ -95,6 +99,18 @@ def kinds_table(comparison: pd.DataFrame, *, digits: int) -> str:
         if "none" not in row or pd.isna(row["none"])
     ]
     return markdown(["variant", *KIND_NAMES.values()], lines)
+
+
+def external_table(external: pd.DataFrame, *, digits: int) -> str:
+    """Return localization and classification error with the classes of other networks."""
+    keys = ["backbone", "method", "extractor", "classifier"]
+    wide = external.pivot_table(index=keys, columns="metric", values="mean", sort=False)
+    names = {name: title for name, title in METRIC_NAMES.items() if name != "gt_known_loc_err"}
+    lines = [
+        [variant_name(row), str(row["classifier"]), *(percent(row.get(n), digits) for n in names)]
+        for row in wide.reset_index().to_dict("records")
+    ]
+    return markdown(["boxes of", "classes of", *names.values()], lines)
 
 
 def outcome_table(outcomes: pd.DataFrame, *, digits: int) -> str:
