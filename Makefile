@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export DVC_NO_ANALYTICS := 1
 .DEFAULT_GOAL := help
-.PHONY: help setup repro effects test smoke quality bench readme clean
+.PHONY: help setup repro grid effects test smoke quality bench readme clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "%-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -20,6 +20,12 @@ $(VENV)/.ready: pyproject.toml requirements.lock
 
 repro: setup  ## Rebuild every result of the default data set
 	dvc repro
+
+GRID := spg_plain cam has acol spg no_cascade unshared_b no_c
+
+grid: setup  ## Run every method with every kind of map on the default data, as an experiment
+	dvc exp run --name grid -S 'methods=[spg_plain,cam,has,acol]' \
+	    $(foreach method,$(GRID),-S 'localization.extractors.$(method)=[cam,grad_cam,backprop]')
 
 effects: setup  ## Measure what each disputed choice changes, into PROTOCOL.md (half an hour)
 	dvc repro effects/dvc.yaml
