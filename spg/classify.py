@@ -80,16 +80,21 @@ def classify(workspace: Workspace, params: Params, dataset: str, classifier: str
 
 
 def imagenet_places(classes: Sequence[str], dataset: str) -> list[int]:
-    """Return the place of each WordNet id among ImageNet's 1,000, sorted.
+    """Return the place of each class among ImageNet's 1,000 sorted WordNet ids.
+
+    Args:
+        classes: names that begin with the id, e.g. ``n01440764 tench``.
+        dataset: whose classes they are.
 
     Raises:
-        UserError: when one of them is none of these.
+        UserError: when one of them is none of the 1,000.
     """
     places = {wnid: place for place, wnid in enumerate(sorted(devkit_wnids()))}
-    foreign = [name for name in classes if name not in places]
+    wnids = [name.partition(" ")[0] for name in classes]
+    foreign = [name for name, wnid in zip(classes, wnids, strict=True) if wnid not in places]
     if foreign:
         raise UserError(
             f"params.yaml: external_classifier: they know ImageNet's classes alone, and {dataset} "
             f"has {foreign[0]!r}; leave the list empty for it"
         )
-    return [places[name] for name in classes]
+    return [places[wnid] for wnid in wnids]

@@ -196,6 +196,7 @@ def test_classes_that_are_not_imagenets_are_one_sentence():
 
 def test_places_are_those_of_the_sorted_ids():
     assert imagenet_places(WNIDS[::-1], "ilsvrc") == [482, 217, 0]
+    assert imagenet_places(["n01440764 tench", "n02102040"], "ilsvrc") == [0, 217]
 
 
 # ---- Table 3's rule ----

@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import nn
 
 from spg.data.batches import normalize_images, squash
 from spg.errors import UserError
@@ -23,9 +22,9 @@ from spg.models.efficientnet_lite0 import (
     PUBLISHED_SHA256,
     PUBLISHED_URL,
     EfficientNetLite0Stem,
-    Stage,
     build,
 )
+from spg.plugins import find_plugin
 from spg.predict import read_image
 from spg.weights import load_published
 
@@ -34,22 +33,6 @@ CLASSES = {  # the places of ten classes among ImageNet's sorted WordNet ids
     "n01440764": 0, "n02102040": 217, "n02979186": 482, "n03000684": 491, "n03028079": 497,
     "n03394916": 566, "n03417042": 569, "n03425413": 571, "n03445777": 574, "n03888257": 701,
 }  # fmt: skip
-
-
-class WholeNetwork(EfficientNetLite0Stem):
-    """The stem's pieces with the published strides, block 15 and the classifier's head."""
-
-    def __init__(self):
-        super().__init__(1.0)
-        self._conv_head = nn.Conv2d(320, 1280, kernel_size=1, bias=False)
-        self._bn1 = nn.BatchNorm2d(1280, eps=1e-3)
-        self._fc = nn.Linear(1280, 1000)
-
-    def forward(self, images, labels=None):
-        x = F.relu6(self._bn0(self._conv_stem(images)))
-        for block in self._blocks:
-            x = block(x)
-        return self._fc(F.relu6(self._bn1(self._conv_head(x))).mean(dim=(2, 3)))
 
 
 @pytest.fixture(scope="module")
@@ -65,12 +48,7 @@ def published(checkpoint):
 
 @pytest.fixture(scope="module")
 def whole(published):
-    stages = list(efficientnet_lite0.STAGES)
-    for place in (3, 5):
-        stages[place] = stages[place]._replace(stride=2)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(efficientnet_lite0, "STAGES", (*stages, Stage(1, 320, 3, 1, 6)))
-        network = WholeNetwork()
+    network = find_plugin("classifier", "efficientnet_lite0").build()
     network.load_state_dict(published, strict=True)
     return network.eval()
 
@@ -144,12 +122,12 @@ def test_the_taps_are_the_outputs_of_blocks_10_13_and_14(loaded):
 def test_three_strides_are_left_and_nothing_is_dilated():
     with torch.device("meta"):
         modules = dict(build(1.0).named_modules())
-    convolutions = {name: m for name, m in modules.items() if isinstance(m, nn.Conv2d)}
+    convolutions = {name: m for name, m in modules.items() if isinstance(m, torch.nn.Conv2d)}
     assert {name for name, m in convolutions.items() if m.stride == (2, 2)} == {
         "_conv_stem", "_blocks.1._depthwise_conv", "_blocks.3._depthwise_conv"
     }  # fmt: skip
     assert {m.dilation for m in convolutions.values()} == {(1, 1)}
-    assert {m.eps for m in modules.values() if isinstance(m, nn.BatchNorm2d)} == {1e-3}
+    assert {m.eps for m in modules.values() if isinstance(m, torch.nn.BatchNorm2d)} == {1e-3}
 
 
 def test_pixels_are_scaled_as_the_weights_want_them():

@@ -8,12 +8,12 @@ import shutil
 import cv2
 import numpy as np
 import pandas as pd
+import PIL.Image
 import pyarrow.parquet as pq
 import pytest
 import torch
 import torch.nn.functional as F
 import torchvision
-from PIL import Image
 from tiny import sharing
 
 from spg.claims import claims_table
@@ -25,11 +25,15 @@ from spg.data.pack import EncodedImage, PackedImages, shard_name, write_shard
 from spg.errors import UserError
 from spg.evaluate import evaluate_cell
 from spg.localize import MapWriter, localize_cell, top_classes
+from spg.metrics.boxes import best_iou
+from spg.metrics.graph_cut import graph_cut_box
 from spg.metrics.localization import ERRORS, select_threshold
+from spg.metrics.maps import localization_map
 from spg.models.inception_v3 import InceptionV3Stem
 from spg.network import load_network
 from spg.paper import load_paper
-from spg.sweep import sweep_cell
+from spg.schema import GraphCutParams
+from spg.sweep import Image, graph_cut_columns, sweep_cell
 
 NAME = "synthetic_birds"
 VARIANTS = [("spg_plain", "cam"), ("spg_plain", "grad_cam"), ("spg_plain", "backprop")]
@@ -87,7 +91,7 @@ def test_every_stage_leaves_its_files(finished, cells):
         }  # fmt: skip
     assert set(files_in(finished.report(NAME))) == {
         "comparison.csv", "claims.csv", "energy.csv", "outcomes.csv", "accuracies.csv",
-        "curves.csv", "history.csv", "summary.json"
+        "curves.csv", "history.csv", "external.csv", "summary.json"
     }  # fmt: skip
     assert not list(finished.root.rglob("*.part"))
     assert not list(finished.root.rglob("*.pt"))
@@ -176,7 +180,7 @@ def test_areas_are_the_masks_shares_and_energies_lie_between(finished, manifest,
     for _, row in rows.iterrows():
         for kind, region in (("segmentations", "object"), ("part_segmentations", "part")):
             file = (raw / kind / row["image_id"]).with_suffix(".png")
-            mask = np.asarray(Image.open(file)) > 127
+            mask = np.asarray(PIL.Image.open(file)) > 127
             assert row[f"{region}_area"] == pytest.approx(mask.mean())
         assert 0 <= row["part_energy"] <= row["object_energy"] <= 1
 
@@ -187,7 +191,7 @@ def test_without_masks_energies_are_unknown_and_errors_the_same(
     workspace = sharing(finished, tmp_path, "maps")
     folder = workspace.packed(NAME)
     folder.mkdir(parents=True)
-    image = Image.new("RGB", (8, 8))
+    image = PIL.Image.new("RGB", (8, 8))
     image.save(tmp_path / "image.png")
     content = (tmp_path / "image.png").read_bytes()
     write_shard(folder / shard_name(0), [EncodedImage(content, None, None)] * len(manifest))
@@ -246,6 +250,46 @@ def test_boxes_and_ious_are_those_of_the_maps(finished, manifest, cell_of, metho
             assert row[f"iou_{kind}"] == pytest.approx(float(iou.max()), abs=1e-6)
     assert total == 18
     assert same >= total - 1  # a pixel on the threshold may fall either way
+
+
+def test_backprop_alone_has_boxes_by_graph_cut_in_the_original_image(
+    finished, manifest, two_methods, cell_of
+):
+    cell, rule = cell_of("spg_plain"), two_methods.sweep.graph_cut
+    sweep = sweep_of(finished, cell)
+    packed = PackedImages(finished.packed("synthetic_birds"))
+    raw_maps = np.load(finished.maps(cell) / "backprop.npy")
+    own = sweep[sweep["extractor"] == "backprop"].reset_index(drop=True)
+    places = {image_id: place for place, image_id in enumerate(manifest["image_id"])}
+    for number, row in own.iterrows():
+        image, place = manifest.loc[places[row["image_id"]]], places[row["image_id"]]
+        size = (int(image["width"]), int(image["height"]))
+        saliency = localization_map(raw_maps[number], size)
+        quantiles = {"background": rule.background, "foreground": rule.foreground}
+        box = graph_cut_box(packed.image(place), saliency, **quantiles)
+        assert row["graph_cut_box"].tolist() == box.tolist()
+        assert row["graph_cut_iou"] == best_iou(box[None], boxes_of(image["boxes"]))[0]
+    assert own["graph_cut_iou"].gt(0).any()
+    assert sweep[sweep["extractor"] != "backprop"]["graph_cut_iou"].isna().all()
+    metrics = metrics_of(finished, cell)
+    assert [name for name in metrics if "graph_cut" in metrics[name]] == ["backprop"]
+    errors = metrics["backprop"]["graph_cut"]
+    tests = own[own["split"] == "test"]
+    assert errors["gt_known_loc_err"] == pytest.approx((tests["graph_cut_iou"] < 0.5).mean())
+    assert "top5_loc_star_err" not in errors  # it has one box a map
+
+
+def test_a_box_by_graph_cut_of_a_shrunk_image_lies_in_the_original():
+    rng = np.random.default_rng(0)
+    pixels = np.full((40, 60, 3), 60, dtype=np.uint8) + rng.integers(0, 9, (40, 60, 3), np.uint8)
+    pixels[10:30, 15:45] += 90
+    saliency = rng.random((40, 60)) * 0.1
+    saliency[12:24, 18:30] += 1
+    image = Image("a", "test", (180, 80), np.array([[45.0, 20, 135, 60]]), None, None)
+    rule = GraphCutParams(extractors=["backprop"], background=0.3, foreground=0.95)
+    found = graph_cut_columns(saliency, pixels, image, rule)
+    assert found["graph_cut_box"].tolist() == [45, 20, 135, 60]
+    assert found["graph_cut_iou"] == 1
 
 
 @pytest.mark.parametrize(("method", "extractor"), VARIANTS)
@@ -378,7 +422,8 @@ def one_row(comparison, **keys):
 def test_there_is_a_row_for_each_variant_kind_and_metric(comparison):
     per_variant = (len(KINDS) + 1) * len(ERRORS)  # and the boxes of the CAM code
     per_baseline = len(ERRORS) - 1  # which has no second box, so no top-5*
-    assert len(comparison) == len(VARIANTS) * per_variant + 2 * per_baseline
+    graph_cut = len(ERRORS) - 1  # of Backprop's maps, which have one box
+    assert len(comparison) == len(VARIANTS) * per_variant + graph_cut + 2 * per_baseline
     methods = list(dict.fromkeys(zip(comparison["method"], comparison["extractor"], strict=True)))
     assert methods == [*VARIANTS, ("center_box", "none"), ("whole_image", "none")]
     assert (comparison["low"] <= comparison["mean"]).all()
@@ -466,6 +511,9 @@ def test_claims_are_judged_where_both_sides_ran(claims, comparison):
         "cascade_helps": True,
         "sharing_helps": True,
         "branch_c_helps": True,
+        "spg_beats_gap": True,
+        "spg_beats_has": True,
+        "spg_beats_acol": True,
         "grad_cam_resnet_beats_vgg": True,
     }
     sides = [
