@@ -10,6 +10,7 @@ from matplotlib.colors import to_hex
 from spg.metrics.outcomes import OUTCOMES
 from spg.report import charts, drawing, figures
 from spg.report.drawing import SHEETS, draw_figures, selected_ious, threshold_points
+from spg.report.figures import by_panel
 from spg.report.guidance_sheet import GuidedImage, guidance_sheet
 from spg.schema import ThresholdPair
 
@@ -154,3 +155,22 @@ def test_points_and_ious_are_those_of_the_cells(finished, two_methods, cell_of):
     found = selected_ious(finished, two_methods, NAME)
     own = found[found["method"] == "spg"]["iou"].tolist()
     assert own[: len(table)] == table["iou_selected"].tolist()
+
+
+def test_many_variants_have_a_panel_for_each_extractor():
+    """Nine lines in one panel cannot be told apart; a line keeps its color in all panels."""
+    methods, extractors = ["spg", "spg_plain", "cam", "has"], ["cam", "grad_cam", "backprop"]
+    rows = [
+        {"method": method, "extractor": extractor, "iou": iou}
+        for method in methods
+        for extractor in extractors
+        for iou in (0.2, 0.7)
+    ]
+    few, many = pd.DataFrame(rows[:4]), pd.DataFrame(rows)
+    assert list(by_panel(few)) == [""]
+    assert list(by_panel(many)) == ["CAM", "Grad-CAM", "Backprop"]
+    figure = charts.iou_distributions(many, iou_threshold=0.5)
+    colors = [[line.get_color() for line in axis.lines[:4]] for axis in figure.axes]
+    assert [axis.get_title() for axis in figure.axes] == ["CAM", "Grad-CAM", "Backprop"]
+    assert colors[0] == colors[1] == colors[2]
+    assert len(set(colors[0])) == 4

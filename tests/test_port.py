@@ -335,7 +335,7 @@ def test_of_many_mismatches_ten_are_listed_and_the_others_counted(
     with pytest.raises(UserError) as refused:
         import_checkpoint(project, params, "official", source, project.root / "out")
     assert str(refused.value).count("lacks") == 10
-    assert str(refused.value).endswith(f"and {lacking - 10} more")
+    assert f", and {lacking - 10} more; see that `protocol`" in str(refused.value)
 
 
 def test_a_checkpoint_that_would_run_code_is_refused_and_did_not_run(project):

@@ -55,7 +55,9 @@ def tables_page(folder: Path, params: Params, dataset: str, rendered: Sequence[P
         tables.main_table(comparison, metric="gt_known_loc_err", digits=digits),
         "## GT-known localization error by kind of threshold\n",
         "*oracle*: the best threshold on these very test images, which no one may report as a "
-        "result; *CAM code*: that code's own three thresholds and boxes (PROTOCOL 10, 17).\n",
+        "result; *CAM code*: that code's own three thresholds and boxes (PROTOCOL 10, 17); "
+        "*GraphCut*: no threshold, but the image's colors too, the box rule of the work cited for "
+        "Backprop (PROTOCOL 11).\n",
         tables.kinds_table(comparison, digits=digits),
         "## Claims of the paper\n",
         to_markdown(rendered[0]),

@@ -7,9 +7,11 @@ import seaborn as sns
 from matplotlib.figure import Figure
 
 from spg.metrics.outcomes import OUTCOMES
+from spg.report.figures import by_panel
 from spg.report.tables import variant_name
 
 GRAY = "0.4"
+STYLES = ("-", "--", "-.", ":")
 
 
 def outcome_bars(outcomes: pd.DataFrame) -> Figure:
@@ -45,25 +47,25 @@ def iou_distributions(ious: pd.DataFrame, *, iou_threshold: float) -> Figure:
         ious: columns method, extractor and iou, one row an image and seed, selected threshold.
         iou_threshold: from which a box is right; where a curve crosses it is the error.
     """
-    named = ious.assign(variant=[variant_name(row) for row in ious.to_dict("records")])
-    order = list(dict.fromkeys(named["variant"]))
-    figure = Figure(figsize=(7, 4), layout="constrained")
-    axis = figure.subplots()
-    styles = ["-", "--", "-.", ":"]
-    for number, (name, color) in enumerate(
-        zip(order, sns.color_palette("colorblind", len(order)), strict=True)
-    ):
-        own = named[named["variant"] == name]
-        sns.ecdfplot(
-            own, x="iou", ax=axis, color=color, label=name, linestyle=styles[number % len(styles)]
+    drawn = by_panel(ious)
+    order = list(dict.fromkeys(line for rows in drawn.values() for line in rows["line"]))
+    colors = sns.color_palette("colorblind", len(order))
+    figure = Figure(figsize=(3.5 + 3.5 * len(drawn), 4), layout="constrained")
+    axes = figure.subplots(1, len(drawn), sharey=True, squeeze=False)[0]
+    for axis, (title, rows) in zip(axes, drawn.items(), strict=True):
+        for number, (name, color) in enumerate(zip(order, colors, strict=True)):
+            own, style = rows[rows["line"] == name], STYLES[number % len(STYLES)]
+            sns.ecdfplot(own, x="iou", ax=axis, color=color, label=name, linestyle=style)
+        axis.axvline(
+            iou_threshold, color=GRAY, linestyle=":", label=f"right from {iou_threshold} on"
         )
-    axis.axvline(iou_threshold, color=GRAY, linestyle=":", label=f"right from {iou_threshold} on")
-    axis.set(
-        xlabel="IoU of the box at the selected threshold",
-        ylabel="share of images with at most this IoU",
-        xlim=(0, 1),
-    )
-    axis.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
+        axis.set(
+            xlabel="IoU of the box at the selected threshold",
+            ylabel="share of images with at most this IoU",
+            title=title,
+            xlim=(0, 1),
+        )
+    axes[-1].legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
     return figure
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
+from textwrap import fill
 from typing import NamedTuple
 
 import matplotlib as mpl
@@ -16,13 +17,14 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
-from spg.report.tables import variant_name
+from spg.report.tables import EXTRACTOR_NAMES, variant_name
 
 mpl.use("Agg")
 mpl.rcParams["svg.hashsalt"] = "spg"  # names inside an SVG, else drawn at random
 sns.set_theme(context="paper", style="whitegrid", palette="colorblind")
 
 DPI = 90
+FEW = 8  # lines that one panel can tell apart
 POINTS = {"selected": "o", "oracle": "v"}
 TRUE_COLOR, GUESS_COLOR = "#ffffff", "#f0e442"
 
@@ -81,8 +83,25 @@ def contact_sheet(
         for axis, panel in zip(line[1:], row.panels, strict=True):
             _panel(axis, row, panel)
     for axis, title in zip(axes[0], [first, *titles], strict=True):
-        axis.set_title(f"{title}\n{axis.get_title()}" if axis.get_title() else title, fontsize=8)
+        name = fill(title, 18)
+        axis.set_title(f"{name}\n{axis.get_title()}" if axis.get_title() else name, fontsize=8)
     return figure
+
+
+def by_panel(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Return the rows of each panel of a chart by its title, with a column ``line`` to name lines.
+
+    A few variants share one panel; more have one for each extractor, where a line is a method.
+    """
+    variants = [variant_name(row) for row in table.to_dict("records")]
+    if len(set(variants)) <= FEW:
+        return {"": table.assign(line=variants)}
+    methods = [variant_name({"method": name, "extractor": "none"}) for name in table["method"]]
+    named = table.assign(line=methods)
+    return {
+        EXTRACTOR_NAMES.get(name, name): rows
+        for name, rows in named.groupby("extractor", sort=False)
+    }
 
 
 def threshold_curves(curves: pd.DataFrame, *, fixed: float, points: pd.DataFrame) -> Figure:
@@ -94,23 +113,28 @@ def threshold_curves(curves: pd.DataFrame, *, fixed: float, points: pd.DataFrame
         points: columns method, extractor, kind, map_threshold, gt_known_loc_err: for each cell a
             point at the threshold of each kind (selected on held-out images, oracle).
     """
-    named = curves.assign(variant=[variant_name(row) for row in curves.to_dict("records")])
-    marked = points.assign(variant=[variant_name(row) for row in points.to_dict("records")])
-    order = list(dict.fromkeys(named["variant"]))
-    figure = Figure(figsize=(7, 4), layout="constrained")
-    axis = figure.subplots()
-    shared = {"x": "map_threshold", "y": "gt_known_loc_err", "hue": "variant", "hue_order": order}
-    sns.lineplot(named, **shared, style="variant", errorbar=("pi", 100), ax=axis)
-    for kind, marker in POINTS.items():
-        sns.scatterplot(
-            marked[marked["kind"] == kind], **shared, marker=marker, legend=False, s=45,
-            edgecolor="black", zorder=3, ax=axis,
+    drawn, marked = by_panel(curves), by_panel(points)
+    order = list(dict.fromkeys(line for rows in drawn.values() for line in rows["line"]))
+    shared = {"x": "map_threshold", "y": "gt_known_loc_err", "hue": "line", "hue_order": order}
+    figure = Figure(figsize=(3.5 + 3.5 * len(drawn), 4), layout="constrained")
+    axes = figure.subplots(1, len(drawn), sharey=True, squeeze=False)[0]
+    for axis, (title, rows) in zip(axes, drawn.items(), strict=True):
+        sns.lineplot(
+            rows, **shared, style="line", style_order=order, errorbar=("pi", 100), ax=axis,
+            legend="auto" if axis is axes[-1] else False,
         )  # fmt: skip
-        axis.scatter([], [], marker=marker, color="white", edgecolors="black", label=kind)
-    axis.axvline(fixed, color="0.4", linestyle=":", label="fixed threshold")
-    axis.axvline(0.2, color="0.7", linestyle="--", label="0.2, as in the CAM paper")
-    axis.set(xlabel="map threshold", ylabel="GT-known localization error", xlim=(0, 1), ylim=(0, 1))
-    axis.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
+        spots = marked[title]
+        for kind, marker in POINTS.items():
+            sns.scatterplot(
+                spots[spots["kind"] == kind], **shared, marker=marker, legend=False, s=45,
+                edgecolor="black", zorder=3, ax=axis,
+            )  # fmt: skip
+            axis.scatter([], [], marker=marker, color="white", edgecolors="black", label=kind)
+        axis.axvline(fixed, color="0.4", linestyle=":", label="fixed threshold")
+        axis.axvline(0.2, color="0.7", linestyle="--", label="0.2, as in the CAM paper")
+        axis.set(xlabel="map threshold", ylabel="GT-known localization error", title=title)
+        axis.set(xlim=(0, 1), ylim=(0, 1))
+    axes[-1].legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
     return figure
 
 
@@ -151,7 +175,7 @@ def energy_bars(energy: pd.DataFrame) -> Figure:
         for row in energy.to_dict("records")
         for key, name in (("part", "telling parts"), ("object", "whole object"))
     ]
-    figure = Figure(figsize=(7, 3), layout="constrained")
+    figure = Figure(figsize=(7, max(3, 0.3 * len(energy))), layout="constrained")
     axis = figure.subplots()
     sns.barplot(pd.DataFrame(ratios), y="variant", x="ratio", hue="region", ax=axis)
     axis.axvline(1, color="0.4", linestyle=":")
