@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from spg.config import Params
 from spg.heads import BranchA, Classified
+from spg.losses import class_loss
 from spg.stem import Stem
 from spg.workspace import Cell
 
@@ -30,7 +30,7 @@ class ClassCriterion(nn.Module):
 
     def forward(self, outputs: Classified, labels: Tensor) -> dict[str, Tensor]:
         """Return ``{"cls": loss}`` for ``int64 Tensor[B]`` labels."""
-        return {"cls": F.cross_entropy(outputs.logits.float(), labels)}
+        return {"cls": class_loss(outputs.logits, labels)}
 
 
 def gap_branch(stem: Stem, num_classes: int, params: Params, cell: Cell) -> BranchA:

@@ -15,7 +15,7 @@ import click
 from spg.config import Params, load_params
 from spg.entry import checked_params, guarded, workspace
 from spg.parallel import default_workers
-from spg.workspace import Cell
+from spg.workspace import Cell, Workspace
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -126,15 +126,18 @@ def train(**options: Any) -> None:
     """Train one cell into runs/DATASET/BACKBONE-METHOD-SEED.
 
     Data and stem weights that are missing are made first. Ctrl-C is safe: the same command goes
-    on from the last checkpoint.
+    on from the last checkpoint. SPG_NPROC=N trains in N processes under torchrun, one a GPU.
     """
+    from spg.launch import in_processes, is_first, is_worker
     from spg.train import train_cell
 
     def run() -> None:
         params, cell = _cell(**options)
-        _make_inputs(params, cell)
-        train_cell(workspace(), params, cell)
-        click.echo(f"wrote {workspace().run(cell).relative_to(workspace().root)}")
+        if not is_worker():
+            _make_inputs(params, cell)
+        in_processes(train_cell)(workspace(), params, cell)
+        if is_first():
+            click.echo(f"wrote {workspace().run(cell).relative_to(workspace().root)}")
 
     guarded(run)
 
@@ -142,10 +145,14 @@ def train(**options: Any) -> None:
 @main.command()
 @_cell_options
 def localize(**options: Any) -> None:
-    """Write class scores and raw maps of a trained cell into maps/."""
+    """Write class scores and raw maps of a trained cell into maps/.
+
+    SPG_NPROC=N divides the images among N processes under torchrun; the result is the same.
+    """
+    from spg.launch import in_processes
     from spg.localize import localize_cell
 
-    guarded(lambda: localize_cell(workspace(), *_cell(**options)))
+    guarded(lambda: in_processes(localize_cell)(workspace(), *_cell(**options)))
 
 
 @main.command()
@@ -301,6 +308,53 @@ def plan(dataset: str | None, backbone: str | None, json_file: Path | None) -> N
             write_json(json_file, facts)
 
     guarded(run)
+
+
+@main.command()
+@click.argument("work", type=click.Choice(["train", "localize", "evaluate"]))
+@click.option("--dataset", help="Entry of `datasets`; default: `dataset` of params.yaml.")
+@click.option("--backbone", help="File in spg/models; default: the first of `backbones`.")
+@click.option("--method", default="spg", show_default=True, help="One of `methods` and `guided`.")
+@click.option(
+    "--classes", type=click.IntRange(min=2), default=200, show_default=True, help="Of the data."
+)
+@click.option("--side", type=click.IntRange(min=32), help="Of the input; default: as params say.")
+@click.option("--batch-size", type=click.IntRange(min=2), help="Default: as params say.")
+@click.option("--precision", type=click.Choice(["float32", "bf16"]), help="Default: as params say.")
+@click.option(
+    "--repeats", type=click.IntRange(min=1), default=5, show_default=True, help="Timed steps."
+)
+@click.option("--json", "json_file", type=FILE, help="Write all figures there too.")
+def bench(
+    work: Any,
+    dataset: str | None,
+    backbone: str | None,
+    method: str,
+    classes: int,
+    repeats: int,
+    json_file: Path | None,
+    **sizes: Any,
+) -> None:
+    """Time WORK on drawn images: images a second, memory, share of the machine's matmul peak.
+
+    The median of some steps after two that do not count; nothing is written. SPG_NPROC=N times a
+    training in N processes.
+    """
+    from spg.bench import as_text, with_sizes
+    from spg.bench import bench as measure_work
+    from spg.files import write_json
+    from spg.launch import in_processes, is_first
+
+    def measured(_: Workspace, params: Params, cell: Cell) -> None:
+        sized = with_sizes(params, cell, **sizes)
+        facts = measure_work(sized, cell, work, classes=classes, repeats=repeats)
+        if is_first():
+            click.echo(as_text(facts))
+            if json_file is not None:
+                write_json(json_file, facts)
+
+    run = in_processes(measured) if work == "train" else measured
+    guarded(lambda: run(workspace(), *_cell(dataset, backbone, method, seed=0)))
 
 
 @main.command()

@@ -17,6 +17,7 @@ from spg.schema import (
     ComparisonParams,
     DatasetParams,
     EvaluationParams,
+    ExecutionParams,
     GuidanceParams,
     HasParams,
     LocalizationParams,
@@ -53,6 +54,7 @@ class Params(Strict):
     variants: dict[Name, SpgOverrides]
     guidance: GuidanceParams
     pretraining: PretrainingParams
+    execution: ExecutionParams
     localization: LocalizationParams
     sweep: SweepParams
     evaluation: EvaluationParams

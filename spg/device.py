@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 from typing import Literal
 
 import torch
+from torch import Tensor
 
 
 def pick_device() -> torch.device:
@@ -33,6 +34,11 @@ def has_bf16(device: torch.device) -> bool:
 def autocast(precision: str, device: torch.device) -> AbstractContextManager[None]:
     """Return the autocast context of a resolved precision."""
     return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
+
+
+def full_precision(x: Tensor) -> Tensor:
+    """Return ``x`` in float32, in which losses are computed, or in float64 where it has that."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
 def make_deterministic() -> None:

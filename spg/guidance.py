@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from spg.device import full_precision
+from spg.distributed import batch_mean, own_rows, whole_batch
 from spg.normalize import normalize_maps
 
 BACKGROUND, FOREGROUND, IGNORE = 0, 1, 255
@@ -40,7 +42,7 @@ def attention_map(
         ``Tensor[B, size, size]`` in [0, 1].
     """
     index = labels[:, None, None, None].expand(-1, 1, *class_maps.shape[2:])
-    selected = class_maps.detach().float().gather(1, index)  # [B, 1, h, w]
+    selected = full_precision(class_maps.detach().gather(1, index))  # [B, 1, h, w]
     if normalize_first:
         scaled = normalize_maps(selected[:, 0])[:, None]
         return upsample(scaled, size, align_corners=align_corners)
@@ -78,7 +80,8 @@ def guidance_mask(
     needed = minimum_pixels * maps[0].numel() / REFERENCE_PIXELS
     lowered = fraction_of_max * maps.amax(dim=(1, 2), keepdim=True)
     if leak:
-        highs = _leaking_thresholds(maps, high, lowered, needed)
+        everyone = _leaking_thresholds(whole_batch(maps), high, whole_batch(lowered), needed)
+        highs = own_rows(lambda _: everyone, len(maps))
     else:
         too_few = (maps > high).sum(dim=(1, 2), keepdim=True) < needed
         highs = torch.where(too_few, lowered, high)
@@ -90,7 +93,7 @@ def guidance_mask(
 
 def _leaking_thresholds(maps: Tensor, high: float, lowered: Tensor, needed: float) -> Tensor:
     """Return ``Tensor[B, 1, 1]``, image after image, each starting from the last threshold."""
-    current, highs = lowered.new_tensor(high), []
+    current, highs = lowered.new_full((), high), []
     for one, lower in zip(maps, lowered, strict=True):
         current = torch.where((one > current).sum() < needed, lower[0, 0], current)
         highs.append(current)
@@ -115,4 +118,4 @@ def masked_bce(logits: Tensor, mask: Tensor) -> Tensor:
     valid = (mask != IGNORE).to(logits.dtype)
     target = (mask == FOREGROUND).to(logits.dtype)
     losses = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
-    return (losses * valid).sum() / valid.sum().clamp_min(1)
+    return batch_mean((losses * valid).sum(), valid.sum())

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import NamedTuple
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from spg.distributed import own_rows
 
 
 class Classified(NamedTuple):
@@ -54,7 +58,9 @@ class BranchA(nn.Module):
         return Classified(class_maps.mean(dim=(2, 3)), class_maps, a3)
 
     def _drop(self, x: Tensor) -> Tensor:
-        return F.dropout(x, self.dropout, training=self.training)
+        if not self.training or self.dropout == 0:
+            return x
+        return x * own_rows(partial(_dropped_ones, x, self.dropout), len(x))
 
 
 class MaskTail(nn.Sequential):
@@ -83,6 +89,14 @@ class BranchC(nn.Sequential):
     def __init__(self, in_channels: int, hidden: int) -> None:
         super().__init__(*MaskHead(in_channels, hidden), nn.Conv2d(hidden, 1, kernel_size=1))
         self.apply(init_xavier)
+
+
+def _dropped_ones(like: Tensor, probability: float, count: int) -> Tensor:
+    """Return what dropout multiplies ``count`` images with, in the memory format of ``like``."""
+    ones = torch.empty_strided(
+        (count, *like.shape[1:]), like.stride(), dtype=like.dtype, device=like.device
+    )
+    return F.dropout(ones.fill_(1), probability)
 
 
 def init_xavier(module: nn.Module) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections import deque
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.lib.format import open_memmap
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from tqdm import tqdm
 
@@ -18,7 +21,8 @@ from spg.crops import mean_scores, merge_ten_maps, ten_crops
 from spg.data.batches import Batch, EvalSamples, eval_batches
 from spg.data.manifest import TEST, TRAIN_FULLSUP, class_names, read_manifest
 from spg.data.pack import PackedImages
-from spg.device import make_deterministic, pick_device
+from spg.device import autocast, make_deterministic, pick_device, resolve_precision
+from spg.distributed import in_turn, world
 from spg.files import whole_folder
 from spg.network import load_network
 from spg.plugins import find_plugin
@@ -27,6 +31,7 @@ from spg.workspace import Cell, Workspace
 GUESSES = 5
 
 Extractor = Callable[[nn.Module, Tensor, Tensor, Any], Tensor]
+Localized = tuple[pd.DataFrame, dict[str, NDArray[np.float32]]]
 
 
 def localize_cell(workspace: Workspace, params: Params, cell: Cell) -> None:
@@ -34,7 +39,7 @@ def localize_cell(workspace: Workspace, params: Params, cell: Cell) -> None:
 
     Both cover the images of ``train_fullsup`` and ``test`` in the manifest's order. Maps are those
     of the true class (GT-known): a right guess never needs another one (spg/metrics). They are
-    ``float32 [N, h, w]``, computed in float32 whatever the precision of the training.
+    ``float32 [N, h, w]``, computed in ``localization.precision`` whatever that of the training.
     """
     manifest = read_manifest(workspace.packed(cell.dataset) / "manifest.parquet")
     indices = np.flatnonzero(manifest["split"].isin([TRAIN_FULLSUP, TEST]))
@@ -51,12 +56,22 @@ def localize_cell(workspace: Workspace, params: Params, cell: Cell) -> None:
     )
     model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     extractors = find_extractors(params, cell.method)
+    size, place = params.localization.batch_size, world()
+    own = eval_batches(samples, indices, batch_size=size, place=place)
+    precision = params.localization.precision
+    results = (
+        localize_batch(model, extractors, batch, device, precision=precision, crop=crop)
+        for batch in own
+    )
+    batches = math.ceil(len(indices) / size)
+    gathered = in_turn(results, batches)
+    if place.rank > 0:
+        deque(gathered, maxlen=0)
+        return
     with whole_folder(workspace.maps(cell)) as folder:
         writers = {name: MapWriter(folder / f"{name}.npy", len(indices)) for name in extractors}
         scores = []
-        batches = eval_batches(samples, indices, batch_size=params.localization.batch_size)
-        for batch in tqdm(batches, desc="localize", unit="batch"):
-            classes, maps = localize_batch(model, extractors, batch, device, crop=crop)
+        for classes, maps in tqdm(gathered, total=batches, desc="localize", unit="batch"):
             scores.append(classes)
             for name, writer in writers.items():
                 writer.append(maps[name])
@@ -77,8 +92,9 @@ def localize_batch(
     batch: Batch,
     device: torch.device,
     *,
+    precision: str,
     crop: int | None,
-) -> tuple[pd.DataFrame, dict[str, Tensor]]:
+) -> Localized:
     """Return the best classes and each extractor's maps of the true classes.
 
     Args:
@@ -86,26 +102,28 @@ def localize_batch(
         extractors: by name.
         batch: ``Tensor[B, 3, S, S]`` and labels.
         device: of the model.
+        precision: auto, float32 or bf16.
         crop: side of the ten crops to merge; ``None`` looks at the whole image.
 
     Returns:
-        a table of :func:`top_classes`, and ``float32 Tensor[B, h, w]`` by extractor.
+        a table of :func:`top_classes`, and ``float32 [B, h, w]`` by extractor.
     """
     images, labels = batch.images.to(device), batch.labels.to(device)
     views = [images] if crop is None else ten_crops(images, crop)
     logits, maps = [], []
     for view in views:
-        with torch.no_grad():
-            outputs = model(view, labels)
+        with autocast(resolve_precision(precision, device), device):
+            with torch.no_grad():
+                outputs = model(view, labels)
+            found = {name: run(model, view, labels, outputs) for name, run in extractors.items()}
         logits.append(outputs.logits)
-        maps.append({name: run(model, view, labels, outputs) for name, run in extractors.items()})
+        maps.append(found)
     scores = top_classes(mean_scores(logits))
-    if crop is None:
-        return scores, maps[0]
-    side = images.shape[-1]
-    return scores, {
-        name: merge_ten_maps([of_crop[name] for of_crop in maps], side, crop) for name in extractors
-    }
+    whole = maps[0]
+    if crop is not None:
+        side = images.shape[-1]
+        whole = {name: merge_ten_maps([one[name] for one in maps], side, crop) for name in whole}
+    return scores, {name: values.cpu().numpy() for name, values in whole.items()}
 
 
 def top_classes(scores: Tensor) -> pd.DataFrame:
@@ -133,13 +151,13 @@ class MapWriter:
         self._path, self._count, self._done = path, count, 0
         self._maps: np.memmap | None = None  # type: ignore[type-arg]
 
-    def append(self, maps: Tensor) -> None:
-        """Append ``float Tensor[B, h, w]``."""
+    def append(self, maps: NDArray[np.float32]) -> None:
+        """Append ``float32 [B, h, w]``."""
         if self._maps is None:
             shape = (self._count, *maps.shape[1:])
             self._maps = open_memmap(  # type: ignore[no-untyped-call]
                 self._path, mode="w+", dtype=np.float32, shape=shape
             )
-        self._maps[self._done : self._done + len(maps)] = maps.cpu().numpy()
+        self._maps[self._done : self._done + len(maps)] = maps
         self._done += len(maps)
         self._maps.flush()

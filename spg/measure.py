@@ -13,16 +13,16 @@ import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import nn
 
 from spg.config import Params
 from spg.data.batches import Batch, EvalSamples, TrainSamples, normalize_images
 from spg.data.manifest import TEST
 from spg.device import make_deterministic, pick_device
+from spg.distributed import share_of, world
 from spg.localize import find_extractors, localize_batch
 from spg.metrics.protocols import PROTOCOLS
-from spg.network import build_network
-from spg.schema import SweepParams
+from spg.network import build_network, tested
 from spg.seeding import generator
 from spg.stem import Stem
 from spg.sweep import Evaluator, Image
@@ -54,55 +54,85 @@ class Timing(NamedTuple):
     """Images of a measured localization step."""
 
 
-def measure(params: Params, cell: Cell, classes: int, size_wh: tuple[int, int]) -> Timing:
-    """Time a few steps of ``cell`` on drawn images of ``size_wh`` pixels; nothing is written.
+class CellWork:
+    """The real network, losses and optimizer of a cell, with random weights, on drawn images.
+
+    Under torchrun a process trains its share of a batch.
 
     Args:
         params: batch sizes, input sizes and optimizer as in the real run.
-        cell: whose network is built, with random weights.
+        cell: whose network is built.
         classes: number of logits.
         size_wh: size of the images that are decoded.
     """
-    make_deterministic()
-    setup = params.setup(cell.dataset, cell.backbone)
-    model, criterion = build_network(params, cell, classes)
-    stem: Stem = model.stem  # type: ignore[assignment]
-    count = max(setup.train.batch_size, params.localization.batch_size)
-    labels = [number % classes for number in range(count)]
-    images = DrawnImages(size_wh)
-    train = TrainSamples(images, labels, setup.input, stem.colors)
-    trainer = Trainer(
-        model, criterion, train, np.arange(count * (STEPS + 3)),
-        train=setup.train, seed=0, checkpoint=Path("never written"),
-    )  # fmt: skip
-    model.train()
-    decode, train_batch = _timed_batch(train, [(0, 0, number) for number in range(count)])
-    train_seconds, train_images = _seconds_per_image(
-        lambda images: trainer.train_step(_first(train_batch, images)), setup.train.batch_size
+
+    def __init__(self, params: Params, cell: Cell, classes: int, size_wh: tuple[int, int]) -> None:
+        make_deterministic()
+        setup, localization = params.setup(cell.dataset, cell.backbone), params.localization
+        model, criterion = build_network(params, cell, classes)
+        stem: Stem = model.stem  # type: ignore[assignment]
+        count = max(setup.train.batch_size, localization.batch_size)
+        labels = [number % classes for number in range(count)]
+        images = DrawnImages(size_wh)
+        samples = TrainSamples(images, labels, setup.input, stem.colors)
+        self._trainer = Trainer(
+            model, criterion, samples, np.arange(10 * count), train=setup.train,
+            execution=params.execution, seed=0, checkpoint=Path("never written"),
+        )  # fmt: skip
+        keys = [(0, 0, number) for number in range(setup.train.batch_size)]
+        self.decode_seconds, self._train_batch = _timed_batch(samples, keys)
+        self._crop = setup.input.crop if localization.ten_crop else None
+        side = setup.input.resize if self._crop else setup.input.crop
+        whole = EvalSamples(images, labels, side, stem.colors)
+        _, self._whole_batch = _timed_batch(whole, list(range(localization.batch_size)))
+        self._extractors = find_extractors(params, cell.method)
+        self._precision = localization.precision
+        self._evaluator = Evaluator(PROTOCOLS[params.sweep.protocol], params.sweep.thresholds)
+        self._image = Image("drawn", TEST, size_wh, np.array([[0.0, 0.0, *size_wh]]), None, None)
+        self.maps: dict[str, NDArray[np.float32]] = {}
+
+    @property
+    def model(self) -> nn.Module:
+        """The whole network."""
+        return self._trainer.model
+
+    def train(self, images: int) -> None:
+        """Take one step with ``images`` images."""
+        self.model.train()
+        self._trainer.train_step(_share(_first(self._train_batch, images)))
+
+    def localize(self, images: int) -> None:
+        """Take the maps of ``images`` images by all extractors into ``maps``."""
+        _, self.maps = localize_batch(
+            tested(self.model).eval(), self._extractors, _first(self._whole_batch, images),
+            self._trainer.device, precision=self._precision, crop=self._crop,
+        )  # fmt: skip
+
+    def evaluate(self, images: int) -> None:
+        """Measure the first map of each extractor ``images`` times at every threshold."""
+        for values in self.maps.values():
+            for _ in range(images):
+                self._evaluator.measure(values[0], self._image)
+
+
+def measure(params: Params, cell: Cell, classes: int, size_wh: tuple[int, int]) -> Timing:
+    """Time a few steps of `CellWork`, with fewer images where a step takes long."""
+    work, setup = (
+        CellWork(params, cell, classes, size_wh),
+        params.setup(cell.dataset, cell.backbone),
     )
-    model.eval()
-    crop = setup.input.crop if params.localization.ten_crop else None
-    side = setup.input.resize if crop else setup.input.crop
-    whole = EvalSamples(images, labels, side, stem.colors)
-    _, whole_batch = _timed_batch(whole, list(range(count)))
-    extractors = find_extractors(params, cell.method)
-    maps: dict[str, Tensor] = {}
-
-    def localize(images: int) -> None:
-        batch = _first(whole_batch, images)
-        maps.update(localize_batch(model, extractors, batch, trainer.device, crop=crop)[1])
-
-    localize_seconds, localize_images = _seconds_per_image(localize, params.localization.batch_size)
-    raw_maps = [values[0].cpu().numpy() for values in maps.values()]
+    train, train_batch = _seconds_per_image(work.train, setup.train.batch_size)
+    localize, localize_batch = _seconds_per_image(work.localize, params.localization.batch_size)
+    raw_maps = [values[0] for values in work.maps.values()]
     return Timing(
-        decode=decode,
-        train=train_seconds,
-        localize=localize_seconds,
-        evaluate=sum(_evaluation_seconds(m, size_wh, params.sweep) for m in raw_maps),
-        model_bytes=sum(t.numel() * t.element_size() for t in model.state_dict().values()),
+        decode=work.decode_seconds,
+        train=train,
+        localize=localize,
+        evaluate=_seconds_per_image(work.evaluate, batch_size=1)[0],
+        model_bytes=sum(t.numel() * t.element_size() for t in work.model.state_dict().values()),
         map_bytes=sum(raw_map.nbytes for raw_map in raw_maps),
-        train_batch=train_images,
-        localize_batch=localize_images,
+        train_batch=train_batch,
+        localize_batch=localize_batch,
     )
 
 
@@ -138,41 +168,37 @@ def _timed_batch(
     images, labels, indices = zip(*(samples[key] for key in keys), strict=True)  # type: ignore[index]
     batch = normalize_images(torch.stack(images), samples.colors)
     seconds = (time.perf_counter() - start) / len(keys)
-    return seconds, Batch(batch, torch.tensor(labels), torch.tensor(indices))
+    return seconds, Batch(batch, torch.tensor(labels), torch.tensor(indices), len(labels))
 
 
 def _first(batch: Batch, images: int) -> Batch:
-    return Batch(*(part[:images] for part in batch))
+    return Batch(batch.images[:images], batch.labels[:images], batch.indices[:images], images)
 
 
 def _seconds_per_image(step: Callable[[int], object], batch_size: int) -> tuple[float, int]:
     """Time ``step(images)`` with as many images as take no longer than `LONGEST_STEP`."""
     images = min(PROBE, batch_size)
-    _seconds(step, images)  # the first one allocates
-    seconds = _seconds(step, images)
+    time_step(step, images)  # the first one allocates
+    seconds = time_step(step, images)
     fitting = min(batch_size, max(images, int(images * LONGEST_STEP / seconds)))
     if fitting > images:
         images = fitting
-        _seconds(step, images)
-    timed = [_seconds(step, images) for _ in range(STEPS)]
+        time_step(step, images)
+    timed = [time_step(step, images) for _ in range(STEPS)]
     return min(timed) / images, images
 
 
-def _seconds(step: Callable[[int], object], images: int) -> float:
+def _share(batch: Batch) -> Batch:
+    """Return this process's share of a batch."""
+    start, stop, total = share_of(len(batch.labels), world())
+    rows = slice(start, stop)
+    return Batch(batch.images[rows], batch.labels[rows], batch.indices[rows], total)
+
+
+def time_step(step: Callable[[int], object], images: int) -> float:
+    """Return how long ``step(images)`` takes, to its end on the device."""
     start = time.perf_counter()
     step(images)
     if torch.cuda.is_available():
         torch.cuda.synchronize()
     return time.perf_counter() - start
-
-
-def _evaluation_seconds(
-    raw_map: NDArray[np.float32], size_wh: tuple[int, int], sweep: SweepParams
-) -> float:
-    evaluator = Evaluator(PROTOCOLS[sweep.protocol], sweep.thresholds)
-    image = Image("drawn", TEST, size_wh, np.array([[0.0, 0.0, *size_wh]]), None, None)
-
-    def evaluate(_: int) -> None:
-        evaluator.measure(raw_map, image)
-
-    return _seconds_per_image(evaluate, batch_size=1)[0]

@@ -22,8 +22,14 @@ def build_network(params: Params, cell: Cell, num_classes: int) -> tuple[nn.Modu
     return model, criterion
 
 
+def tested(model: nn.Module) -> nn.Module:
+    """Return the part of a method's model that tests need, which shares its parameters."""
+    part: nn.Module = getattr(model, "tested", model)
+    return part
+
+
 def load_network(workspace: Workspace, params: Params, cell: Cell, num_classes: int) -> nn.Module:
     """Return the trained model of ``cell`` in evaluation mode."""
     model, _ = build_network(params, cell, num_classes)
     load_model(workspace.run(cell) / "model.safetensors", model)
-    return model.eval()
+    return tested(model).eval()

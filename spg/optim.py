@@ -44,8 +44,9 @@ def build_optimizer(model: nn.Module, params: OptimizerParams) -> torch.optim.Op
     groups = parameter_groups(model, params)
     if params.name == "sgd":
         return torch.optim.SGD(
-            groups, lr=params.new_lr, momentum=0.9, nesterov=True, weight_decay=params.weight_decay
-        )
+            groups, lr=params.new_lr, momentum=0.9, nesterov=True,
+            weight_decay=params.weight_decay, fused=True,
+        )  # fmt: skip
     return torch.optim.AdamW(
         groups, lr=params.new_lr, weight_decay=params.weight_decay, foreach=True
     )

@@ -10,6 +10,7 @@ import torch
 
 from spg.config import Params
 from spg.device import pick_device, resolve_precision
+from spg.distributed import world
 from spg.workspace import Cell
 
 PACKAGES = ("torch", "torchvision", "numpy", "opencv-python-headless", "pyarrow")
@@ -39,6 +40,7 @@ def provenance(
             "source": params.datasets[cell.dataset].source.model_dump(),
             "prepare": params.datasets[cell.dataset].prepare.model_dump(),
             "setup": setup.model_dump(),
+            "execution": params.execution.model_dump(),
             "spg": params.spg_of(cell.method).model_dump() if guided else None,
             "guidance": params.guidance.model_dump() if guided else None,
         },
@@ -47,6 +49,7 @@ def provenance(
             "python": platform.python_version(),
             "device": device.type,
             "threads": torch.get_num_threads(),
+            "processes": world().size,
             "precision": resolve_precision(setup.train.precision, device),
             "cpu": torch.backends.cpu.get_cpu_capability(),
         },

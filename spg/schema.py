@@ -107,6 +107,13 @@ class TrainParams(Strict):
     precision: Literal["auto", "float32", "bf16"]
 
 
+class ExecutionParams(Strict):
+    """How trainings are computed, where that changes their bits."""
+
+    sync_batchnorm: bool
+    compile: bool
+
+
 class PretrainingParams(Strict):
     """How the default's narrow stem gets its weights."""
 
@@ -272,6 +279,7 @@ class LocalizationParams(Strict):
 
     extractors: dict[Name, Annotated[list[Name], Field(min_length=1)]]
     batch_size: Count
+    precision: Literal["auto", "float32", "bf16"]
     ten_crop: bool
 
 

@@ -3,11 +3,16 @@
 Boxes and IoU of each image at every threshold of a grid, the boxes of the CAM code and of GraphCut,
 the shares of the map's energy on the object and on its telling parts, and the histogram of pixels
 for PxAP.
-Choosing a threshold afterwards costs nothing.
+Choosing a threshold afterwards costs nothing. Any process may measure any maps: rows come in order
+and pixels are counts that add up, so the files are the same for any number of processes.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cache, partial
+from itertools import groupby
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import cv2
@@ -26,16 +31,18 @@ from spg.metrics.cam_code import cam_code_boxes
 from spg.metrics.component_tree import Ints
 from spg.metrics.graph_cut import graph_cut_box
 from spg.metrics.maps import Map, energy_share, localization_map
-from spg.metrics.pixels import pixel_average_precision, pixel_histogram
+from spg.metrics.pixels import Counts, pixel_average_precision, pixel_histogram
 from spg.metrics.protocols import PROTOCOLS, Protocol, Size
 from spg.metrics.rules import RANKS
 from spg.metrics.sweeps import sweep_map
-from spg.schema import GraphCutParams
+from spg.parallel import default_workers, in_order
+from spg.schema import GraphCutParams, SweepParams
 from spg.workspace import Cell, Workspace
 
-ROWS_PER_GROUP = 512
+ROWS_PER_GROUP = 512  # of the file
+MAPS_A_TASK = 64
+TASKS_A_PROCESS = 8  # fewer do not pay for its start
 CURVE = pa.list_(pa.float64())
-Places = NDArray[np.int64]
 
 SCHEMA = pa.schema(
     {
@@ -70,36 +77,57 @@ class Image(NamedTuple):
     part_mask: NDArray[np.bool_] | None
 
 
-class Images:
-    """The localized images, in the order of their maps.
+class Source:
+    """A cell's maps and packed images, memory-mapped; any other process opens them once for itself.
 
     Args:
-        manifest: all rows.
-        packed: for masks and pixels.
-        places: ``Int[N]``, rows of the manifest.
+        maps: folder of ``<extractor>.npy``, each ``float32 [N, h, w]``.
+        extractors: whose maps to open.
+        packed: what ``prepare`` wrote.
     """
 
-    def __init__(self, manifest: pd.DataFrame, packed: PackedImages, places: Places) -> None:
-        self._manifest, self._packed, self._places = manifest, packed, places
+    def __init__(self, maps: Path, extractors: tuple[str, ...], packed: Path) -> None:
+        self._places = maps, extractors, packed
+        self.maps = {name: np.load(maps / f"{name}.npy", mmap_mode="r") for name in extractors}
+        self.packed = PackedImages(packed)
 
-    def __len__(self) -> int:
-        return len(self._places)
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _opened, self._places
 
-    def __getitem__(self, index: int) -> Image:
-        place = int(self._places[index])
-        row = self._manifest.loc[place]
+    def image(self, place: int, row: Any) -> Image:
+        """Return what is known of packed image ``place``, whose row of the manifest is ``row``."""
         return Image(
-            row["image_id"],
-            row["split"],
-            (int(row["width"]), int(row["height"])),
-            boxes_of(row["boxes"]),
-            self._packed.object_mask(place),
-            self._packed.part_mask(place),
+            row.image_id,
+            row.split,
+            (int(row.width), int(row.height)),
+            boxes_of(row.boxes),
+            self.packed.object_mask(place),
+            self.packed.part_mask(place),
         )
 
-    def pixels(self, index: int) -> NDArray[np.uint8]:
-        """Return the packed image, ``uint8 [h, w, 3]``, which may be smaller than the original."""
-        return self._packed.image(int(self._places[index]))
+
+@cache  # used by other processes only, none of which outlives its cell
+def _opened(maps: Path, extractors: tuple[str, ...], packed: Path) -> Source:
+    return Source(maps, extractors, packed)
+
+
+class Task(NamedTuple):
+    """What one process measures at a time: some maps of one extractor, in order."""
+
+    extractor: str
+    first: int
+    """Number of the first map."""
+    images: pd.DataFrame
+    """Their rows of the manifest; the index is the place among the packed images."""
+
+
+class Part(NamedTuple):
+    """What came of a task, or of the tasks of one row group of the file."""
+
+    rows: pa.Table
+    """Of :data:`SCHEMA`."""
+    histogram: Counts
+    """``int64 [2, T + 2]``, of :func:`~spg.metrics.pixels.pixel_histogram`."""
 
 
 class Evaluator:
@@ -132,18 +160,13 @@ class Evaluator:
             **energies(in_image, image),
         }
 
-    def px_ap(self, raw_maps: NDArray[np.float32], images: Images) -> float | None:
-        """Return PxAP over the test images, or ``None`` where they have no masks."""
-        total = np.zeros((2, len(self.thresholds) + 2), dtype=np.int64)
-        for at, raw_map in enumerate(raw_maps):
-            image = images[at]
-            if image.split == TEST and image.object_mask is not None:
-                frame = self.protocol.frame(image.size)
-                grey = image.object_mask.astype(np.uint8)
-                mask = cv2.resize(grey, frame, interpolation=cv2.INTER_NEAREST).astype(np.uint8)
-                loc_map = self.protocol.loc_map(raw_map, image.size)
-                total += pixel_histogram(loc_map, mask, self.thresholds)
-        return pixel_average_precision(total)
+    def histogram(self, raw_map: Map, image: Image) -> Counts:
+        """Return the pixels for PxAP, ``int64 [2, T + 2]``; none but of test images with a mask."""
+        if image.split != TEST or image.object_mask is None:
+            return np.zeros((2, len(self.thresholds) + 2), dtype=np.int64)
+        frame, grey = self.protocol.frame(image.size), image.object_mask.astype(np.uint8)
+        mask = cv2.resize(grey, frame, interpolation=cv2.INTER_NEAREST).astype(np.uint8)
+        return pixel_histogram(self.protocol.loc_map(raw_map, image.size), mask, self.thresholds)
 
     def _unscaled(self, boxes: Ints, size: Size) -> Boxes:
         """Return boxes of the frame in the image."""
@@ -196,35 +219,67 @@ def energies(loc_map: Map, image: Image) -> dict[str, float | None]:
     return shares
 
 
+def measure_some(source: Source, rule: SweepParams, task: Task) -> Part:
+    """Measure the maps of a task, in this process."""
+    evaluator = Evaluator(PROTOCOLS[rule.protocol], rule.thresholds)
+    raw_maps = source.maps[task.extractor][task.first : task.first + len(task.images)]
+    rows, histograms = [], []
+    for raw_map, known in zip(raw_maps, task.images.itertuples(), strict=True):
+        image = source.image(known.Index, known)
+        row = {"extractor": task.extractor, **evaluator.measure(raw_map, image)}
+        if task.extractor in rule.graph_cut.extractors:
+            pixels = source.packed.image(known.Index)
+            row |= graph_cut_columns(raw_map, pixels, image, rule.graph_cut)
+        rows.append(row)
+        histograms.append(evaluator.histogram(raw_map, image))
+    return Part(pa.Table.from_pylist(rows, SCHEMA), np.sum(histograms, axis=0))
+
+
 def sweep_cell(workspace: Workspace, params: Params, cell: Cell) -> None:
     """Write ``sweep.parquet``, one row for each extractor and localized image, and ``sweep.json``.
 
     The latter holds the thresholds of the rows' curves and each extractor's PxAP on the test split.
     """
-    manifest = read_manifest(workspace.packed(cell.dataset) / "manifest.parquet")
-    packed = PackedImages(workspace.packed(cell.dataset))
-    image_ids = pd.read_parquet(workspace.maps(cell) / "scores.parquet")["image_id"]
-    places = manifest.reset_index().set_index("image_id").loc[image_ids, "index"].to_numpy()
-    images = Images(manifest, packed, places)
-    evaluator = Evaluator(PROTOCOLS[params.sweep.protocol], params.sweep.thresholds)
-    folder, precisions = workspace.evaluation(cell), {}
+    extractors = tuple(params.localization.extractors[cell.method])
+    tasks = _tasks(extractors, _localized(workspace, cell))
+    source = Source(workspace.maps(cell), extractors, workspace.packed(cell.dataset))
+    thresholds = PROTOCOLS[params.sweep.protocol].thresholds(params.sweep.thresholds)
+    totals = {name: np.zeros((2, len(thresholds) + 2), dtype=np.int64) for name in extractors}
+    folder, run = workspace.evaluation(cell), partial(measure_some, source, params.sweep)
+    workers = min(default_workers(), len(tasks) // TASKS_A_PROCESS)
+    parts = in_order(run, tasks, workers=workers)
     with (
         whole_file(folder / "sweep.parquet") as temporary,
         pq.ParquetWriter(temporary, SCHEMA) as writer,
     ):
-        for extractor in params.localization.extractors[cell.method]:
-            raw_maps = np.load(workspace.maps(cell) / f"{extractor}.npy", mmap_mode="r")
-            rule = params.sweep.graph_cut
-            cuts = extractor in rule.extractors
-            for start in range(0, len(raw_maps), ROWS_PER_GROUP):
-                group = range(start, min(start + ROWS_PER_GROUP, len(raw_maps)))
-                rows = []
-                for at in group:
-                    row = {"extractor": extractor, **evaluator.measure(raw_maps[at], images[at])}
-                    if cuts:
-                        row |= graph_cut_columns(raw_maps[at], images.pixels(at), images[at], rule)
-                    rows.append(row)
-                writer.write_table(pa.Table.from_pylist(rows, SCHEMA))
-            precisions[extractor] = evaluator.px_ap(raw_maps, images)
-    facts = {"thresholds": evaluator.thresholds.tolist(), "px_ap": precisions}
-    write_json(folder / "sweep.json", facts)
+        for extractor, group in _row_groups(tasks, parts):
+            writer.write_table(group.rows)
+            totals[extractor] += group.histogram
+    precisions = {name: pixel_average_precision(total) for name, total in totals.items()}
+    write_json(folder / "sweep.json", {"thresholds": thresholds.tolist(), "px_ap": precisions})
+
+
+def _localized(workspace: Workspace, cell: Cell) -> pd.DataFrame:
+    """Return the manifest's rows of the cell's images, in the order of their maps."""
+    manifest = read_manifest(workspace.packed(cell.dataset) / "manifest.parquet")
+    image_ids = pd.read_parquet(workspace.maps(cell) / "scores.parquet")["image_id"]
+    places = manifest.reset_index().set_index("image_id").loc[image_ids, "index"]
+    return manifest.loc[places]
+
+
+def _tasks(extractors: Sequence[str], images: pd.DataFrame) -> list[Task]:
+    return [
+        Task(extractor, first, images.iloc[first : first + MAPS_A_TASK])
+        for extractor in extractors
+        for first in range(0, len(images), MAPS_A_TASK)
+    ]
+
+
+def _row_groups(tasks: Sequence[Task], parts: Iterable[Part]) -> Iterator[tuple[str, Part]]:
+    """Yield what came of the tasks of each row group, and its extractor."""
+    found = zip(tasks, parts, strict=True)
+    for (extractor, _), pairs in groupby(
+        found, key=lambda pair: (pair[0].extractor, pair[0].first // ROWS_PER_GROUP)
+    ):
+        rows, histograms = zip(*(part for _, part in pairs), strict=True)
+        yield extractor, Part(pa.concat_tables(rows).combine_chunks(), sum(histograms))

@@ -12,7 +12,6 @@ from spg.config import Params
 from spg.data.batches import EvalSamples, TrainSamples, eval_batches
 from spg.data.manifest import TEST, TRAIN_WEAKSUP, class_names, read_manifest, spread
 from spg.data.pack import PackedImages
-from spg.device import pick_device
 from spg.files import write_json, write_text
 from spg.network import build_network
 from spg.provenance import provenance
@@ -51,11 +50,14 @@ def train_cell(workspace: Workspace, params: Params, cell: Cell) -> None:
         samples,
         np.flatnonzero(manifest["split"] == TRAIN_WEAKSUP),
         train=setup.train,
+        execution=params.execution,
         seed=cell.seed,
         checkpoint=workspace.scratch / f"train-{fingerprint(repr(facts), *sources())}.pt",
-        look=partial(snapshot, batch=batch, device=pick_device()),
     )
+    trainer.look = partial(snapshot, batch=batch, device=trainer.device)
     history = trainer.run()
+    if not trainer.first:
+        return
     folder = workspace.run(cell)
     save_model(folder / "model.safetensors", model)
     write_text(folder / "history.csv", history.to_csv(index=False, float_format="%.6g"))

@@ -13,14 +13,17 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
+from spg.batch_norm import synchronize
 from spg.checkpoint import load_checkpoint, save_checkpoint
 from spg.data.batches import Batch, TrainSamples, train_batches
 from spg.device import autocast, make_deterministic, pick_device, resolve_precision
+from spg.distributed import all_sum, batch_mean, share_of, sharing, world
 from spg.errors import UserError
 from spg.optim import build_optimizer, build_schedule
-from spg.schema import TrainParams
+from spg.schema import ExecutionParams, TrainParams
 from spg.seeding import torch_seed
 
 SECONDS_BETWEEN_CHECKPOINTS = 60.0
@@ -34,15 +37,21 @@ class _Outputs(Protocol):
 class Trainer:
     """Trains ``model`` for ``train.epochs`` epochs; the same steps whatever interrupts it.
 
+    Under torchrun each process computes its share of every batch, and the first one alone writes
+    checkpoints and shows progress.
+
     Args:
         model: has ``stem``; returns a named tuple with ``logits``.
         criterion: ``(outputs, labels) -> dict of named losses``, summed once here.
         samples: training images.
         indices: ``int64 [N]``, which of them to use.
         train: schedule and optimizer.
+        execution: how it is computed.
         seed: of order, augmentation and dropout.
         checkpoint: file of the unfinished state; removed at the end.
-        look: called with the model after each epoch; what it returns is kept in ``looks``.
+
+    ``look``, where it is set, is called with the model after each epoch; ``looks`` keeps
+    the results.
     """
 
     def __init__(
@@ -53,41 +62,54 @@ class Trainer:
         indices: NDArray[np.int64],
         *,
         train: TrainParams,
+        execution: ExecutionParams,
         seed: int,
         checkpoint: Path,
-        look: Callable[[nn.Module], dict[str, Tensor]] | None = None,
     ) -> None:
         self.device = pick_device()
-        self.model = model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.world = world()
+        model = model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if self.world.size > 1 and execution.sync_batchnorm:
+            model = synchronize(model, self.device)
+        self.model = model
         self.criterion = criterion
         self.samples, self.indices = samples, indices
         self.train, self.seed = train, seed
         self.precision = resolve_precision(train.precision, self.device)
         self.steps_per_epoch = math.ceil(len(indices) / train.batch_size)
+        self.forward = self._forward(execution)
         self.optimizer = build_optimizer(model, train.optimizer)
         self.schedule = build_schedule(
             self.optimizer, train, total_steps=train.epochs * self.steps_per_epoch
         )
         self.checkpoint = checkpoint
-        self.look = look
+        self.look: Callable[[nn.Module], dict[str, Tensor]] | None = None
         self.looks: list[dict[str, Tensor]] = []
         self.step = 0
         self.sums: dict[str, Tensor] = {}
         self.history: list[dict[str, float]] = []
+
+    def _forward(self, execution: ExecutionParams) -> nn.Module:
+        """Return the model as the steps call it: compiled, and with gradients of all processes."""
+        model: nn.Module = torch.compile(self.model) if execution.compile else self.model  # type: ignore[assignment]
+        if self.world.size == 1:
+            return model
+        return DistributedDataParallel(model, gradient_as_bucket_view=True)
 
     def run(self) -> pd.DataFrame:
         """Train to the end and return the history, one row an epoch."""
         make_deterministic()
         self._resume()
         total = self.train.epochs * self.steps_per_epoch
-        with tqdm(total=total, initial=self.step, desc="train", unit="step") as bar:
-            while self.step < total:
-                self._epoch(bar)
-        self.checkpoint.unlink(missing_ok=True)
+        with tqdm(
+            total=total, initial=self.step, desc="train", unit="step", disable=not self.first
+        ) as bar:
+            self._steps(bar)
+        if self.first:
+            self.checkpoint.unlink(missing_ok=True)
         return pd.DataFrame(self.history)
 
-    def _epoch(self, bar: Any) -> None:
-        epoch, skip = divmod(self.step, self.steps_per_epoch)
+    def _steps(self, bar: Any) -> None:
         self.model.train()
         last_save = time.monotonic()
         for batch in train_batches(
@@ -95,50 +117,70 @@ class Trainer:
             self.indices,
             batch_size=self.train.batch_size,
             seed=self.seed,
-            epoch=epoch,
-            skip=skip,
+            epochs=self.train.epochs,
+            skip=self.step,
+            place=self.world,
         ):
-            self._accumulate(self.train_step(batch), len(batch.labels))
+            self._accumulate(self.train_step(batch), batch.total)
             self.step += 1
             bar.update()
             if self.step % self.steps_per_epoch == 0:
-                self._close_epoch(epoch)
+                self._close_epoch()
                 bar.set_postfix(loss=f"{self.history[-1]['loss']:.3f}")
-            if time.monotonic() - last_save > SECONDS_BETWEEN_CHECKPOINTS:
+            if self.first and time.monotonic() - last_save > SECONDS_BETWEEN_CHECKPOINTS:
                 save_checkpoint(self.checkpoint, self._state())
                 last_save = time.monotonic()
 
     def train_step(self, batch: Batch) -> dict[str, Tensor]:
-        """Learn from one batch; return its losses and its error, without gradient."""
+        """Learn from one batch; return its losses and its error, without gradient.
+
+        Args:
+            batch: this process's share; what is returned is of the whole batch.
+        """
         torch.manual_seed(torch_seed(self.seed, "dropout", self.step))
-        images, labels = batch.images.to(self.device), batch.labels.to(self.device)
-        with autocast(self.precision, self.device):
-            outputs: _Outputs = self.model(images, labels)
-        losses: dict[str, Tensor] = self.criterion(outputs, labels)
+        images = batch.images.to(self.device, non_blocking=True)
+        labels = batch.labels.to(self.device, non_blocking=True)
+        with sharing(share_of(batch.total, self.world)):
+            with autocast(self.precision, self.device):
+                outputs: _Outputs = self.forward(images, labels)
+            losses: dict[str, Tensor] = self.criterion(outputs, labels)
         total = torch.stack(list(losses.values())).sum()
         self.optimizer.zero_grad(set_to_none=True)
         total.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
         self.schedule.step()
-        wrong = (outputs.logits.detach().argmax(1) != labels).float().mean()
+        wrong = (outputs.logits.detach().argmax(1) != labels).to(total.dtype).sum()
         terms = {f"loss_{name}": loss.detach() for name, loss in losses.items()}
-        return {"loss": total.detach(), **terms, "train_top1_err": wrong}
+        error = batch_mean(wrong, wrong.new_full((), len(labels)))
+        return self._everyones({"loss": total.detach(), **terms, "train_top1_err": error})
+
+    def _everyones(self, values: dict[str, Tensor]) -> dict[str, Tensor]:
+        if self.world.size == 1:
+            return values
+        means = all_sum(torch.stack([value.double() for value in values.values()]))
+        return dict(zip(values, means / self.world.size, strict=True))
 
     def _accumulate(self, values: dict[str, Tensor], count: int) -> None:
         for name, value in values.items():
             self.sums[name] = self.sums.get(name, torch.zeros_like(value)) + value * count
 
-    def _close_epoch(self, epoch: int) -> None:
+    def _close_epoch(self) -> None:
+        epoch = self.step // self.steps_per_epoch
         means = {name: float(total) / len(self.indices) for name, total in self.sums.items()}
         if not math.isfinite(means["loss"]):
             raise UserError(
-                f"the loss is {means['loss']} in epoch {epoch + 1}; lower the learning rates in "
+                f"the loss is {means['loss']} in epoch {epoch}; lower the learning rates in "
                 "params.yaml (train.optimizer)"
             )
-        self.history.append({"epoch": epoch + 1, **means})
+        self.history.append({"epoch": epoch, **means})
         if self.look is not None:
             self.looks.append(self.look(self.model))
         self.sums = {}
+
+    @property
+    def first(self) -> bool:
+        """Whether this process writes."""
+        return self.world.rank == 0
 
     def _state(self) -> dict[str, Any]:
         return {

@@ -25,7 +25,6 @@ from spg.errors import UserError
 from spg.heads import Classified, init_xavier
 from spg.plugins import find_plugin
 from spg.published import read_published
-from spg.schema import PretrainingParams
 from spg.seeding import torch_seed
 from spg.stem import Stem
 from spg.training import Trainer
@@ -47,11 +46,12 @@ def make_weights(workspace: Workspace, params: Params, dataset: str, backbone: s
     else:
         identity = fingerprint(
             params.pretraining.model_dump_json(),
+            params.execution.model_dump_json(),
             repr(stem_params.width),
             backbone,
             *sources(),
         )
-        _pretrain(stem, params.pretraining, workspace.scratch / f"weights-{identity}.pt")
+        _pretrain(stem, params, workspace.scratch / f"weights-{identity}.pt")
     save_model(workspace.weights(backbone), stem)
 
 
@@ -78,7 +78,8 @@ def load_stem(stem: Stem, published: Mapping[str, Tensor], dropped: tuple[str, .
         raise UserError(f"the published weights do not fit the stem: {reason}") from None
 
 
-def _pretrain(stem: Stem, pretraining: PretrainingParams, checkpoint: Path) -> None:
+def _pretrain(stem: Stem, params: Params, checkpoint: Path) -> None:
+    pretraining = params.pretraining
     species = pretraining_species(pretraining.classes)
     birds = draw_flock(
         species, pretraining.images_per_class, seed=pretraining.seed, side=pretraining.side
@@ -94,6 +95,7 @@ def _pretrain(stem: Stem, pretraining: PretrainingParams, checkpoint: Path) -> N
         TrainSamples(_InMemory(images), labels, pretraining.input, stem.colors),
         np.arange(len(images)),
         train=pretraining.train,
+        execution=params.execution,
         seed=pretraining.seed,
         checkpoint=checkpoint,
     )

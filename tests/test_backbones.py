@@ -114,7 +114,7 @@ def test_batches_have_the_colors_of_their_backbone(stem):
     (batch,) = eval_batches(whole, np.array([200]), batch_size=1)
     assert torch.allclose(batch.images[0], want, atol=1e-5)
     crops = TrainSamples(Gray(), [0] * 256, geometry, stem.colors)
-    (batch,) = train_batches(crops, np.array([200]), batch_size=1, seed=0, epoch=0, skip=0)
+    (batch,) = train_batches(crops, np.array([200]), batch_size=1, seed=0, epochs=1)
     assert torch.allclose(batch.images[0], want, atol=1e-5)
 
 

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import io
+import itertools
+import math
 import shutil
 
 import cv2
@@ -26,6 +28,7 @@ from spg.data.cub import read_annotations
 from spg.data.manifest import SCHEMA, boxes_of, class_names, read_manifest, write_manifest
 from spg.data.pack import EncodedImage, PackedImages, shard_name, write_shard
 from spg.data.prepare import prepare
+from spg.distributed import World
 from spg.errors import UserError
 from spg.fetch import fetch
 from spg.models.inception_v3 import InceptionV3Stem
@@ -370,16 +373,20 @@ def train_samples():
 
 
 def epoch_of(samples, *, seed=0, epoch=0, skip=0, batch_size=4):
+    steps = math.ceil(len(INDICES) / batch_size)
     return list(
-        train_batches(samples, INDICES, batch_size=batch_size, seed=seed, epoch=epoch, skip=skip)
-    )
+        train_batches(
+            samples, INDICES,
+            batch_size=batch_size, seed=seed, epochs=epoch + 1, skip=epoch * steps + skip,
+        )
+    )  # fmt: skip
 
 
 def same(first, second):
     return len(first) == len(second) and all(
         torch.equal(one, other)
         for batch, again in zip(first, second, strict=True)
-        for one, other in zip(batch, again, strict=True)
+        for one, other in zip(batch[:3], again[:3], strict=True)
     )
 
 
@@ -399,6 +406,44 @@ def test_an_epoch_covers_each_image_once_with_its_label(train_samples):
 @pytest.mark.parametrize("skip", [0, 1, 2, 3])
 def test_skipping_gives_the_tail_of_the_epoch(train_samples, skip):
     assert same(epoch_of(train_samples, skip=skip), epoch_of(train_samples)[skip:])
+
+
+def test_the_epochs_follow_each_other_in_one_go(train_samples):
+    both = list(train_batches(train_samples, INDICES, batch_size=4, seed=0, epochs=2))
+    assert same(both, epoch_of(train_samples) + epoch_of(train_samples, epoch=1))
+    assert [batch.total for batch in both] == [4, 4, 3, 4, 4, 3]
+
+
+@pytest.mark.parametrize("size", [2, 3, 4])
+def test_the_shares_of_a_batch_make_the_whole(train_samples, size):
+    whole = epoch_of(train_samples)
+    shares = [
+        list(train_batches(
+            train_samples, INDICES, batch_size=4, seed=0, epochs=1, place=World(rank, size)
+        ))
+        for rank in range(size)
+    ]  # fmt: skip
+    for step, batch in enumerate(whole):
+        parts = [share[step] for share in shares]
+        assert {part.total for part in parts} == {batch.total}
+        if batch.total >= size:
+            assert torch.equal(torch.cat([part.images for part in parts]), batch.images)
+            assert torch.equal(torch.cat([part.indices for part in parts]), batch.indices)
+        else:
+            assert all(torch.equal(part.indices, batch.indices) for part in parts)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 5])
+def test_processes_deal_whole_batches_to_localize(size):
+    samples = EvalSamples(Gradients(20), [0] * 20, 32, COLORS)
+    dealt = [
+        [batch.indices.tolist() for batch in
+         eval_batches(samples, INDICES, batch_size=4, place=World(rank, size))]
+        for rank in range(size)
+    ]  # fmt: skip
+    whole = [batch.indices.tolist() for batch in eval_batches(samples, INDICES, batch_size=4)]
+    in_turn = [one for row in itertools.zip_longest(*dealt) for one in row if one is not None]
+    assert in_turn == whole
 
 
 def test_workers_change_neither_order_nor_pixels(train_samples, monkeypatch):

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import torch.nn.functional as F
 from tiny import with_setup
 
 import spg.methods
@@ -331,3 +332,69 @@ def full_size_spg(tiny_mapping, cell_of):
 def test_an_unknown_method_is_one_sentence(tiny_params, cell_of):
     with pytest.raises(UserError, match="'telepathy' has no file in spg/methods"):
         build_network(tiny_params, cell_of("telepathy"), CLASSES)
+
+
+# ---- The same mathematics the long way round ----
+
+
+def plain_losses(outputs, labels, rules, side):
+    """All class maps up to full size, image by image, pixel by pixel: losses as published."""
+
+    def large(maps):
+        return F.interpolate(maps, (side, side), mode="bilinear", align_corners=False)
+
+    def mask_of(one, pair):
+        high = pair.high
+        if (one > high).sum() < rules.minimum_foreground.pixels * side * side / 224**2:
+            high = rules.minimum_foreground.fraction_of_max * one.max()
+        return torch.where(one < pair.low, 0, torch.where(one > high, 1, 255))
+
+    def bce(logits, masks):
+        terms = [
+            -(F.logsigmoid(x) if wanted == 1 else F.logsigmoid(-x))
+            for image, mask in zip(logits, masks, strict=True)
+            for x, wanted in zip(image.flatten(), mask.flatten(), strict=True)
+            if wanted != 255
+        ]
+        return torch.stack(terms).mean()
+
+    every = large(outputs.class_maps).detach()
+    b1, b2, c = (large(branch)[:, 0] for branch in (outputs.b1, outputs.b2, outputs.c))
+    masks = {"b2": [], "b1": [], "c": []}
+    for row, label in enumerate(labels):
+        o = every[row, label]
+        o = (o - o.min()) / (o.max() - o.min())
+        one, two = b1[row].detach().sigmoid(), b2[row].detach().sigmoid()
+        masks["b2"].append(mask_of(o, rules.b2))
+        masks["b1"].append(mask_of(two, rules.b1))
+        masks["c"].append(mask_of((one + two) / 2, rules.c))
+    class_terms = [-outputs.logits[row].log_softmax(0)[label] for row, label in enumerate(labels)]
+    return {
+        "cls": torch.stack(class_terms).mean(),
+        "b2": bce(b2, masks["b2"]),
+        "b1": bce(b1, masks["b1"]),
+        "c": bce(c, masks["c"]),
+    }
+
+
+def test_losses_and_gradients_are_those_of_the_long_way(tiny_params, cell_of):
+    torch.manual_seed(4)
+    model, criterion = build_network(tiny_params, cell_of("spg"), 7)
+    model.double().train()
+    images, labels = torch.randn(3, 3, 32, 32).double(), torch.tensor([2, 0, 6])
+    parameters = list(model.parameters())
+    torch.manual_seed(5)
+    outputs = model(images, labels)
+    fast = criterion(outputs, labels)
+    plain = plain_losses(outputs, labels, tiny_params.guidance, criterion.mask_side)
+    assert list(fast) == list(plain)
+    for name in fast:
+        assert fast[name].dtype == torch.float64
+        assert torch.allclose(fast[name], plain[name], rtol=1e-12, atol=0), name
+        got, want = (
+            torch.autograd.grad(losses[name], parameters, retain_graph=True, allow_unused=True)
+            for losses in (fast, plain)
+        )
+        for one, other in zip(got, want, strict=True):
+            assert (one is None) == (other is None)
+            assert one is None or torch.allclose(one, other, rtol=1e-9, atol=1e-13)

@@ -113,7 +113,7 @@ def test_sizes_of_packed_data_are_those_announced(tiny_workspace, tmp_path, tiny
     ("seconds", "images"), [(100.0, 2), (0.4, 3), (0.1, 15), (0.01, 32)]
 )  # of one image; a step may take 1.5 s
 def test_a_slow_step_is_measured_with_fewer_images(monkeypatch, seconds, images):
-    monkeypatch.setattr(spg.measure, "_seconds", lambda step, images: step(images))
+    monkeypatch.setattr(spg.measure, "time_step", lambda step, images: step(images))
     taken = []
 
     def step(number):

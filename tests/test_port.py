@@ -18,6 +18,7 @@ from test_stages import sharing
 from tiny import with_setup
 
 import spg.port
+from spg.checkpoint import load_model
 from spg.cli import main
 from spg.config import parse_params
 from spg.data.batches import Batch
@@ -27,7 +28,7 @@ from spg.guidance import attention_map
 from spg.layouts.names import published_names
 from spg.layouts.torch_file import parse_state_dict
 from spg.localize import find_extractors, localize_batch
-from spg.network import build_network, load_network
+from spg.network import build_network
 from spg.port import export_checkpoint, import_checkpoint
 from spg.workspace import Cell, Workspace
 
@@ -100,17 +101,23 @@ def imported(whole, official_params, tmp_path_factory) -> tuple[Workspace, Cell]
 
 def test_an_imported_checkpoint_localizes_as_the_authors_code_did(imported, official_params):
     workspace, cell = imported
-    model = load_network(workspace, official_params, cell, CASE["num_classes"])
+    model, _ = build_network(official_params, cell, CASE["num_classes"])
+    load_model(workspace.run(cell) / "model.safetensors", model.eval())
     images, labels = golden.images_by_formula(CASE), torch.tensor(CASE["labels"])
-    batch = Batch(images, labels, torch.arange(len(labels)))
+    batch = Batch(images, labels, torch.arange(len(labels)), len(labels))
     seen = []
     model.register_forward_hook(lambda _model, _images, outputs: seen.append(outputs))
     extractors = find_extractors(official_params, "spg")
-    scores, maps = localize_batch(model, extractors, batch, torch.device("cpu"), crop=None)
+    cpu = torch.device("cpu")
+    scores, maps = localize_batch(model, extractors, batch, cpu, precision="float32", crop=None)
     (outputs,) = seen
     alone = torch.zeros(len(labels), dtype=torch.int64)  # each map is of one class
     attention = attention_map(
-        maps["cam"][:, None], alone, 224, align_corners=False, normalize_first=False
+        torch.from_numpy(maps["cam"])[:, None],
+        alone,
+        224,
+        align_corners=False,
+        normalize_first=False,
     )
     tensors = {
         "logits": outputs.logits,

@@ -24,7 +24,7 @@ DATASET = "synthetic_birds"
 @pytest.fixture
 def batch():
     images = torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(0))
-    return Batch(images, torch.tensor([0, 2, 1, 2]), torch.arange(4))
+    return Batch(images, torch.tensor([0, 2, 1, 2]), torch.arange(4), total=4)
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import shutil
 
 import cv2
@@ -32,8 +33,9 @@ from spg.metrics.maps import localization_map
 from spg.models.inception_v3 import InceptionV3Stem
 from spg.network import load_network
 from spg.paper import load_paper
+from spg.parallel import in_order
 from spg.schema import GraphCutParams
-from spg.sweep import Image, graph_cut_columns, sweep_cell
+from spg.sweep import Image, Source, graph_cut_columns, sweep_cell
 
 NAME = "synthetic_birds"
 VARIANTS = [("spg_plain", "cam"), ("spg_plain", "grad_cam"), ("spg_plain", "backprop")]
@@ -146,11 +148,11 @@ def test_the_best_five_classes_come_best_first():
 
 
 def test_maps_written_batch_by_batch_are_one_array(tmp_path):
-    maps = torch.randn(7, 2, 3)
+    maps = torch.randn(7, 2, 3).numpy()
     writer = MapWriter(tmp_path / "maps.npy", 7)
-    for batch in maps.split(3):
-        writer.append(batch)
-    assert np.array_equal(np.load(tmp_path / "maps.npy"), maps.numpy())
+    for start in (0, 3, 6):
+        writer.append(maps[start : start + 3])
+    assert np.array_equal(np.load(tmp_path / "maps.npy"), maps)
 
 
 def test_an_untrained_cell_is_one_sentence(tiny_workspace, tmp_path, two_methods, cell_of):
@@ -206,6 +208,81 @@ def test_without_masks_energies_are_unknown_and_errors_the_same(
         assert other[region] is not None
     assert mine["fixed"] == other["fixed"]
     assert mine["selected"] == other["selected"]
+
+
+@pytest.fixture
+def many_tasks(monkeypatch):
+    """Tasks of 7, 7 and 1 of the 15 images, with as many processes as SPG_WORKERS says."""
+    monkeypatch.setattr("spg.sweep.MAPS_A_TASK", 7)
+    monkeypatch.setattr("spg.sweep.TASKS_A_PROCESS", 1)
+
+
+@pytest.mark.usefixtures("many_tasks")
+@pytest.mark.parametrize("workers", ["0", "1", "2", "3"])
+def test_any_number_of_processes_sweeps_to_the_same_bytes(
+    finished, tmp_path, two_methods, cell_of, monkeypatch, workers
+):
+    workspace, cell = sharing(finished, tmp_path, "data", "maps"), cell_of("spg_plain")
+    monkeypatch.setenv("SPG_WORKERS", workers)
+    sweep_cell(workspace, two_methods, cell)
+    whole = files_in(finished.evaluation(cell))  # of one task an extractor, in this process
+    assert files_in(workspace.evaluation(cell)) == {
+        name: whole[name] for name in ("sweep.parquet", "sweep.json")
+    }
+
+
+@pytest.mark.usefixtures("many_tasks")
+def test_row_groups_hold_an_extractors_rows_in_order_whatever_the_tasks(
+    finished, tmp_path, two_methods, cell_of, monkeypatch
+):
+    workspace, cell = sharing(finished, tmp_path, "data", "maps"), cell_of("spg_plain")
+    monkeypatch.setattr("spg.sweep.ROWS_PER_GROUP", 14)
+    sweep_cell(workspace, two_methods, cell)
+    folder, whole = workspace.evaluation(cell), finished.evaluation(cell)
+    file = pq.ParquetFile(folder / "sweep.parquet")
+    sizes = [file.metadata.row_group(at).num_rows for at in range(file.num_row_groups)]
+    assert sizes == [14, 1] * 3
+    assert file.read().equals(pq.read_table(whole / "sweep.parquet"))
+    assert files_in(folder)["sweep.json"] == files_in(whole)["sweep.json"]
+
+
+@pytest.mark.parametrize(("size", "workers"), [(1, 3), (3, 1), (7, 1), (15, 0)])
+def test_no_process_starts_for_a_few_maps(
+    finished, tmp_path, two_methods, cell_of, monkeypatch, size, workers
+):
+    started = []
+
+    def noting(run, tasks, *, workers):
+        started.append(workers)
+        return in_order(run, tasks, workers=0)
+
+    monkeypatch.setattr("spg.sweep.in_order", noting)
+    monkeypatch.setattr("spg.sweep.MAPS_A_TASK", size)
+    monkeypatch.setenv("SPG_WORKERS", "3")
+    workspace = sharing(finished, tmp_path, "data", "maps")
+    sweep_cell(workspace, two_methods, cell_of("spg_plain"))  # 45 maps
+    assert started == [workers]
+
+
+def test_another_process_opens_a_cells_files_once(finished, cell_of):
+    source = Source(finished.maps(cell_of("spg")), ("cam",), finished.packed(NAME))
+    sent = pickle.dumps(source)
+    assert len(sent) < 1000
+    assert pickle.loads(sent) is pickle.loads(sent)
+
+
+def test_this_process_sees_that_maps_have_changed(finished, tmp_path, two_methods, cell_of):
+    workspace, cell = sharing(finished, tmp_path, "data"), cell_of("spg")
+    shutil.copytree(finished.maps(cell), workspace.maps(cell))
+    sweep_cell(workspace, two_methods, cell)
+    maps = workspace.maps(cell) / "cam.npy"
+    changed = -np.load(maps)
+    maps.unlink()
+    np.save(maps, changed)
+    sweep_cell(workspace, two_methods, cell)
+    mine, other = sweep_of(workspace, cell), sweep_of(finished, cell)
+    assert mine["image_id"].equals(other["image_id"])
+    assert not mine["object_energy"].equals(other["object_energy"])
 
 
 # ---- evaluate ----

@@ -144,6 +144,7 @@ def trainer_in(tiny_params):
             ),
             np.arange(COUNT),
             train=train,
+            execution=tiny_params.execution,
             seed=5,
             checkpoint=folder / "state.pt",
         )
@@ -197,10 +198,10 @@ def test_an_interruption_right_before_the_end_changes_nothing(
     cut = trainer_in(tmp_path / "cut")
     close = cut._close_epoch
 
-    def interrupted(epoch):
-        if epoch == EPOCHS - 1:
+    def interrupted():
+        if cut.step == EPOCHS * STEPS:
             raise KeyboardInterrupt
-        close(epoch)
+        close()
 
     cut._close_epoch = interrupted
     with pytest.raises(KeyboardInterrupt):

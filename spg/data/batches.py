@@ -6,8 +6,10 @@ Every random choice of an image depends on (seed, epoch, image) alone, and the o
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import cycle, islice
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -17,9 +19,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from spg.distributed import World, share_of
 from spg.schema import InputParams
 from spg.seeding import generator
 from spg.stem import Colors
+
+ALONE = World(0, 1)
 
 
 class Images(Protocol):
@@ -39,6 +44,8 @@ class Batch(NamedTuple):
     """``int64 Tensor[B]``."""
     indices: Tensor
     """``int64 Tensor[B]``, positions among the packed images."""
+    total: int
+    """Images of the whole batch, of which these are this process's share."""
 
 
 class TrainSamples(Dataset[tuple[Tensor, int, int]]):
@@ -84,33 +91,65 @@ def train_batches(
     *,
     batch_size: int,
     seed: int,
-    epoch: int,
-    skip: int,
+    epochs: int,
+    skip: int = 0,
+    place: World = ALONE,
 ) -> Iterator[Batch]:
-    """Yield the batches of one epoch after the first ``skip``, in an order by (seed, epoch)."""
-    order = generator(seed, "order", epoch).permutation(indices)
-    keys = [(seed, epoch, int(index)) for index in order[skip * batch_size :]]
-    return _batches(samples, keys, batch_size)
+    """Yield a process's shares of the batches of all epochs after the first ``skip``.
+
+    The order is by (seed, epoch); neither it nor what a batch holds depends on the processes. One
+    loader serves all epochs, so that its workers never stand still between two.
+    """
+    steps = math.ceil(len(indices) / batch_size)
+    batches = (
+        [(seed, epoch, int(index)) for index in rows]
+        for epoch in range(skip // steps, epochs)
+        for rows in _divided(generator(seed, "order", epoch).permutation(indices), batch_size)
+    )
+    sizes = cycle(len(rows) for rows in _divided(indices, batch_size))
+    skipped = skip % steps
+    return _batches(samples, islice(batches, skipped, None), islice(sizes, skipped, None), place)
 
 
 def eval_batches(
-    samples: EvalSamples, indices: NDArray[np.int64], *, batch_size: int
+    samples: EvalSamples, indices: NDArray[np.int64], *, batch_size: int, place: World = ALONE
 ) -> Iterator[Batch]:
-    """Yield ``indices`` in order, each once."""
-    return _batches(samples, [int(index) for index in indices], batch_size)
+    """Yield a process's batches of ``indices`` in order, each index once among all processes.
+
+    Batches stay whole: of every ``place.size`` in a row the process gets the one of its rank.
+    """
+    batches = [rows.tolist() for rows in _divided(indices, batch_size)[place.rank :: place.size]]
+    return _batches(samples, batches, map(len, batches), ALONE)
+
+
+def _divided(indices: NDArray[np.int64], size: int) -> list[NDArray[np.int64]]:
+    return [indices[start : start + size] for start in range(0, len(indices), size)]
 
 
 def _batches(
-    samples: TrainSamples | EvalSamples, keys: Sequence[object], batch_size: int
+    samples: TrainSamples | EvalSamples,
+    batches: Iterable[Sequence[object]],
+    sizes: Iterable[int],
+    place: World,
 ) -> Iterator[Batch]:
+    def own(keys: Sequence[object]) -> Sequence[object]:
+        share = share_of(len(keys), place)
+        return keys[share.start : share.stop]
+
     loader = DataLoader(
         samples,
-        batch_size=batch_size,
-        sampler=keys,  # any sequence of keys is a sampler
-        num_workers=int(os.environ.get("SPG_WORKERS", "0")),
+        batch_sampler=map(own, batches),  # type: ignore[arg-type]  # any iterable of keys will do
+        num_workers=loading_workers(),
+        pin_memory=torch.cuda.is_available(),
     )
-    for images, labels, indices in loader:
-        yield Batch(normalize_images(images, samples.colors), labels, indices)
+    for (images, labels, indices), total in zip(loader, sizes, strict=False):
+        yield Batch(normalize_images(images, samples.colors), labels, indices, total)
+
+
+def loading_workers() -> int:
+    """Return SPG_WORKERS; without it, none on a CPU, which computes, and up to 8 beside a GPU."""
+    default = min(8, os.cpu_count() or 1) if torch.cuda.is_available() else 0
+    return int(os.environ.get("SPG_WORKERS", default))
 
 
 def normalize_images(images: Tensor, colors: Colors) -> Tensor:

@@ -10,11 +10,12 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from spg.config import Params
+from spg.device import full_precision
 from spg.heads import BranchA
+from spg.losses import class_loss
 from spg.normalize import normalize_maps
 from spg.stem import Pools, Stem
 from spg.workspace import Cell
@@ -78,8 +79,8 @@ class Criterion(nn.Module):
     def forward(self, outputs: ACoLOutput, labels: Tensor) -> dict[str, Tensor]:
         """Return ``{"cls": loss, "cls_b": loss}`` for ``int64 Tensor[B]`` labels."""
         return {
-            "cls": F.cross_entropy(outputs.logits.float(), labels),
-            "cls_b": F.cross_entropy(outputs.logits_b.float(), labels),
+            "cls": class_loss(outputs.logits, labels),
+            "cls_b": class_loss(outputs.logits_b, labels),
         }
 
 
@@ -91,7 +92,9 @@ def keep_mask(class_maps: Tensor, classes: Tensor, threshold: float) -> Tensor:
         classes: ``int64 Tensor[B]``.
         threshold: in (0, 1).
     """
-    own = class_maps.detach()[torch.arange(len(classes)), classes].float()
+    own = full_precision(
+        class_maps.detach()[torch.arange(len(classes), device=classes.device), classes]
+    )
     return (normalize_maps(own) < threshold).to(class_maps.dtype)[:, None]
 
 
@@ -101,4 +104,4 @@ def build(stem: Stem, num_classes: int, params: Params, cell: Cell) -> tuple[Mod
 
 
 def _normalized(maps: Tensor) -> Tensor:
-    return normalize_maps(maps.float().flatten(0, 1)).view_as(maps)
+    return normalize_maps(full_precision(maps).flatten(0, 1)).view_as(maps)

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from spg.classifier import ClassCriterion, StemClassifier, gap_branch
 from spg.config import Params
+from spg.distributed import own_rows
 from spg.heads import BranchA, Classified
 from spg.schema import HasParams
 from spg.stem import Pools, Stem
@@ -39,8 +40,9 @@ class Model(StemClassifier):
         if self.training:
             count, side = len(images), images.shape[-1]
             patches = torch.tensor([scaled_patch(patch, side) for patch in self.rule.patches])
-            chosen = patches[torch.randint(len(patches), (count,))]
-            kept = keep_mask(torch.rand(count, side, side), chosen, self.rule.hidden)
+            chosen = patches[own_rows(lambda n: torch.randint(len(patches), (n,)), count)]
+            draws = own_rows(lambda n: torch.rand(n, side, side), count)
+            kept = keep_mask(draws, chosen, self.rule.hidden)
             images = images * kept[:, None].to(images)
         return super().forward(images, labels)
 

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from spg.classifier import StemClassifier
 from spg.config import Params
+from spg.device import full_precision
 from spg.guidance import attention_map, fuse, guidance_mask, masked_bce, upsample
 from spg.heads import BranchA, BranchC, MaskHead, MaskTail
+from spg.losses import class_loss
 from spg.schema import GuidanceParams, SpgParams, ThresholdPair
 from spg.stem import Pools, Stem
 from spg.workspace import Cell
@@ -60,6 +62,11 @@ class Model(nn.Module):
         self.b2_tail = None if spg.shared_b else MaskTail(hidden)
         self.branch_c = BranchC(branch_a.a3_channels, stem.heads.c) if spg.branch_c else None
 
+    @property
+    def tested(self) -> StemClassifier:
+        """Stem and A, whose map is the result (official code 344-348): B and C only teach."""
+        return StemClassifier(self.stem, self.branch_a)
+
     def forward(self, images: Tensor, labels: Tensor | None = None) -> SPGOutput:
         """Return the outputs of all branches for ``images`` (``Tensor[B, 3, H, W]``)."""
         features = self.stem(images)
@@ -91,7 +98,7 @@ class Criterion(nn.Module):
         b1, b2 = self._upsample(outputs.b1), self._upsample(outputs.b2)
         targets = self.targets(outputs, labels)
         losses = {
-            "cls": F.cross_entropy(outputs.logits.float(), labels),
+            "cls": class_loss(outputs.logits, labels),
             "b2": masked_bce(b2, targets.b2),
             "b1": masked_bce(b1, targets.b1),
         }
@@ -131,7 +138,9 @@ class Criterion(nn.Module):
         )
 
     def _upsample(self, logits: Tensor) -> Tensor:
-        return upsample(logits.float(), self.mask_side, align_corners=self.guidance.align_corners)
+        return upsample(
+            full_precision(logits), self.mask_side, align_corners=self.guidance.align_corners
+        )
 
 
 def build(stem: Stem, num_classes: int, params: Params, cell: Cell) -> tuple[Model, Criterion]:
