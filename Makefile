@@ -42,8 +42,8 @@ quality: setup  ## Lint, format check and types
 	ruff format --check .
 	mypy
 
-bench: setup  ## Time the evaluator against contouring every threshold
-	python benchmarks/evaluator.py
+bench: setup  ## Time training, localization, the evaluator and loading, into benchmarks/results.md
+	python benchmarks/results.py
 
 readme: setup  ## Copy the results table into README.md
 	python -m spg.report.readme

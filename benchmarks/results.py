@@ -92,7 +92,8 @@ def main() -> None:
 
 Written by `make bench` (benchmarks/results.py): {processor()}{gpu}, {os.cpu_count()} cores,
 torch {torch.__version__}. SPG on Inception-v3, 28 x 28 maps, 224 pixels, batch 8; median of five
-steps after two, images in memory; the share is of the matmul peak that the same process measured.
+steps after two, images in memory; the share is of the best matrix product that the same process
+measured between the steps. Convolutions need not stay below it: they block their work themselves.
 
 ## Computation
 
