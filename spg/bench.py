@@ -131,12 +131,15 @@ class _Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]
 def as_text(facts: dict[str, Any]) -> str:
     """Return one benchmark as two lines for the terminal."""
     cell, (low, high) = facts["cell"], facts["images_per_second_range"]
+    operations = (
+        f", {facts['gflop_per_image']:.1f} GFLOP an image, {facts['matmul_share']:.0%} of the "
+        f"matmul peak, {facts['matmul_gflops']:.0f} GFLOP/s"
+    )
     return (
         f"{facts['work']}, {cell['method']} on {cell['backbone']}, {facts['classes']} classes, "
         f"{facts['side']} pixels, batch {facts['batch_size']}, {facts['precision']}, "
         f"{facts['device']}, {facts['processes']} x {facts['threads']} threads\n"
         f"{facts['images_per_second']:.2f} images/s ({low:.2f} to {high:.2f}), "
-        f"{facts['peak_memory_bytes'] / 1e9:.2f} GB, {facts['gflop_per_image']:.1f} GFLOP "
-        f"an image, {facts['matmul_share']:.0%} of the matmul peak, "
-        f"{facts['matmul_gflops']:.0f} GFLOP/s"
+        f"{facts['peak_memory_bytes'] / 1e9:.2f} GB"
+        f"{operations if facts['gflop_per_image'] else ''}"
     )

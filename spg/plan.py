@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from spg.config import Params
+from spg.data.batches import loading_workers
 from spg.data.manifest import TEST, TRAIN_FULLSUP, TRAIN_WEAKSUP, read_manifest
 from spg.device import pick_device
 from spg.measure import STEPS, DrawnImages, Timing, measure, peak_memory_bytes
@@ -74,7 +74,6 @@ def plan(
     Ablations of SPG cost what SPG costs: one method of each file in spg/methods is measured.
     """
     sizes = sizes_of(workspace, params, dataset)
-    workers = int(os.environ.get("SPG_WORKERS", "0"))
     timings: dict[tuple[str, str], Timing] = {}
     for backbone in backbones:
         for method in params.all_methods:
@@ -82,7 +81,7 @@ def plan(
             if key not in timings:
                 cell = Cell(dataset, backbone, method, params.seeds[0])
                 timings[key] = measure(params, cell, sizes.classes, sizes.image_wh)
-    rows = estimate(timings, sizes, params, dataset, workers=workers)
+    rows = estimate(timings, sizes, params, dataset, workers=loading_workers())
     return summary(rows, sizes, dataset) | {
         "device": pick_device().type,
         "measured_steps": STEPS,
