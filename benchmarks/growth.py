@@ -85,7 +85,7 @@ def params() -> dict[str, Any]:
 
 def disk(root: Path) -> float:
     """Return the size of all files but the raw ones, 10^6 bytes."""
-    files = (path for path in root.rglob("*") if path.is_file())
+    files = (path for path in root.rglob("*") if path.is_file() and not path.is_symlink())
     return sum(path.stat().st_size for path in files if "raw" not in path.parts) / 1e6
 
 
@@ -93,7 +93,7 @@ def run(root: Path, words: tuple[str, ...]) -> Cost:
     """Run one command in ``root`` and return what it took."""
     before, start = disk(root), time.perf_counter()
     process = subprocess.Popen(
-        [sys.executable, "-m", "spg", *words], cwd=root, stderr=subprocess.DEVNULL,
+        [sys.executable, "-m", "spg", *words], cwd=root, stdout=subprocess.DEVNULL,
         env=os.environ | {"PYTHONPATH": str(ROOT)},
     )  # fmt: skip
     _, status, usage = os.wait4(process.pid, 0)
@@ -109,7 +109,8 @@ def measure(count: int) -> list[Cost]:
     with tempfile.TemporaryDirectory() as name:
         root = Path(name)
         (root / "params.yaml").write_text(json.dumps(params()))
-        (root / "paper.yaml").write_bytes((ROOT / "paper.yaml").read_bytes())
+        for used in ("paper.yaml", "notebooks"):
+            (root / used).symlink_to(ROOT / used)
         write_raw(root / "data/raw/synthetic_birds", count)
         costs = []
         for words in STAGES:

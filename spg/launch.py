@@ -14,6 +14,7 @@ from uuid import uuid4
 
 from spg.config import Params
 from spg.entry import CellStage
+from spg.environment import number_of
 from spg.errors import UserError
 from spg.workspace import Cell, Workspace
 
@@ -49,10 +50,7 @@ def is_first() -> bool:
 
 def wanted_processes() -> int:
     """Return ``SPG_NPROC``; 1 where it is not set."""
-    text = os.environ.get("SPG_NPROC", "1")
-    if not text.isdecimal() or int(text) < 1:
-        raise UserError(f"SPG_NPROC: {text!r} is no number of processes; set it to 1 or more")
-    return int(text)
+    return number_of("SPG_NPROC", 1, least=1)
 
 
 def _torchrun(count: int) -> None:

@@ -6,8 +6,12 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
 from typing import TypeVar
+
+from spg.environment import number_of
+from spg.errors import UserError
 
 FRESH = get_context("spawn")  # a fork of a process with threads, such as torch's, may stand still
 Task = TypeVar("Task")
@@ -16,7 +20,7 @@ Result = TypeVar("Result")
 
 def default_workers() -> int:
     """Return SPG_WORKERS, or the number of cores; 0 and 1 mean this process alone."""
-    return int(os.environ.get("SPG_WORKERS", os.cpu_count() or 1))
+    return number_of("SPG_WORKERS", os.cpu_count() or 1)
 
 
 def _one_thread() -> None:
@@ -31,6 +35,9 @@ def in_order(
     """Yield ``run(task)`` of each task in order, whatever the number of processes.
 
     Two tasks a process are under way or waiting, so that memory does not grow with their number.
+
+    Raises:
+        UserError: when one of the processes was killed.
     """
     if workers <= 1:
         yield from map(run, tasks)
@@ -44,5 +51,10 @@ def in_order(
                     yield waiting.popleft().result()
             while waiting:
                 yield waiting.popleft().result()
+        except BrokenProcessPool:
+            raise UserError(
+                f"one of {workers} processes was killed, as happens when memory runs out; run the "
+                "same command again, with a smaller SPG_WORKERS if it happens again"
+            ) from None
         finally:
             pool.shutdown(cancel_futures=True)

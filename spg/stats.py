@@ -7,6 +7,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+DRAWS_AT_A_TIME = 1 << 20  # some 40 MB, whatever the numbers of images and resamples
+
 
 class Interval(NamedTuple):
     """A mean and where it may lie."""
@@ -43,8 +45,12 @@ def two_way_interval(
     """
     seeds, images = values.shape
     row_counts = _resample_counts(seeds, resamples, rng)  # [R, S]
-    column_counts = _resample_counts(images, resamples, rng)  # [R, N]
-    means = ((row_counts @ values) * column_counts).sum(axis=1) / (seeds * images)
+    parts = -(-resamples * images // DRAWS_AT_A_TIME)
+    sums = [
+        ((rows @ values) * _resample_counts(images, len(rows), rng)).sum(axis=1)
+        for rows in np.array_split(row_counts, min(parts, resamples))
+    ]
+    means = np.concatenate(sums) / (seeds * images)
     low, high = np.quantile(means, [(1 - confidence) / 2, (1 + confidence) / 2])
     return Interval(float(values.mean()), float(low), float(high))
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import signal
+
 import pytest
 
+from spg.data.batches import loading_workers
 from spg.errors import UserError
 from spg.parallel import default_workers, in_order
 
@@ -40,8 +44,26 @@ def test_tasks_are_taken_as_they_are_needed(workers):
     results.close()
 
 
+def kill(number: int) -> None:
+    if number == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_killed_process_is_one_sentence():
+    with pytest.raises(UserError, match="one of 2 processes was killed"):
+        list(in_order(kill, range(12), workers=2))
+
+
 def test_the_variable_sets_the_number(monkeypatch):
     monkeypatch.setenv("SPG_WORKERS", "5")
     assert default_workers() == 5
     monkeypatch.delenv("SPG_WORKERS")
     assert default_workers() >= 1
+
+
+@pytest.mark.parametrize("text", ["", "-1", "two", "1.5", "\u0663"])
+@pytest.mark.parametrize("workers", [default_workers, loading_workers])
+def test_a_number_of_workers_that_is_none_is_one_sentence(monkeypatch, text, workers):
+    monkeypatch.setenv("SPG_WORKERS", text)
+    with pytest.raises(UserError, match="SPG_WORKERS"):
+        workers()

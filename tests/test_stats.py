@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 import scipy.stats
@@ -7,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+import spg.stats
 from spg.stats import Interval, seed_spread, two_way_interval, verdict
 
 
@@ -96,6 +99,24 @@ def test_the_order_of_images_and_seeds_does_not_matter_up_to_noise(errors):
 def test_equal_generators_give_equal_intervals(errors):
     assert interval(errors, seed=7) == interval(errors, seed=7)
     assert interval(errors, seed=7) != interval(errors, seed=8)
+
+
+@pytest.mark.parametrize("at_a_time", [1, 199, 200, 12_345])
+def test_the_parts_that_samples_are_drawn_in_change_nothing(errors, monkeypatch, at_a_time):
+    whole = interval(errors)
+    monkeypatch.setattr(spg.stats, "DRAWS_AT_A_TIME", at_a_time)
+    assert interval(errors) == whole
+
+
+def test_memory_does_not_grow_with_the_number_of_resamples(errors):
+    def peak(resamples):
+        tracemalloc.start()
+        interval(np.tile(errors, 50), resamples=resamples)
+        most = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return most
+
+    assert peak(4000) < 1.1 * peak(1000)
 
 
 def test_more_images_narrow_the_interval(errors):

@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from spg.distributed import World, share_of
+from spg.environment import number_of
 from spg.schema import InputParams
 from spg.seeding import generator
 from spg.stem import Colors
@@ -149,7 +150,7 @@ def _batches(
 def loading_workers() -> int:
     """Return SPG_WORKERS; without it, none on a CPU, which computes, and up to 8 beside a GPU."""
     default = min(8, os.cpu_count() or 1) if torch.cuda.is_available() else 0
-    return int(os.environ.get("SPG_WORKERS", default))
+    return number_of("SPG_WORKERS", default)
 
 
 def normalize_images(images: Tensor, colors: Colors) -> Tensor:

@@ -15,6 +15,7 @@ from spg.errors import UserError
 from spg.files import whole_file
 
 Columns = dict[str, NDArray[Any]]
+ROWS_PER_BATCH = 512  # a row of sweep.parquet has some 60 KB
 
 
 def read_columns(path: Path) -> Columns:
@@ -40,7 +41,7 @@ def select(columns: Columns, rows: NDArray[Any]) -> Columns:
 
 
 def read_batches(path: Path, names: Sequence[str]) -> Iterator[Columns]:
-    """Yield some columns a few thousand rows at a time, in constant memory.
+    """Yield some columns, `ROWS_PER_BATCH` rows at most at a time, in constant memory.
 
     A column of lists, which must be of equal length, comes as an array ``[N, length]``.
 
@@ -48,7 +49,7 @@ def read_batches(path: Path, names: Sequence[str]) -> Iterator[Columns]:
         UserError: when the file is missing or no Parquet file.
     """
     with _readable(path), pq.ParquetFile(path) as file:
-        for batch in file.iter_batches(columns=list(names)):
+        for batch in file.iter_batches(ROWS_PER_BATCH, columns=list(names)):
             yield {name: _array(batch[name]) for name in names}
 
 
