@@ -6,8 +6,11 @@ heat map instead of a fraction of the maximum, and several boxes an image (PROTO
 
 from __future__ import annotations
 
+from typing import Any
+
 import cv2
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 from spg.metrics.maps import Map
@@ -38,7 +41,7 @@ def cam_code_boxes(loc_map: Map) -> IntBoxes:
     masks = [_core(heat > threshold) for threshold in THRESHOLDS]
     found = [box for mask in masks for box in _contour_boxes(mask)]
     ranked = sorted(found, key=lambda box: box[2] * box[3], reverse=True)
-    boxes = np.array(_without_overlaps(ranked), dtype=np.int64).reshape(-1, 4)
+    boxes = _without_overlaps(np.array(ranked, dtype=np.int64).reshape(-1, 4))
     ends = boxes[:, :2] + boxes[:, 2:]
     return np.hstack([np.minimum(boxes[:, :2], ends), np.maximum(boxes[:, :2], ends)])
 
@@ -74,23 +77,30 @@ def _limit(value: int, upper: int) -> int:
     return 0 if value < 0 else min(value, upper)  # the upper limit wins where it is negative
 
 
-def _without_overlaps(ranked: list[tuple[int, int, int, int]]) -> list[tuple[int, int, int, int]]:
-    boxes = list(ranked)
-    first = 0
-    while first < len(boxes):
-        other = first + 1
-        while other < len(boxes):
+@njit(cache=True)
+def _without_overlaps(ranked: IntBoxes) -> Any:
+    """Return the rows (x, y, width, height) that no earlier one drops."""
+    boxes, count, first = ranked.copy(), len(ranked), 0
+    while first < count:
+        kept = other = first + 1
+        while other < count:
             if _overlap_much(boxes[first], boxes[other]):
-                del boxes[other]
-            other += 1  # also after a deletion, as published
+                other += 1  # the next one takes its place and is not looked at, as published
+                if other == count:
+                    break
+            boxes[kept] = boxes[other]
+            kept += 1
+            other += 1
+        count = kept
         first += 1
-    return boxes
+    return boxes[:count]
 
 
-def _overlap_much(first: tuple[int, int, int, int], second: tuple[int, int, int, int]) -> bool:
+@njit(cache=True)
+def _overlap_much(first: IntBoxes, second: IntBoxes) -> Any:
     half = int(max(first[2] * first[3], second[2] * second[3]) * 0.5)
-    sides = [
-        max(0, min(first[k] + first[k + 2], second[k] + second[k + 2]) - max(first[k], second[k]))
-        for k in (0, 1)
-    ]
-    return sides[0] * sides[1] > half
+    shared = 1
+    for k in range(2):
+        end = min(first[k] + first[k + 2], second[k] + second[k + 2])
+        shared *= max(0, end - max(first[k], second[k]))
+    return shared > half
