@@ -54,6 +54,7 @@ def train_cell(workspace: Workspace, params: Params, cell: Cell) -> None:
         seed=cell.seed,
         checkpoint=workspace.scratch / f"train-{fingerprint(repr(facts), *sources())}.pt",
     )
+    trainer.names = manifest["image_id"].tolist()
     trainer.look = partial(snapshot, batch=batch, device=trainer.device)
     history = trainer.run()
     if not trainer.first:

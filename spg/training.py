@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from spg.batch_norm import synchronize
 from spg.checkpoint import load_checkpoint, save_checkpoint
-from spg.data.batches import Batch, TrainSamples, train_batches
+from spg.data.batches import Batch, TrainSamples, epoch_rows, train_batches
 from spg.device import autocast, make_deterministic, pick_device, resolve_precision
 from spg.distributed import all_sum, batch_mean, share_of, sharing, world
 from spg.errors import UserError
@@ -51,7 +51,7 @@ class Trainer:
         checkpoint: file of the unfinished state; removed at the end.
 
     ``look``, where it is set, is called with the model after each epoch; ``looks`` keeps
-    the results.
+    the results. ``names`` are what messages call the samples.
     """
 
     def __init__(
@@ -85,7 +85,9 @@ class Trainer:
         self.checkpoint = checkpoint
         self.look: Callable[[nn.Module], dict[str, Tensor]] | None = None
         self.looks: list[dict[str, Tensor]] = []
+        self.names: Sequence[object] = range(len(samples.labels))
         self.step = 0
+        self.broken = torch.tensor(-1, device=self.device)  # first step without a finite loss
         self.sums: dict[str, Tensor] = {}
         self.history: list[dict[str, float]] = []
 
@@ -121,13 +123,17 @@ class Trainer:
             skip=self.step,
             place=self.world,
         ):
-            self._accumulate(self.train_step(batch), batch.total)
+            values = self.train_step(batch)
+            self._accumulate(values, batch.total)
+            lost = (self.broken < 0) & ~values["loss"].isfinite()
+            self.broken = torch.where(lost, self.step, self.broken)  # no wait for the device
             self.step += 1
             bar.update()
             if self.step % self.steps_per_epoch == 0:
                 self._close_epoch()
                 bar.set_postfix(loss=f"{self.history[-1]['loss']:.3f}")
             if self.first and time.monotonic() - last_save > SECONDS_BETWEEN_CHECKPOINTS:
+                self._check()
                 save_checkpoint(self.checkpoint, self._state())
                 last_save = time.monotonic()
 
@@ -165,17 +171,34 @@ class Trainer:
             self.sums[name] = self.sums.get(name, torch.zeros_like(value)) + value * count
 
     def _close_epoch(self) -> None:
-        epoch = self.step // self.steps_per_epoch
+        self._check()
         means = {name: float(total) / len(self.indices) for name, total in self.sums.items()}
-        if not math.isfinite(means["loss"]):
-            raise UserError(
-                f"the loss is {means['loss']} in epoch {epoch}; lower the learning rates in "
-                "params.yaml (train.optimizer)"
-            )
-        self.history.append({"epoch": epoch, **means})
+        self.history.append({"epoch": self.step // self.steps_per_epoch, **means})
         if self.look is not None:
             self.looks.append(self.look(self.model))
         self.sums = {}
+
+    def _check(self) -> None:
+        """Stop when a loss so far or a weight is not finite: such a state is never saved."""
+        step = int(self.broken)
+        values = (value for value in self.model.state_dict().values() if value.is_floating_point())
+        if step < 0 and all(bool(value.isfinite().all()) for value in values):
+            return
+        what = "the loss is" if step >= 0 else "weights are"
+        epoch, place = divmod(step if step >= 0 else self.step - 1, self.steps_per_epoch)
+        rows = epoch_rows(
+            self.indices, batch_size=self.train.batch_size, seed=self.seed, epoch=epoch
+        )[place]
+        kept = (
+            f"{self.checkpoint} is the last good state"
+            if self.checkpoint.exists()
+            else ("no state was saved before")
+        )
+        raise UserError(
+            f"{what} not finite at step {place + 1} of epoch {epoch + 1}, with the images "
+            f"{', '.join(str(self.names[row]) for row in rows)} ({kept}); lower the learning "
+            "rates in params.yaml (train.optimizer) or look at these images"
+        )
 
     @property
     def first(self) -> bool:

@@ -112,8 +112,10 @@ class Small(nn.Module):
         self.stem = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4))
         self.head = nn.Conv2d(4, 3, 1)
 
+        self.dropout = nn.Dropout(0.2)
+
     def forward(self, images, labels=None):
-        features = nn.functional.dropout(self.stem(images), 0.2, training=self.training)
+        features = self.dropout(self.stem(images))
         class_maps = self.head(features)
         return Classified(class_maps.mean(dim=(2, 3)), class_maps, features)
 
@@ -127,7 +129,7 @@ class Noise:
 def trainer_in(tiny_params):
     """A function from a folder to the same small training, whatever happened before."""
 
-    def trainer(folder, *, criterion=None, **changes):
+    def trainer(folder, *, criterion=None, compiled=False, **changes):
         torch.manual_seed(3)
         train = tiny_params.setup(NAME, "inception_v3").train.model_copy(
             update={"epochs": EPOCHS, "batch_size": BATCH, **changes}
@@ -144,7 +146,7 @@ def trainer_in(tiny_params):
             ),
             np.arange(COUNT),
             train=train,
-            execution=tiny_params.execution,
+            execution=tiny_params.execution.model_copy(update={"compile": compiled}),
             seed=5,
             checkpoint=folder / "state.pt",
         )
@@ -277,14 +279,84 @@ def test_the_checkpoint_is_gone_at_the_end(trainer_in, tmp_path, checkpoint_alwa
     assert list(tmp_path.rglob("*")) == []
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_a_loss_that_is_not_finite_is_one_sentence(trainer_in, tmp_path, value):
-    class Broken(nn.Module):
-        def forward(self, outputs, labels):
-            return {"cls": outputs.logits.sum() * value}
+@pytest.mark.slow
+def test_a_compiled_network_learns_the_same_up_to_rounding(trainer_in, tmp_path):
+    plain, compiled = trainer_in(tmp_path), trainer_in(tmp_path, compiled=True)
+    for trainer in (plain, compiled):
+        trainer.model.dropout.p = 0.0  # a compiled network draws other random numbers
+    np.testing.assert_allclose(plain.run(), compiled.run(), rtol=1e-4)
+    assert compiled.forward is not compiled.model
 
-    with pytest.raises(UserError, match=r"the loss is (nan|inf) in epoch 1; lower"):
-        trainer_in(tmp_path, criterion=Broken()).run()
+
+def seen_by(trainer):
+    """Return a list to which the images of each step are added."""
+    take, seen = trainer.train_step, []
+
+    def watched(batch):
+        seen.append(batch.indices.tolist())
+        return take(batch)
+
+    trainer.train_step = watched
+    return seen
+
+
+def break_loss(trainer, step, value):
+    """Make the criterion return ``value`` from ``step`` on."""
+    criterion = trainer.criterion
+
+    def broken(outputs, labels):
+        losses = criterion(outputs, labels)
+        return {k: v * value if trainer.step >= step else v for k, v in losses.items()}
+
+    trainer.criterion = broken
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+@pytest.mark.parametrize("step", [0, 1, STEPS - 1, STEPS, EPOCHS * STEPS - 1])
+def test_a_loss_that_is_not_finite_stops_with_its_step_and_images(
+    trainer_in, tmp_path, value, step
+):
+    trainer = trainer_in(tmp_path)
+    trainer.names = [f"image-{number}.jpg" for number in range(COUNT)]
+    seen = seen_by(trainer)
+    break_loss(trainer, step, value)
+    with pytest.raises(UserError) as error:
+        trainer.run()
+    names = ", ".join(f"image-{number}.jpg" for number in seen[step])
+    said = f"loss is not finite at step {step % STEPS + 1} of epoch {step // STEPS + 1}, "
+    assert f"{said}with the images {names} (no state was saved" in str(error.value)
+
+
+def test_what_was_saved_before_a_broken_loss_is_kept_and_good(
+    trainer_in, tmp_path, checkpoint_always
+):
+    trainer = trainer_in(tmp_path)
+    break_loss(trainer, 3, float("nan"))
+    with pytest.raises(UserError, match="state.pt is the last good state"):
+        trainer.run()
+    kept = load_checkpoint(tmp_path / "state.pt")
+    assert kept["step"] == 3
+    assert all(value.isfinite().all() for value in kept["model"].values())
+    whole = trainer_in(tmp_path / "whole")
+    whole.run()
+    mended = trainer_in(tmp_path)
+    mended.run()
+    assert equal_states(mended.model, whole.model)
+
+
+def test_weights_that_are_not_finite_after_the_last_step_are_noticed(trainer_in, tmp_path):
+    trainer = trainer_in(tmp_path)
+    take = trainer.train_step
+
+    def poisoned(batch):
+        values = take(batch)
+        if trainer.step == EPOCHS * STEPS - 1:
+            trainer.model.head.weight.data[0] = float("inf")
+        return values
+
+    trainer.train_step = poisoned
+    with pytest.raises(UserError, match=f"weights are not finite at step {STEPS} of epoch"):
+        trainer.run()
 
 
 # ---- Checkpoints ----

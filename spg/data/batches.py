@@ -105,11 +105,18 @@ def train_batches(
     batches = (
         [(seed, epoch, int(index)) for index in rows]
         for epoch in range(skip // steps, epochs)
-        for rows in _divided(generator(seed, "order", epoch).permutation(indices), batch_size)
+        for rows in epoch_rows(indices, batch_size=batch_size, seed=seed, epoch=epoch)
     )
     sizes = cycle(len(rows) for rows in _divided(indices, batch_size))
     skipped = skip % steps
     return _batches(samples, islice(batches, skipped, None), islice(sizes, skipped, None), place)
+
+
+def epoch_rows(
+    indices: NDArray[np.int64], *, batch_size: int, seed: int, epoch: int
+) -> list[NDArray[np.int64]]:
+    """Return which of ``indices`` are in each batch of an epoch, counted from 0."""
+    return _divided(generator(seed, "order", epoch).permutation(indices), batch_size)
 
 
 def eval_batches(
