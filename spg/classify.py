@@ -25,6 +25,7 @@ from spg.device import make_deterministic, pick_device
 from spg.errors import UserError
 from spg.files import whole_file
 from spg.layouts.labels import devkit_wnids
+from spg.locks import sole_writer
 from spg.plugins import find_plugin
 from spg.preprocess import Preprocess
 from spg.published import read_published
@@ -45,6 +46,7 @@ class CenterSamples(EvalSamples):
         return V.center_crop(resized, [self.preprocess.crop] * 2), self.labels[key], key
 
 
+@sole_writer(Workspace.class_scores)
 def classify(workspace: Workspace, params: Params, dataset: str, classifier: str) -> None:
     """Write the softmax scores of ``classifier`` for the test images, in the manifest's order.
 

@@ -6,6 +6,8 @@ Heavy modules are imported by the command that needs them, so that `spg --help` 
 from __future__ import annotations
 
 import json
+import logging
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,8 +16,13 @@ import click
 
 from spg.config import Params, load_params
 from spg.entry import checked_params, guarded, workspace
+from spg.environment import is_first, is_worker
 from spg.parallel import default_workers
 from spg.workspace import Cell, Workspace
+
+log = logging.getLogger(__name__)
+
+SECONDS_BETWEEN_LOOKS = 2.0
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -128,7 +135,7 @@ def train(**options: Any) -> None:
     Data and stem weights that are missing are made first. Ctrl-C is safe: the same command goes
     on from the last checkpoint. SPG_NPROC=N trains in N processes under torchrun, one a GPU.
     """
-    from spg.launch import in_processes, is_first, is_worker
+    from spg.launch import in_processes
     from spg.train import train_cell
 
     def run() -> None:
@@ -343,7 +350,7 @@ def bench(
     from spg.bench import as_text, with_sizes
     from spg.bench import bench as measure_work
     from spg.files import write_json
-    from spg.launch import in_processes, is_first
+    from spg.launch import in_processes
 
     def measured(_: Workspace, params: Params, cell: Cell) -> None:
         sized = with_sizes(params, cell, **sizes)
@@ -448,10 +455,19 @@ def _make_inputs(params: Params, cell: Cell) -> None:
     from spg.fetch import fetch as fetch_stage
     from spg.weights import make_weights
 
-    project = workspace()
-    if not project.raw(cell.dataset).exists():
-        fetch_stage(project, params, cell.dataset)
-    if not project.packed(cell.dataset).exists():
-        prepare_stage(project, params, cell.dataset)
-    if not project.weights(cell.backbone).exists():
-        make_weights(project, params, cell.dataset, cell.backbone)
+    project, dataset, backbone = workspace(), cell.dataset, cell.backbone
+    _made(project.raw(dataset), lambda: fetch_stage(project, params, dataset))
+    _made(project.packed(dataset), lambda: prepare_stage(project, params, dataset))
+    _made(project.weights(backbone), lambda: make_weights(project, params, dataset, backbone))
+
+
+def _made(target: Path, make: Callable[[], None]) -> None:
+    """Make ``target`` unless it is there; where another command is making it, wait for that."""
+    from spg.locks import BusyError
+
+    while not target.exists():
+        try:
+            make()
+        except BusyError:
+            log.info("another command is making %s; waiting for it", target)
+            time.sleep(SECONDS_BETWEEN_LOOKS)

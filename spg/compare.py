@@ -14,7 +14,8 @@ from spg.details import detail_tables
 from spg.errors import UserError
 from spg.evaluate import KINDS, cell_errors, kinds_of
 from spg.external import classifiers_of, external_guesses, with_classes
-from spg.files import write_json, write_text
+from spg.files import whole_files, write_json, write_text
+from spg.locks import sole_writer
 from spg.metrics.boxes import box_iou, center_box, whole_image_box
 from spg.metrics.localization import ERRORS
 from spg.paper import Paper, load_paper
@@ -32,6 +33,7 @@ COLUMNS = (
 )  # fmt: skip
 
 
+@sole_writer(Workspace.report)
 def compare(workspace: Workspace, params: Params, dataset: str) -> None:
     """Write the tables of the report as CSV, and summary.json, which DVC shows.
 
@@ -52,10 +54,11 @@ def compare(workspace: Workspace, params: Params, dataset: str) -> None:
     folder = workspace.report(dataset)
     every = {"comparison": comparison, "claims": claims, "external": external}
     every |= detail_tables(workspace, params, dataset, tables)
-    for name, table in every.items():
-        text = table.to_csv(index=False, float_format="%.6g", lineterminator="\n")
-        write_text(folder / f"{name}.csv", text)
-    write_json(folder / "summary.json", summary(comparison, claims))
+    with whole_files(folder, *(f"{name}.csv" for name in every), "summary.json") as temporary:
+        for name, table in every.items():
+            text = table.to_csv(index=False, float_format="%.6g", lineterminator="\n")
+            write_text(temporary / f"{name}.csv", text)
+        write_json(temporary / "summary.json", summary(comparison, claims))
 
 
 def collect_errors(

@@ -18,17 +18,16 @@ from pydantic import Field, ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from spg.cells import link, run_cell
 from spg.checkpoint import fingerprint, sources
 from spg.config import Params, describe, parse_params, read_yaml
 from spg.errors import UserError
-from spg.evaluate import cell_errors, evaluate_cell
+from spg.evaluate import cell_errors
 from spg.files import write_json
-from spg.localize import localize_cell
+from spg.locks import writing
 from spg.schema import Strict
 from spg.seeding import generator
 from spg.stats import two_way_interval
-from spg.sweep import sweep_cell
-from spg.train import train_cell
 from spg.weights import make_weights
 from spg.workspace import Cell, Workspace
 
@@ -93,14 +92,13 @@ def measure_effect(workspace: Workspace, name: str) -> None:
     cells = [Cell(**study.cell.model_dump(), seed=seed) for seed in study.seeds]
     facts = changed.model_dump_json() + base.model_dump_json()
     own = Workspace(workspace.scratch / f"effect-{name}-{fingerprint(facts, *sources())}")
-    _link_inputs(workspace, own, base, changed, cells)
-    for cell in cells:
-        _run_cell(own, changed, cell)
-    write_json(
-        workspace.report(study.cell.dataset) / f"effects/{name}.json",
-        effect.model_dump() | compare_cells(workspace, own, base, cells),
-    )
-    rmtree(own.root)
+    target = workspace.report(study.cell.dataset) / f"effects/{name}.json"
+    with writing(workspace, target):
+        _link_inputs(workspace, own, base, changed, cells)
+        for cell in cells:
+            run_cell(own, changed, cell)
+        write_json(target, effect.model_dump() | compare_cells(workspace, own, base, cells))
+        rmtree(own.root)
 
 
 def with_settings(mapping: Mapping[str, Any], settings: Iterable[str], where: str) -> Any:
@@ -173,44 +171,25 @@ def _errors(
     return np.stack(rows).astype(np.float64)
 
 
-def _run_cell(own: Workspace, params: Params, cell: Cell) -> None:
-    """Run a cell's stages, except those whose results are there, linked or of an earlier run."""
-    if not (own.run(cell) / "provenance.json").exists():
-        train_cell(own, params, cell)
-    if not own.maps(cell).exists():
-        localize_cell(own, params, cell)
-    if not (own.evaluation(cell) / "metrics.json").exists():
-        sweep_cell(own, params, cell)
-        evaluate_cell(own, params, cell)
-
-
 def _link_inputs(
     workspace: Workspace, own: Workspace, base: Params, changed: Params, cells: list[Cell]
 ) -> None:
     first = cells[0]
-    _link(workspace.packed(first.dataset), own.packed(first.dataset))
+    link(workspace.packed(first.dataset), own.packed(first.dataset))
     weights = own.weights(first.backbone)
     setups = [params.setup(first.dataset, first.backbone) for params in (base, changed)]
     if setups[0].stem.weights == setups[1].stem.weights:
-        _link(workspace.weights(first.backbone), weights)
+        link(workspace.weights(first.backbone), weights)
     elif not weights.exists():
         make_weights(own, changed, first.dataset, first.backbone)
     for cell in cells:
         if _training(base, cell) == _training(changed, cell):
-            _link(workspace.run(cell), own.run(cell))
+            link(workspace.run(cell), own.run(cell))
             if base.localization == changed.localization:
-                _link(workspace.maps(cell), own.maps(cell))
+                link(workspace.maps(cell), own.maps(cell))
 
 
 def _training(params: Params, cell: Cell) -> tuple[object, ...]:
     """Return what the training of a guided cell reads."""
     setup = params.setup(cell.dataset, cell.backbone)
     return setup, params.spg_of(cell.method), params.guidance, params.pretraining
-
-
-def _link(source: Path, target: Path) -> None:
-    if not source.exists():
-        raise UserError(f"{source}: no such file; run `dvc repro` first")
-    if not target.exists():
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.symlink_to(source.resolve())

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import logging
 import os
+import signal
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from spg.config import Params, load_params
+from spg.environment import is_worker
 from spg.errors import UserError
 from spg.workspace import Cell, Workspace
 
@@ -21,6 +27,14 @@ DatasetStage = Callable[[Workspace, Params, str], None]
 PluginStage = Callable[[Workspace, Params, str, str], None]
 NamedStage = Callable[[Workspace, str], None]
 CellStage = Callable[[Workspace, Params, Cell], None]
+
+REMEDIES = {
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), "free some space there"),
+    **dict.fromkeys((errno.EACCES, errno.EPERM), "allow yourself to read and write it"),
+    errno.EROFS: "make it writable, or work in another folder",
+    **dict.fromkeys((errno.EISDIR, errno.ENOTDIR, errno.EEXIST), "move away what lies there"),
+    errno.ENOENT: "make what is missing with the stage that writes it",
+}
 
 
 def run_dataset_stage(stage: DatasetStage) -> None:
@@ -69,14 +83,59 @@ def checked_params(dataset: str, method: str | None = None) -> Params:
 
 
 def guarded(action: Callable[[], None]) -> None:
-    """Run ``action``; a user's mistake becomes one sentence and exit status 2."""
+    """Run ``action``; what a user can mend becomes one sentence and exit status 2.
+
+    That is a mistake, or what the system refuses: a full disk, a missing permission, a folder where
+    a file belongs. Ctrl-C ends with status 130 and SIGTERM with 143, both with how to go on.
+    """
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     try:
-        action()
+        with _termination_raises():
+            action()
     except UserError as error:
         sys.exit(_fail(f"error: {error}", 2))
+    except OSError as error:
+        if error.errno is None:  # none of the system's
+            raise
+        sys.exit(_fail(f"error: {_refusal(error)}", 2))
+    except MemoryError:
+        sys.exit(_fail("error: out of memory; a smaller batch_size or SPG_WORKERS needs less", 2))
+    except _Terminated:
+        sys.exit(_fail("ended by SIGTERM; run the same command again to go on", 143))
     except KeyboardInterrupt:
         sys.exit(_fail("interrupted; run the same command again to go on", 130))
+
+
+class _Terminated(BaseException):
+    """SIGTERM came: open files are to be cleaned up on the way out."""
+
+
+@contextmanager
+def _termination_raises() -> Iterator[None]:
+    """Let SIGTERM end the block as an exception; torchrun's processes are ended by torchrun."""
+    if is_worker() or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, partial(_terminate, os.getpid()))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _terminate(owner: int, number: int, _frame: object) -> None:
+    if os.getpid() == owner:
+        raise _Terminated
+    signal.signal(number, signal.SIG_DFL)  # a loader's worker has the handler of its parent
+    os.kill(os.getpid(), number)
+
+
+def _refusal(error: OSError) -> str:
+    """Return what the system refused as one sentence with the file and what to do."""
+    number = error.errno or 0
+    reason = os.strerror(number)
+    where = f"{error.filename}: {reason}" if error.filename else reason
+    return f"{where}; {REMEDIES.get(number, 'mend that')}, then run the same command again"
 
 
 def _fail(message: str, status: int) -> int:

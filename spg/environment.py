@@ -1,4 +1,4 @@
-"""Numbers that users set as environment variables."""
+"""What environment variables say: numbers that users set, and torchrun's own."""
 
 from __future__ import annotations
 
@@ -24,3 +24,13 @@ def number_of(variable: str, default: int, *, least: int = 0) -> int:
             f"{variable}: {text!r} is no number of processes; set it to {least} or more"
         )
     return int(text)
+
+
+def is_worker() -> bool:
+    """Return whether torchrun started this process."""
+    return "RANK" in os.environ and "WORLD_SIZE" in os.environ
+
+
+def is_first() -> bool:
+    """Return whether this process speaks for all."""
+    return os.environ.get("RANK", "0") == "0"

@@ -20,7 +20,8 @@ from spg.config import Params
 from spg.data.columns import Columns, read_batches, read_columns, select, write_columns
 from spg.data.manifest import TEST, TRAIN_FULLSUP, boxes_of
 from spg.errors import UserError
-from spg.files import read_json, write_json
+from spg.files import read_json, whole_files, write_json
+from spg.locks import sole_writer
 from spg.metrics.localization import (
     IOU_LEVELS,
     count_correct,
@@ -31,6 +32,7 @@ from spg.metrics.localization import (
 from spg.metrics.outcomes import OUTCOMES, outcome
 from spg.workspace import Cell, Workspace
 
+OUTPUTS = ("per_image.parquet", "curves.parquet", "metrics.json")
 KINDS = ("fixed", "selected", "oracle", "cam_code", "graph_cut")
 REGIONS = ("part_energy", "object_energy", "part_area", "object_area")
 
@@ -48,6 +50,7 @@ class Curves(NamedTuple):
     """``int64 [L, T]``, the same of the rule ``all``."""
 
 
+@sole_writer(Workspace.evaluation)
 def evaluate_cell(workspace: Workspace, params: Params, cell: Cell) -> None:
     """Write ``per_image.parquet`` (test images), ``curves.parquet`` and ``metrics.json``."""
     folder, delta = workspace.evaluation(cell), params.evaluation.iou_threshold
@@ -71,9 +74,10 @@ def evaluate_cell(workspace: Workspace, params: Params, cell: Cell) -> None:
         tables.append(table | {"extractor": np.full(len(table["image_id"]), extractor)})
         curve = {"map_threshold": thresholds, "gt_known_loc_err": swept.test}
         curves.append(curve | {"extractor": np.full(len(thresholds), extractor)})
-    write_columns(folder / "per_image.parquet", _stacked(tables))
-    write_columns(folder / "curves.parquet", _stacked(curves))
-    write_json(folder / "metrics.json", metrics)
+    with whole_files(folder, *OUTPUTS) as temporary:
+        write_columns(temporary / "per_image.parquet", _stacked(tables))
+        write_columns(temporary / "curves.parquet", _stacked(curves))
+        write_json(temporary / "metrics.json", metrics)
 
 
 def read_curves(path: Path, extractor: str, iou_threshold: float) -> Curves:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from spg.config import Params
+from spg.locks import sole_writer
 from spg.plugins import find_plugin
 from spg.workspace import Workspace
 
 
+@sole_writer(Workspace.raw)
 def fetch(workspace: Workspace, params: Params, dataset: str) -> None:
     """Leave the raw data of ``dataset`` in its raw folder.
 

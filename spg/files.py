@@ -1,7 +1,13 @@
-"""Whole files and whole folders: written under a temporary name, synced, then renamed."""
+"""Whole files and whole folders: written under a temporary name, synced, then renamed.
+
+So a power cut or a kill at any moment leaves what was there before, nothing, or the new whole.
+Temporary names are hidden, hold the process and end in ``.part``; what a kill leaves of them is
+removed by the next command that writes there (:mod:`spg.locks`).
+"""
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -12,41 +18,89 @@ from typing import Any
 
 from spg.errors import UserError
 
+LEFTOVERS = ".*.part"
+
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """Yield a temporary path that becomes ``path`` when the block ends without an error."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        yield temporary
-        sync(temporary)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    """Yield a temporary path that becomes ``path`` when the block ends without an error.
+
+    Raises:
+        OSError: with ``path`` as its file name, when it cannot be written or is a folder.
+    """
+    temporary = _temporary(path)
+    with _named_errors(path):
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield temporary
+            sync(temporary)
+            temporary.replace(path)
+            sync(path.parent)
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 @contextmanager
 def whole_folder(path: Path) -> Iterator[Path]:
-    """Yield an empty temporary folder that replaces ``path`` when the block ends well."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir()
-    try:
+    """Yield an empty temporary folder that replaces ``path`` when the block ends well.
+
+    Raises:
+        OSError: with ``path`` as its file name, when it cannot be written or is a file.
+    """
+    with _named_errors(path), _scratch_folder(path) as temporary:
         yield temporary
-        if path.exists():
-            shutil.rmtree(path)
+        sync_tree(temporary)
+        old = _temporary(path, "old")
+        shutil.rmtree(old, ignore_errors=True)
+        if path.exists():  # moved away first: half of it must not stay under its name
+            path.replace(old)
         temporary.replace(path)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        sync(path.parent)
+        shutil.rmtree(old, ignore_errors=True)
+
+
+@contextmanager
+def whole_files(folder: Path, *names: str) -> Iterator[Path]:
+    """Yield an empty temporary folder whose files replace those of ``folder``: all or none.
+
+    The last name goes first and comes last. While it is missing, no reader may take the others,
+    which may be of two runs.
+
+    Args:
+        folder: where they belong; other files in it stay.
+        names: of the files that the block writes.
+
+    Raises:
+        OSError: with ``folder`` as its file name, when it cannot be written.
+    """
+    with _named_errors(folder), _scratch_folder(folder) as temporary:
+        yield temporary
+        sync_tree(temporary)
+        folder.mkdir(exist_ok=True)
+        (folder / names[-1]).unlink(missing_ok=True)
+        sync(folder)
+        for name in names:
+            (temporary / name).replace(folder / name)
+        sync(folder)
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write ``content``."""
+    with whole_file(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write ``text`` as UTF-8 with LF line ends on every system."""
+    write_bytes(path, text.encode("utf-8"))
 
 
 def write_json(path: Path, value: Any) -> None:
     """Write ``value`` as readable JSON with a stable order; NaN is refused."""
-    with whole_file(path) as temporary:
-        text = json.dumps(value, indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False)
-        temporary.write_text(text + "\n", encoding="utf-8", newline="\n")
+    text = json.dumps(value, indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False)
+    write_text(path, text + "\n")
 
 
 def read_json(path: Path) -> Any:
@@ -59,17 +113,66 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; run the stage that writes it first") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{path}: not readable as JSON ({error}); write it again") from None
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write ``text`` as UTF-8 with LF line ends on every system."""
-    with whole_file(path) as temporary:
-        temporary.write_text(text, encoding="utf-8", newline="\n")
-
-
 def sync(path: Path) -> None:
-    """Wait until a file's bytes are on the disk."""
-    with path.open("rb+") as file:
-        os.fsync(file.fileno())
+    """Wait until a file's bytes, or the names in a folder, are on the disk."""
+    if path.is_dir() and os.name == "nt":  # Windows has no handle of a folder to sync
+        return
+    descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sync_tree(folder: Path) -> None:
+    """Wait until everything below a folder is on the disk."""
+    for path in folder.rglob("*"):
+        sync(path)
+    sync(folder)
+
+
+def remove_leftovers(target: Path) -> None:
+    """Remove what killed processes left of ``target``, a file or a folder: beside and inside it.
+
+    Only whoever alone may write ``target`` may call it.
+    """
+    beside = target.parent.glob(f".{target.name}{LEFTOVERS}")
+    for path in [*beside, *target.rglob(LEFTOVERS)]:
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def _temporary(path: Path, kind: str = "new") -> Path:
+    return path.with_name(f".{path.name}.{os.getpid()}.{kind}.part")
+
+
+@contextmanager
+def _scratch_folder(path: Path) -> Iterator[Path]:
+    """Yield an empty folder beside ``path``, which is a folder or not there, and remove it."""
+    if path.exists() and not path.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path))
+    temporary = _temporary(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir()
+    try:
+        yield temporary
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextmanager
+def _named_errors(path: Path) -> Iterator[None]:
+    """Let errors of the system that name no file name ``path``; a full disk names none."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is not None and error.filename is None:
+            error.filename = str(path)
+        raise

@@ -14,7 +14,7 @@ from uuid import uuid4
 
 from spg.config import Params
 from spg.entry import CellStage
-from spg.environment import number_of
+from spg.environment import is_worker, number_of
 from spg.errors import UserError
 from spg.workspace import Cell, Workspace
 
@@ -36,16 +36,6 @@ def in_processes(stage: CellStage) -> CellStage:
             stage(workspace, params, cell)
 
     return run
-
-
-def is_worker() -> bool:
-    """Return whether torchrun started this process."""
-    return "RANK" in os.environ and "WORLD_SIZE" in os.environ
-
-
-def is_first() -> bool:
-    """Return whether this process speaks for all."""
-    return os.environ.get("RANK", "0") == "0"
 
 
 def wanted_processes() -> int:

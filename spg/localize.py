@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
-from numpy.lib.format import open_memmap
+from numpy.lib.format import write_array_header_1_0
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from tqdm import tqdm
@@ -24,6 +26,7 @@ from spg.data.pack import PackedImages
 from spg.device import autocast, make_deterministic, pick_device, resolve_precision
 from spg.distributed import in_turn, world
 from spg.files import whole_folder
+from spg.locks import sole_writer
 from spg.network import load_network
 from spg.plugins import find_plugin
 from spg.workspace import Cell, Workspace
@@ -34,6 +37,7 @@ Extractor = Callable[[nn.Module, Tensor, Tensor, Any], Tensor]
 Localized = tuple[pd.DataFrame, dict[str, NDArray[np.float32]]]
 
 
+@sole_writer(Workspace.maps)
 def localize_cell(workspace: Workspace, params: Params, cell: Cell) -> None:
     """Write ``scores.parquet`` and one ``<extractor>.npy`` for each extractor of the method.
 
@@ -68,8 +72,11 @@ def localize_cell(workspace: Workspace, params: Params, cell: Cell) -> None:
     if place.rank > 0:
         deque(gathered, maxlen=0)
         return
-    with whole_folder(workspace.maps(cell)) as folder:
-        writers = {name: MapWriter(folder / f"{name}.npy", len(indices)) for name in extractors}
+    with whole_folder(workspace.maps(cell)) as folder, ExitStack() as stack:
+        writers = {
+            name: stack.enter_context(MapWriter(folder / f"{name}.npy", len(indices)))
+            for name in extractors
+        }
         scores = []
         for classes, maps in tqdm(gathered, total=batches, desc="localize", unit="batch"):
             scores.append(classes)
@@ -140,7 +147,9 @@ def top_classes(scores: Tensor) -> pd.DataFrame:
 
 
 class MapWriter:
-    """Writes maps batch by batch into one ``.npy`` file, in constant memory.
+    """Writes maps batch by batch into one ``.npy`` file, in constant memory; a context manager.
+
+    By plain writes: a full disk is then an error, where a memory map would kill the process.
 
     Args:
         path: the file.
@@ -148,16 +157,26 @@ class MapWriter:
     """
 
     def __init__(self, path: Path, count: int) -> None:
-        self._path, self._count, self._done = path, count, 0
-        self._maps: np.memmap | None = None  # type: ignore[type-arg]
+        self._file, self._count = path.open("wb"), count
+
+    def __enter__(self) -> MapWriter:
+        return self
+
+    def __exit__(
+        self,
+        _kind: type[BaseException] | None,
+        _error: BaseException | None,
+        _trace: TracebackType | None,
+    ) -> None:
+        self._file.close()
 
     def append(self, maps: NDArray[np.float32]) -> None:
         """Append ``float32 [B, h, w]``."""
-        if self._maps is None:
-            shape = (self._count, *maps.shape[1:])
-            self._maps = open_memmap(  # type: ignore[no-untyped-call]
-                self._path, mode="w+", dtype=np.float32, shape=shape
-            )
-        self._maps[self._done : self._done + len(maps)] = maps
-        self._done += len(maps)
-        self._maps.flush()
+        if not self._file.tell():
+            header = {
+                "descr": np.lib.format.dtype_to_descr(np.dtype(np.float32)),
+                "fortran_order": False,
+                "shape": (self._count, *maps.shape[1:]),
+            }
+            write_array_header_1_0(self._file, header)
+        self._file.write(np.ascontiguousarray(maps, dtype=np.float32).data)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
+from threading import Thread
 from typing import TypeVar
 
 from spg.environment import number_of
@@ -23,10 +25,21 @@ def default_workers() -> int:
     return number_of("SPG_WORKERS", os.cpu_count() or 1)
 
 
-def _one_thread() -> None:
+def _start_worker() -> None:
+    """Compute on one thread, leave Ctrl-C to the parent, and do not outlive it."""
     import cv2  # here: who only asks for default_workers need not load it
 
     cv2.setNumThreads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """End with the parent: for tasks of a killed one a pool's process would wait for ever."""
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def in_order(
@@ -43,7 +56,7 @@ def in_order(
         yield from map(run, tasks)
         return
     waiting: deque[Future[Result]] = deque()
-    with ProcessPoolExecutor(workers, FRESH, initializer=_one_thread) as pool:
+    with ProcessPoolExecutor(workers, FRESH, initializer=_start_worker) as pool:
         try:
             for task in tasks:
                 waiting.append(pool.submit(run, task))

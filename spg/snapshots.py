@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from spg.data.batches import Batch
-from spg.files import whole_file
+from spg.files import write_bytes
 
 IMAGES = 6
 
@@ -44,5 +44,4 @@ def save_snapshots(
     One map an epoch, after its last step.
     """
     maps = {name: torch.stack([one[name] for one in snapshots]) for name in snapshots[0]}
-    with whole_file(path) as temporary:
-        save_file({"images": torch.from_numpy(places), **maps}, temporary)
+    write_bytes(path, save({"images": torch.from_numpy(places), **maps}))

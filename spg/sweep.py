@@ -25,7 +25,8 @@ from numpy.typing import NDArray
 from spg.config import Params
 from spg.data.manifest import TEST, boxes_of, read_manifest
 from spg.data.pack import PackedImages
-from spg.files import whole_file, write_json
+from spg.files import whole_files, write_json
+from spg.locks import sole_writer
 from spg.metrics.boxes import Boxes, best_iou
 from spg.metrics.cam_code import cam_code_boxes
 from spg.metrics.component_tree import Ints
@@ -235,6 +236,7 @@ def measure_some(source: Source, rule: SweepParams, task: Task) -> Part:
     return Part(pa.Table.from_pylist(rows, SCHEMA), np.sum(histograms, axis=0))
 
 
+@sole_writer(Workspace.evaluation)
 def sweep_cell(workspace: Workspace, params: Params, cell: Cell) -> None:
     """Write ``sweep.parquet``, one row for each extractor and localized image, and ``sweep.json``.
 
@@ -245,18 +247,16 @@ def sweep_cell(workspace: Workspace, params: Params, cell: Cell) -> None:
     source = Source(workspace.maps(cell), extractors, workspace.packed(cell.dataset))
     thresholds = PROTOCOLS[params.sweep.protocol].thresholds(params.sweep.thresholds)
     totals = {name: np.zeros((2, len(thresholds) + 2), dtype=np.int64) for name in extractors}
-    folder, run = workspace.evaluation(cell), partial(measure_some, source, params.sweep)
+    run = partial(measure_some, source, params.sweep)
     workers = min(default_workers(), len(tasks) // TASKS_A_PROCESS)
     parts = in_order(run, tasks, workers=workers)
-    with (
-        whole_file(folder / "sweep.parquet") as temporary,
-        pq.ParquetWriter(temporary, SCHEMA) as writer,
-    ):
-        for extractor, group in _row_groups(tasks, parts):
-            writer.write_table(group.rows)
-            totals[extractor] += group.histogram
-    precisions = {name: pixel_average_precision(total) for name, total in totals.items()}
-    write_json(folder / "sweep.json", {"thresholds": thresholds.tolist(), "px_ap": precisions})
+    with whole_files(workspace.evaluation(cell), "sweep.parquet", "sweep.json") as folder:
+        with pq.ParquetWriter(folder / "sweep.parquet", SCHEMA) as writer:
+            for extractor, group in _row_groups(tasks, parts):
+                writer.write_table(group.rows)
+                totals[extractor] += group.histogram
+        precisions = {name: pixel_average_precision(total) for name, total in totals.items()}
+        write_json(folder / "sweep.json", {"thresholds": thresholds.tolist(), "px_ap": precisions})
 
 
 def _localized(workspace: Workspace, cell: Cell) -> pd.DataFrame:

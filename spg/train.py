@@ -12,7 +12,8 @@ from spg.config import Params
 from spg.data.batches import EvalSamples, TrainSamples, eval_batches
 from spg.data.manifest import TEST, TRAIN_WEAKSUP, class_names, read_manifest, spread
 from spg.data.pack import PackedImages
-from spg.files import write_json, write_text
+from spg.files import whole_files, write_json, write_text
+from spg.locks import sole_writer
 from spg.network import build_network
 from spg.provenance import provenance
 from spg.seeding import torch_seed
@@ -21,7 +22,10 @@ from spg.stem import Stem
 from spg.training import Trainer
 from spg.workspace import Cell, Workspace
 
+OUTPUTS = ("provenance.json", "history.csv", "epochs.safetensors", "model.safetensors")
 
+
+@sole_writer(Workspace.run)
 def train_cell(workspace: Workspace, params: Params, cell: Cell) -> None:
     """Train ``cell`` and write model.safetensors, history.csv, epochs.safetensors, provenance.json.
 
@@ -59,11 +63,12 @@ def train_cell(workspace: Workspace, params: Params, cell: Cell) -> None:
     history = trainer.run()
     if not trainer.first:
         return
-    folder = workspace.run(cell)
-    save_model(folder / "model.safetensors", model)
-    write_text(folder / "history.csv", history.to_csv(index=False, float_format="%.6g"))
-    save_snapshots(folder / "epochs.safetensors", shown, trainer.looks)
-    write_json(folder / "provenance.json", facts)
+    with whole_files(workspace.run(cell), *OUTPUTS) as folder:
+        write_json(folder / "provenance.json", facts)
+        write_text(folder / "history.csv", history.to_csv(index=False, float_format="%.6g"))
+        save_snapshots(folder / "epochs.safetensors", shown, trainer.looks)
+        save_model(folder / "model.safetensors", model)
+    trainer.forget()
 
 
 def _inputs(workspace: Workspace, cell: Cell) -> dict[str, str]:

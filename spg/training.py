@@ -22,6 +22,7 @@ from spg.data.batches import Batch, TrainSamples, epoch_rows, train_batches
 from spg.device import autocast, make_deterministic, pick_device, resolve_precision
 from spg.distributed import all_sum, batch_mean, share_of, sharing, world
 from spg.errors import UserError
+from spg.files import remove_leftovers
 from spg.optim import build_optimizer, build_schedule
 from spg.schema import ExecutionParams, TrainParams
 from spg.seeding import torch_seed
@@ -48,7 +49,7 @@ class Trainer:
         train: schedule and optimizer.
         execution: how it is computed.
         seed: of order, augmentation and dropout.
-        checkpoint: file of the unfinished state; removed at the end.
+        checkpoint: file of the unfinished state.
 
     ``look``, where it is set, is called with the model after each epoch; ``looks`` keeps
     the results. ``names`` are what messages call the samples.
@@ -99,7 +100,10 @@ class Trainer:
         return DistributedDataParallel(model, gradient_as_bucket_view=True)
 
     def run(self) -> pd.DataFrame:
-        """Train to the end and return the history, one row an epoch."""
+        """Train to the end and return the history, one row an epoch.
+
+        The checkpoint stays until :meth:`forget`, when what came of the training is on disk.
+        """
         make_deterministic()
         self._resume()
         total = self.train.epochs * self.steps_per_epoch
@@ -107,9 +111,12 @@ class Trainer:
             total=total, initial=self.step, desc="train", unit="step", disable=not self.first
         ) as bar:
             self._steps(bar)
+        return pd.DataFrame(self.history)
+
+    def forget(self) -> None:
+        """Remove the checkpoint."""
         if self.first:
             self.checkpoint.unlink(missing_ok=True)
-        return pd.DataFrame(self.history)
 
     def _steps(self, bar: Any) -> None:
         self.model.train()
@@ -217,6 +224,8 @@ class Trainer:
         }
 
     def _resume(self) -> None:
+        if self.first:
+            remove_leftovers(self.checkpoint)
         state = load_checkpoint(self.checkpoint)
         if state is None:
             return

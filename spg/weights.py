@@ -23,6 +23,7 @@ from spg.config import Params
 from spg.data.batches import TrainSamples
 from spg.errors import UserError
 from spg.heads import Classified, init_xavier
+from spg.locks import sole_writer
 from spg.plugins import find_plugin
 from spg.published import read_published
 from spg.seeding import torch_seed
@@ -33,12 +34,13 @@ from spg.workspace import Workspace
 log = logging.getLogger(__name__)
 
 
+@sole_writer(lambda workspace, _dataset, backbone: workspace.weights(backbone))
 def make_weights(workspace: Workspace, params: Params, dataset: str, backbone: str) -> None:
     """Write the stem weights that trainings on ``dataset`` start from."""
     module = find_plugin("model", backbone)
     stem_params = params.setup(dataset, backbone).stem
     torch.manual_seed(torch_seed(params.pretraining.seed, "init"))
-    stem = module.build(stem_params.width)
+    stem, trainer = module.build(stem_params.width), None
     if stem_params.weights == "random":
         stem.apply(init_xavier)
     elif stem_params.weights == "published":
@@ -51,8 +53,10 @@ def make_weights(workspace: Workspace, params: Params, dataset: str, backbone: s
             backbone,
             *sources(),
         )
-        _pretrain(stem, params, workspace.scratch / f"weights-{identity}.pt")
+        trainer = _pretrain(stem, params, workspace.scratch / f"weights-{identity}.pt")
     save_model(workspace.weights(backbone), stem)
+    if trainer is not None:
+        trainer.forget()
 
 
 def load_published(stem: Stem, module: ModuleType) -> None:
@@ -78,7 +82,8 @@ def load_stem(stem: Stem, published: Mapping[str, Tensor], dropped: tuple[str, .
         raise UserError(f"the published weights do not fit the stem: {reason}") from None
 
 
-def _pretrain(stem: Stem, params: Params, checkpoint: Path) -> None:
+def _pretrain(stem: Stem, params: Params, checkpoint: Path) -> Trainer:
+    """Train ``stem`` in place; the trainer has a checkpoint to forget."""
     pretraining = params.pretraining
     species = pretraining_species(pretraining.classes)
     birds = draw_flock(
@@ -101,6 +106,7 @@ def _pretrain(stem: Stem, params: Params, checkpoint: Path) -> None:
     )
     history = trainer.run()
     log.info("pre-training ended at top-1 error %.3f", history["train_top1_err"].iloc[-1])
+    return trainer
 
 
 class _StemClassifier(nn.Module):

@@ -149,10 +149,11 @@ def test_the_best_five_classes_come_best_first():
 
 def test_maps_written_batch_by_batch_are_one_array(tmp_path):
     maps = torch.randn(7, 2, 3).numpy()
-    writer = MapWriter(tmp_path / "maps.npy", 7)
-    for start in (0, 3, 6):
-        writer.append(maps[start : start + 3])
-    assert np.array_equal(np.load(tmp_path / "maps.npy"), maps)
+    with MapWriter(tmp_path / "maps.npy", 7) as writer:
+        for start in (0, 3, 6):
+            writer.append(maps[start : start + 3])
+    np.save(tmp_path / "whole.npy", maps)
+    assert (tmp_path / "maps.npy").read_bytes() == (tmp_path / "whole.npy").read_bytes()
 
 
 def test_an_untrained_cell_is_one_sentence(tiny_workspace, tmp_path, two_methods, cell_of):

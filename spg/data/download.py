@@ -77,6 +77,7 @@ def download(remote: Remote, folder: Path, *, wait: float = 1.0) -> Path:
         )
     sync(part)
     part.replace(target)
+    sync(folder)
     return target
 
 

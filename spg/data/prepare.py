@@ -26,6 +26,7 @@ from spg.data.recode import BadImageError, recode
 from spg.data.splits import split_images
 from spg.errors import UserError
 from spg.files import read_json, whole_file, whole_folder, write_json, write_text
+from spg.locks import sole_writer
 from spg.parallel import default_workers, in_order
 from spg.schema import PrepareParams
 from spg.workspace import Workspace
@@ -57,6 +58,7 @@ class Report(NamedTuple):
     """What is wrong, by image id."""
 
 
+@sole_writer(Workspace.packed)
 def prepare(workspace: Workspace, params: Params, dataset: str) -> None:
     """Pack the raw data of ``dataset`` and split its images.
 

@@ -9,6 +9,7 @@ import pandas as pd
 
 from spg.config import Params
 from spg.files import whole_folder, write_text
+from spg.locks import sole_writer
 from spg.metrics.localization import ERRORS
 from spg.paper import load_paper
 from spg.report import figures, notebook, tables
@@ -21,6 +22,7 @@ from spg.workspace import Workspace
 ONE_SEED = "one seed, so that intervals and verdicts cover the images alone and no other training"
 
 
+@sole_writer(Workspace.report)
 def report(workspace: Workspace, params: Params, dataset: str) -> None:
     """Write tables.md, tables.tex, index.html, figures/ and the notebooks with their pages."""
     folder = workspace.report(dataset)
