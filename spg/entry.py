@@ -89,21 +89,31 @@ def guarded(action: Callable[[], None]) -> None:
     a file belongs. Ctrl-C ends with status 130 and SIGTERM with 143, both with how to go on.
     """
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    ending = _ending(action)  # progress bars are closed with the frames that the error has left
+    if ending is not None:
+        message, status = ending
+        sys.stderr.write(message + "\n")
+        sys.exit(status)
+
+
+def _ending(action: Callable[[], None]) -> tuple[str, int] | None:
+    """Run ``action``; return the last sentence and the exit status, or ``None`` if all is well."""
     try:
         with _termination_raises():
             action()
     except UserError as error:
-        sys.exit(_fail(f"error: {error}", 2))
+        return f"error: {error}", 2
     except OSError as error:
         if error.errno is None:  # none of the system's
             raise
-        sys.exit(_fail(f"error: {_refusal(error)}", 2))
+        return f"error: {_refusal(error)}", 2
     except MemoryError:
-        sys.exit(_fail("error: out of memory; a smaller batch_size or SPG_WORKERS needs less", 2))
+        return "error: out of memory; a smaller batch_size or SPG_WORKERS needs less", 2
     except _Terminated:
-        sys.exit(_fail("ended by SIGTERM; run the same command again to go on", 143))
+        return "ended by SIGTERM; run the same command again to go on", 143
     except KeyboardInterrupt:
-        sys.exit(_fail("interrupted; run the same command again to go on", 130))
+        return "interrupted; run the same command again to go on", 130
+    return None
 
 
 class _Terminated(BaseException):
@@ -136,11 +146,6 @@ def _refusal(error: OSError) -> str:
     reason = os.strerror(number)
     where = f"{error.filename}: {reason}" if error.filename else reason
     return f"{where}; {REMEDIES.get(number, 'mend that')}, then run the same command again"
-
-
-def _fail(message: str, status: int) -> int:
-    sys.stderr.write(message + "\n")
-    return status
 
 
 def _arguments(*names: str) -> dict[str, str]:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import NamedTuple
 
 from spg.birds.scene import Scene, draw_scene
 from spg.birds.species import Species
+from spg.parallel import default_workers, in_order
 from spg.seeding import generator
+
+BIRDS_A_TASK = 32
 
 
 class Bird(NamedTuple):
@@ -33,12 +34,17 @@ def draw_flock(species: list[Species], per_class: int, *, seed: int, side: int) 
         side: longer side of the images in pixels.
     """
     places = [(kind, number) for kind in range(len(species)) for number in range(per_class)]
+    tasks = [places[start : start + BIRDS_A_TASK] for start in range(0, len(places), BIRDS_A_TASK)]
     draw = partial(_draw, species, seed=seed, side=side)
-    with ProcessPoolExecutor(os.cpu_count()) as pool:
-        yield from pool.map(draw, places, chunksize=32)
+    for birds in in_order(draw, tasks, workers=min(default_workers(), len(tasks))):
+        yield from birds
 
 
-def _draw(species: list[Species], place: tuple[int, int], *, seed: int, side: int) -> Bird:
-    kind, number = place
-    stream = generator(seed, species[kind].name, number)
-    return Bird(kind, number, draw_scene(species[kind], stream, side=side))
+def _draw(
+    species: list[Species], places: Sequence[tuple[int, int]], *, seed: int, side: int
+) -> list[Bird]:
+    birds = []
+    for kind, number in places:
+        stream = generator(seed, species[kind].name, number)
+        birds.append(Bird(kind, number, draw_scene(species[kind], stream, side=side)))
+    return birds

@@ -1,0 +1,109 @@
+"""Commands of spg in processes of their own that a test may end at any moment.
+
+A fork of a server that has imported everything but computed nothing starts in milliseconds, so
+hundreds of kills fit into a test. A moment is a number of file operation (an audit event of Python
+on a path below the project: opening, renaming, removing, listing ...), since what a kill can break
+lies between two of them, or a time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+import sys
+from collections.abc import Mapping
+from multiprocessing import get_context
+from pathlib import Path
+from time import monotonic
+from typing import NamedTuple
+
+FORKS = get_context("forkserver")
+FORKS.set_forkserver_preload(
+    ["spg.cli", "spg.fetch", "spg.data.prepare", "spg.weights", "spg.train", "spg.localize",
+     "spg.sweep", "spg.evaluate", "spg.sources.synthetic_birds", "spg.methods.spg",
+     "spg.models.inception_v3", "spg.extractors.cam"]
+)  # fmt: skip
+SETTINGS = {
+    "spg.training.SECONDS_BETWEEN_CHECKPOINTS": 0.0,
+    "spg.data.prepare.ROWS_PER_SHARD": 4,
+}
+
+
+class Ended(NamedTuple):
+    """How a command ended."""
+
+    status: int
+    """Exit status; that of a signal, negative."""
+    said: str
+    """Standard error."""
+    seconds: float
+    operations: int
+    """File operations so far; 0 after a kill."""
+
+
+class Moment(NamedTuple):
+    """When a signal comes."""
+
+    number: int = signal.SIGKILL
+    operation: int | None = None
+    """Before this file operation, counted from 1."""
+    seconds: float | None = None
+
+
+NEVER = Moment()
+
+
+def run(root: Path, words: list[str], moment: Moment = NEVER) -> Ended:
+    """Run ``spg words`` in ``root`` until it ends, or sends itself a signal, or gets one."""
+    log, count = root / ".scratch/said.txt", FORKS.Value("q", 0)
+    log.parent.mkdir(exist_ok=True)
+    process = FORKS.Process(target=_command, args=(root, words, log, moment, count))
+    start = monotonic()
+    process.start()
+    if moment.seconds is not None:
+        process.join(moment.seconds)
+        if process.is_alive():
+            os.kill(process.pid, moment.number)
+    process.join(120)
+    assert process.exitcode is not None, f"{words} hangs"
+    said = log.read_text(encoding="utf-8") if log.exists() else ""
+    return Ended(process.exitcode, said, monotonic() - start, count.value)
+
+
+def hashes(root: Path) -> Mapping[str, str]:
+    """Return the hash of every file below ``root`` but those in .scratch, hidden ones too."""
+    return {
+        str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(root.rglob("*"))
+        if path.is_file() and ".scratch" not in path.parts
+    }
+
+
+def _command(root: Path, words: list[str], log: Path, moment: Moment, count: object) -> None:
+    os.chdir(root)
+    os.environ |= {"SPG_WORKERS": "0", "SPG_DEVICE": "cpu"}
+    sys.stderr = log.open("w", encoding="utf-8", buffering=1)
+    os.dup2(sys.stderr.fileno(), 2)
+    import torch
+
+    from spg.cli import main
+
+    torch.set_num_threads(1)
+    for name, value in SETTINGS.items():
+        module, _, attribute = name.rpartition(".")
+        setattr(sys.modules[module], attribute, value)
+    sys.addaudithook(_counting(str(root), moment, count))
+    main(words, standalone_mode=False)
+
+
+def _counting(root: str, moment: Moment, count: object):
+    def hook(event: str, args: tuple) -> None:
+        if event == "open" or event.startswith(("os.", "shutil.")):
+            paths = [os.fspath(arg) for arg in args if isinstance(arg, (str, os.PathLike))]
+            if any(path.startswith(root) for path in paths):
+                count.value += 1
+                if count.value == moment.operation:
+                    os.kill(os.getpid(), moment.number)
+
+    return hook
