@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -182,6 +183,29 @@ def evaluate(**options: Any) -> None:
         evaluate_cell(workspace(), params, cell)
         metrics = workspace().evaluation(cell) / "metrics.json"
         click.echo(metrics.read_text(encoding="utf-8"), nl=False)
+
+    guarded(run)
+
+
+@main.command()
+@_cell_options
+def verify(**options: Any) -> None:
+    """Make a finished cell again and say whether all its files are the same, byte for byte.
+
+    Trains, localizes, sweeps and evaluates in .scratch, from the data and stem weights that are
+    there; the finished cell is only read. Status 0: equal; 1: a line for each file that differs,
+    with where. Another processor, thread count or version of torch changes the last bits.
+    """
+    from spg.verify import verify_cell
+
+    def run() -> None:
+        params, cell = _cell(**options)
+        found = verify_cell(workspace(), params, cell)
+        for line in found:
+            click.echo(line)
+        click.echo(f"{cell.dataset}/{cell.name}: {'not ' if found else ''}equal, byte for byte")
+        if found:
+            sys.exit(1)
 
     guarded(run)
 
