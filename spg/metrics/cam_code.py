@@ -10,9 +10,9 @@ from typing import Any
 
 import cv2
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from spg.metrics.compiled import compiled
 from spg.metrics.maps import Map
 
 THRESHOLDS = (20, 100, 110)  # generate_bbox.m; the binary's own default is 30, 90, 150
@@ -77,7 +77,7 @@ def _limit(value: int, upper: int) -> int:
     return 0 if value < 0 else min(value, upper)  # the upper limit wins where it is negative
 
 
-@njit(cache=True)
+@compiled
 def _without_overlaps(ranked: IntBoxes) -> Any:
     """Return the rows (x, y, width, height) that no earlier one drops."""
     boxes, count, first = ranked.copy(), len(ranked), 0
@@ -96,7 +96,7 @@ def _without_overlaps(ranked: IntBoxes) -> Any:
     return boxes[:count]
 
 
-@njit(cache=True)
+@compiled
 def _overlap_much(first: IntBoxes, second: IntBoxes) -> Any:
     half = int(max(first[2] * first[3], second[2] * second[3]) * 0.5)
     shared = 1

@@ -12,8 +12,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from spg.metrics.compiled import compiled
 
 Levels = NDArray[np.int32]
 Ints = NDArray[np.int32]
@@ -23,7 +24,7 @@ UNSEEN = -1
 PLACE, JOINS, BLOCKS = (1 << 32) - 1, 1 << 32, 33  # bits of _surroundings
 
 
-@njit(cache=True)
+@compiled
 def component_table(levels: Levels, diagonals: bool) -> Any:
     """Return one row ``X1 ... STOP`` for each change of a component, in falling order of level."""
     width = levels.shape[1]
@@ -71,7 +72,7 @@ def component_table(levels: Levels, diagonals: bool) -> Any:
     return _pixel_table(table[:num_rows], shift, width)
 
 
-@njit(cache=True)
+@compiled
 def _note(
     changed: Any, parents: Any, states: Ints, rows: Any, table: Ints, num_rows: int
 ) -> tuple[Ints, int]:
@@ -86,7 +87,7 @@ def _note(
     return table, num_rows
 
 
-@njit(cache=True)
+@compiled
 def _pixel_table(table: Ints, shift: int, width: int) -> Any:
     """Return the table with half-open boxes and seeds of pixels, not of places."""
     pixels = table.copy()
@@ -99,7 +100,7 @@ def _pixel_table(table: Ints, shift: int, width: int) -> Any:
     return pixels
 
 
-@njit(cache=True)
+@compiled
 def _bits(count: int) -> int:
     bits = 0
     while (1 << bits) < count:
@@ -107,7 +108,7 @@ def _bits(count: int) -> int:
     return bits
 
 
-@njit(cache=True)
+@compiled
 def _sorted_places(levels: Levels, shift: int) -> tuple[Any, Any]:
     """Counting sort, places of a level in falling order: level l is ``ends[l - 1] : ends[l]``."""
     height, width = levels.shape
@@ -126,7 +127,7 @@ def _sorted_places(levels: Levels, shift: int) -> tuple[Any, Any]:
     return order, ends
 
 
-@njit(cache=True)
+@compiled
 def _keys(levels: Levels, shift: int) -> Any:
     """Return a total order of the pixels, ``int64 [H + 2, 2 ** shift]``: by level, then place.
 
@@ -141,7 +142,7 @@ def _keys(levels: Levels, shift: int) -> Any:
     return keys
 
 
-@njit(cache=True)
+@compiled
 def _surroundings(keys: Any, width: int, diagonals: bool) -> Any:
     """Look at the eight neighbors of each place that come before it.
 
@@ -181,7 +182,7 @@ def _surroundings(keys: Any, width: int, diagonals: bool) -> Any:
     return around.ravel()
 
 
-@njit(cache=True)
+@compiled
 def _count_peaks(surroundings: Any) -> int:
     count = 0
     for place in range(len(surroundings)):
@@ -189,7 +190,7 @@ def _count_peaks(surroundings: Any) -> int:
     return count
 
 
-@njit(cache=True)
+@compiled
 def _find(parents: Any, label: int) -> int:
     while parents[label] != label:
         parents[label] = parents[parents[label]]
@@ -197,14 +198,14 @@ def _find(parents: Any, label: int) -> int:
     return label
 
 
-@njit(cache=True)
+@compiled
 def _start(states: Ints, own: int, place: int, shift: int) -> None:
     y, x = place >> shift, place & ((1 << shift) - 1)  # one more than the pixel's, as is the seed
     states[own, X1], states[own, Y1], states[own, X2], states[own, Y2] = x, y, x, y
     states[own, SEED] = place
 
 
-@njit(cache=True)
+@compiled
 def _extend(states: Ints, own: int, place: int, shift: int) -> None:
     y, x = place >> shift, place & ((1 << shift) - 1)
     if x < states[own, X1]:  # comparing first is faster than min and max: few pixels extend a box
@@ -219,7 +220,7 @@ def _extend(states: Ints, own: int, place: int, shift: int) -> None:
         states[own, SEED] = place
 
 
-@njit(cache=True)
+@compiled
 def _merge(
     own: int, other: int, parents: Any, states: Ints, rows: Any, table: Ints, level: int
 ) -> int:

@@ -9,9 +9,9 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from spg.metrics.compiled import compiled
 from spg.metrics.component_tree import AREA, SEED, START, STOP, component_table
 
 Levels = NDArray[np.int32]
@@ -86,7 +86,7 @@ def _regions(table: Ints) -> Regions:
     )
 
 
-@njit(cache=True)
+@compiled
 def fill_holes(levels: Levels) -> Any:
     """Raise every pixel to the threshold from which on it is connected to the border.
 

@@ -19,10 +19,10 @@ from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from spg.metrics.boxes import Boxes
+from spg.metrics.compiled import compiled
 from spg.metrics.components import Ints, Levels
 from spg.metrics.maps import Map, localization_map
 
@@ -65,7 +65,7 @@ class Protocol(NamedTuple):
         return (self.side, self.side) if self.side else size
 
 
-@njit(cache=True)
+@compiled
 def count_passed(loc_map: Any, thresholds: Any) -> Any:
     """Return for each pixel how many of the ascending thresholds its value reaches (``>=``)."""
     count = len(thresholds)

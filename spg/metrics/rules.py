@@ -10,9 +10,9 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from spg.metrics.compiled import compiled
 from spg.metrics.components import Ints, Levels, Regions, bright_regions, fill_holes, holes
 
 RANKS = 2  # boxes a class: SPG* guesses with two
@@ -91,7 +91,7 @@ def all_candidates(levels: Levels, filled: Levels) -> Candidates:
     )
 
 
-@njit(cache=True)
+@compiled
 def best_at_thresholds(values: Any, starts: Ints, stops: Ints, count: int, empty: float) -> Any:
     """Return the best value among the candidates that exist at each threshold.
 
@@ -115,7 +115,7 @@ def best_at_thresholds(values: Any, starts: Ints, stops: Ints, count: int, empty
     return best
 
 
-@njit(cache=True)
+@compiled
 def _ranked(areas: Any, seeds: Ints, starts: Ints, stops: Ints, count: int) -> Any:
     winners = np.full((RANKS, count), NONE, np.int64)
     for row in range(len(areas)):
@@ -130,7 +130,7 @@ def _ranked(areas: Any, seeds: Ints, starts: Ints, stops: Ints, count: int) -> A
     return winners
 
 
-@njit(cache=True)
+@compiled
 def _larger(first: int, second: int, areas: Any, seeds: Ints) -> bool:
     if areas[first] == areas[second]:
         return bool(seeds[first] > seeds[second])
