@@ -29,7 +29,7 @@ def whole_file(path: Path) -> Iterator[Path]:
         OSError: with ``path`` as its file name, when it cannot be written or is a folder.
     """
     temporary = _temporary(path)
-    with _named_errors(path):
+    with named_errors(path):
         if path.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -49,7 +49,7 @@ def whole_folder(path: Path) -> Iterator[Path]:
     Raises:
         OSError: with ``path`` as its file name, when it cannot be written or is a file.
     """
-    with _named_errors(path), _scratch_folder(path) as temporary:
+    with named_errors(path), _scratch_folder(path) as temporary:
         yield temporary
         sync_tree(temporary)
         old = _temporary(path, "old")
@@ -75,7 +75,7 @@ def whole_files(folder: Path, *names: str) -> Iterator[Path]:
     Raises:
         OSError: with ``folder`` as its file name, when it cannot be written.
     """
-    with _named_errors(folder), _scratch_folder(folder) as temporary:
+    with named_errors(folder), _scratch_folder(folder) as temporary:
         yield temporary
         sync_tree(temporary)
         folder.mkdir(exist_ok=True)
@@ -148,6 +148,17 @@ def remove_leftovers(target: Path) -> None:
             path.unlink(missing_ok=True)
 
 
+@contextmanager
+def named_errors(path: Path) -> Iterator[None]:
+    """Let errors of the system that name no file, as a full disk does, name ``path``."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is not None and error.filename is None:
+            error.filename = str(path)
+        raise
+
+
 def _temporary(path: Path, kind: str = "new") -> Path:
     return path.with_name(f".{path.name}.{os.getpid()}.{kind}.part")
 
@@ -165,14 +176,3 @@ def _scratch_folder(path: Path) -> Iterator[Path]:
         yield temporary
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-
-
-@contextmanager
-def _named_errors(path: Path) -> Iterator[None]:
-    """Let errors of the system that name no file name ``path``; a full disk names none."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno is not None and error.filename is None:
-            error.filename = str(path)
-        raise

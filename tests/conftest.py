@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import settings
 from tiny import sharing, tiny
+from victims import run_all
 
 from spg.compare import compare
 from spg.config import Params, load_params, parse_params, read_yaml
@@ -102,3 +103,11 @@ def finished(tiny_workspace, tmp_path_factory, two_methods, cells):
             stage(workspace, two_methods, cell)
     compare(workspace, two_methods, DATASET)
     return workspace
+
+
+@pytest.fixture(scope="session")
+def undisturbed(tmp_path_factory, tiny_mapping):
+    """A tiny project that commands of one cell made in processes of their own."""
+    root = tmp_path_factory.mktemp("undisturbed")
+    write_json(root / "params.yaml", tiny_mapping)
+    return run_all(root)

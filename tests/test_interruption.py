@@ -2,56 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import random
-import shutil
 import signal
 
 import pytest
-from victims import Moment, hashes, run
+from victims import COMMANDS, Moment, hashes, run
 
-CELL = ["--method", "spg", "--seed", "0"]
-NAME = "synthetic_birds"
-COMMANDS = {
-    "fetch": (["fetch", NAME], "data/raw"),
-    "prepare": (["prepare", NAME], "data/packed"),
-    "weights": (["weights", "inception_v3"], "weights"),
-    "train": (["train", *CELL], "runs"),
-    "localize": (["localize", *CELL], "maps"),
-    "sweep": (["sweep", *CELL], "eval"),
-    "evaluate": (["evaluate", *CELL], "eval"),
-}
 KILLS = 20
 
 
-@pytest.fixture(scope="module")
-def project(tmp_path_factory, tiny_mapping):
-    """A project in which every command ran undisturbed: what each of them leaves and how long."""
-    root = tmp_path_factory.mktemp("undisturbed")
-    (root / "params.yaml").write_text(json.dumps(tiny_mapping), encoding="utf-8")
-    before, after = hashes(root), {}
-    for name, (words, _) in COMMANDS.items():
-        ended = run(root, words)
-        assert ended.status == 0, ended.said
-        after[name] = ended, {k: v for k, v in hashes(root).items() if k not in before}
-        before = hashes(root)
-    assert not [name for name in before if name.endswith(".part")]
-    return root, after
-
-
 @pytest.fixture(params=COMMANDS)
-def case(request, project, tmp_path):
+def case(request, undisturbed, tmp_path):
     """A command, a project in which all before it ran, what it leaves and how it ended."""
-    name = request.param
-    root, after = project
-    earlier = list(COMMANDS)[: list(COMMANDS).index(name)]
-    for one in earlier:
-        for file in after[one][1]:
-            (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(root / file, tmp_path / file)
-    shutil.copy2(root / "params.yaml", tmp_path / "params.yaml")
-    ended, made = after[name]
-    return tmp_path, COMMANDS[name][0], made, ended
+    ended, made = undisturbed.after[request.param]
+    undisturbed.copy_before(request.param, tmp_path)
+    return tmp_path, COMMANDS[request.param], made, ended
 
 
 def moments(words, ended):

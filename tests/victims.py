@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import signal
 import sys
 from collections.abc import Mapping
@@ -24,6 +25,16 @@ FORKS.set_forkserver_preload(
      "spg.sweep", "spg.evaluate", "spg.sources.synthetic_birds", "spg.methods.spg",
      "spg.models.inception_v3", "spg.extractors.cam"]
 )  # fmt: skip
+CELL = ["--method", "spg", "--seed", "0"]
+COMMANDS = {
+    "fetch": ["fetch", "synthetic_birds"],
+    "prepare": ["prepare", "synthetic_birds"],
+    "weights": ["weights", "inception_v3"],
+    "train": ["train", *CELL],
+    "localize": ["localize", *CELL],
+    "sweep": ["sweep", *CELL],
+    "evaluate": ["evaluate", *CELL],
+}
 SETTINGS = {
     "spg.training.SECONDS_BETWEEN_CHECKPOINTS": 0.0,
     "spg.data.prepare.ROWS_PER_SHARD": 4,
@@ -56,8 +67,7 @@ NEVER = Moment()
 
 def run(root: Path, words: list[str], moment: Moment = NEVER) -> Ended:
     """Run ``spg words`` in ``root`` until it ends, or sends itself a signal, or gets one."""
-    log, count = root / ".scratch/said.txt", FORKS.Value("q", 0)
-    log.parent.mkdir(exist_ok=True)
+    log, count = root.with_name(f"{root.name}.said"), FORKS.Value("q", 0)
     process = FORKS.Process(target=_command, args=(root, words, log, moment, count))
     start = monotonic()
     process.start()
@@ -69,6 +79,32 @@ def run(root: Path, words: list[str], moment: Moment = NEVER) -> Ended:
     assert process.exitcode is not None, f"{words} hangs"
     said = log.read_text(encoding="utf-8") if log.exists() else ""
     return Ended(process.exitcode, said, monotonic() - start, count.value)
+
+
+class Undisturbed(NamedTuple):
+    """A project in which every command ran to its end, one after the other."""
+
+    root: Path
+    after: dict[str, tuple[Ended, dict[str, str]]]
+    """How each command ended, and the hashes of the files that it made."""
+
+    def copy_before(self, name: str, target: Path) -> None:
+        """Copy what all commands before ``name`` made, and the params."""
+        earlier = list(COMMANDS)[: list(COMMANDS).index(name)]
+        for file in ["params.yaml", *(file for one in earlier for file in self.after[one][1])]:
+            (target / file).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(self.root / file, target / file)
+
+
+def run_all(root: Path) -> Undisturbed:
+    """Run every command in ``root``, which holds params.yaml alone."""
+    after = {}
+    for name, words in COMMANDS.items():
+        before = hashes(root)
+        ended = run(root, words)
+        assert ended.status == 0, ended.said
+        after[name] = ended, {k: v for k, v in hashes(root).items() if k not in before}
+    return Undisturbed(root, after)
 
 
 def hashes(root: Path) -> Mapping[str, str]:

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from spg.errors import UserError
-from spg.files import whole_file
+from spg.files import named_errors, whole_file
 
 Columns = dict[str, NDArray[Any]]
 ROWS_PER_BATCH = 512  # a row of sweep.parquet has some 60 KB
@@ -65,7 +65,8 @@ def _array(column: pa.Array) -> NDArray[Any]:
 @contextmanager
 def _readable(path: Path) -> Iterator[None]:
     try:
-        yield
+        with named_errors(path):
+            yield
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; run the stage that writes it first") from None
     except pa.ArrowInvalid as error:

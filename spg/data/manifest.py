@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from spg.errors import UserError
-from spg.files import whole_file
+from spg.files import named_errors, whole_file
 
 if TYPE_CHECKING:
     import pandas as pd  # only named here: who reads columns need not load it
@@ -47,7 +47,8 @@ def read_manifest(path: Path) -> pd.DataFrame:
         UserError: when the file is missing, or not one that :func:`write_manifest` wrote.
     """
     try:
-        table = pq.read_table(path)
+        with named_errors(path):
+            table = pq.read_table(path)
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; run `spg prepare` first") from None
     except pa.ArrowInvalid as error:
