@@ -10,6 +10,7 @@ import pandas as pd
 from spg.claims import Errors, claims_table, named_interval
 from spg.config import Params
 from spg.data.manifest import boxes_of, read_manifest
+from spg.data.results import read_table
 from spg.details import detail_tables
 from spg.errors import UserError
 from spg.evaluate import KINDS, cell_errors, kinds_of
@@ -190,5 +191,5 @@ def _per_image(workspace: Workspace, cell: Cell, extractor: str) -> pd.DataFrame
     path = workspace.evaluation(cell) / "per_image.parquet"
     if not path.exists():
         raise UserError(f"{path}: no such file; run `spg evaluate` for this cell, or `dvc repro`")
-    table = pd.read_parquet(path)
+    table = read_table(path)
     return table[table["extractor"] == extractor].reset_index(drop=True)

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from spg.config import Params
+from spg.data.results import read_table
 from spg.evaluate import REGIONS, kinds_of
 from spg.files import read_json
 from spg.metrics.outcomes import OUTCOMES
@@ -76,7 +77,7 @@ def accuracy_table(metrics: dict[Variant, list[dict[str, Any]]]) -> pd.DataFrame
 def _curves(workspace: Workspace, params: Params, dataset: str) -> Iterator[pd.DataFrame]:
     for variant, cells in grid(params, dataset).items():
         for cell in cells:
-            curves = pd.read_parquet(workspace.evaluation(cell) / "curves.parquet")
+            curves = read_table(workspace.evaluation(cell) / "curves.parquet")
             own = curves[curves["extractor"] == variant.extractor]
             step = max(1, (len(own) + 1) // CURVE_POINTS)
             own = own.iloc[step - 1 :: step]
@@ -95,7 +96,7 @@ def _curves(workspace: Workspace, params: Params, dataset: str) -> Iterator[pd.D
 def _histories(workspace: Workspace, params: Params, dataset: str) -> Iterator[pd.DataFrame]:
     order = (cell for cells in grid(params, dataset).values() for cell in cells)
     for cell in dict.fromkeys(order):
-        history = pd.read_csv(workspace.run(cell) / "history.csv")
+        history = read_table(workspace.run(cell) / "history.csv")
         history.insert(0, "variant", cell.method)
         history.insert(1, "seed", cell.seed)
         yield history

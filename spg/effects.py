@@ -12,7 +12,6 @@ from shutil import rmtree
 from typing import Annotated, Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 from pydantic import Field, ValidationError
 from ruamel.yaml import YAML
@@ -21,6 +20,7 @@ from ruamel.yaml.error import YAMLError
 from spg.cells import link, run_cell
 from spg.checkpoint import fingerprint, sources
 from spg.config import Params, describe, parse_params, read_yaml
+from spg.data.results import read_table
 from spg.errors import UserError
 from spg.evaluate import cell_errors
 from spg.files import write_json
@@ -163,7 +163,7 @@ def _errors(
         path = workspace.evaluation(cell) / "per_image.parquet"
         if not path.exists():
             raise UserError(f"{path}: no such file; run `dvc repro` first")
-        table = pd.read_parquet(path)
+        table = read_table(path)
         table = table[table["extractor"] == EXTRACTOR]
         columns = {str(name): table[name].to_numpy() for name in table}
         wrong = cell_errors(columns, KIND, iou_threshold=params.evaluation.iou_threshold)

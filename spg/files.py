@@ -109,12 +109,11 @@ def read_json(path: Path) -> Any:
     Raises:
         UserError: when it is missing or damaged.
     """
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file; run the stage that writes it first") from None
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{path}: not readable as JSON ({error}); write it again") from None
+    with readable(path):
+        try:
+            return json.loads(path.read_text(encoding="utf-8"))
+        except RecursionError:
+            raise ValueError("nested too deeply") from None
 
 
 def sync(path: Path) -> None:
@@ -157,6 +156,25 @@ def named_errors(path: Path) -> Iterator[None]:
         if error.errno is not None and error.filename is None:
             error.filename = str(path)
         raise
+
+
+@contextmanager
+def readable(path: Path) -> Iterator[None]:
+    """Let a missing or damaged file be one sentence, whatever its reader raises about it.
+
+    Raises:
+        UserError: names ``path``.
+    """
+    try:
+        with named_errors(path):
+            yield
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; run the stage that writes it first") from None
+    except (ValueError, EOFError, LookupError, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(f"{path}: damaged or of another kind ({reason}); make it again") from None
 
 
 def _temporary(path: Path, kind: str = "new") -> Path:

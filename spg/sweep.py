@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from spg.config import Params
 from spg.data.manifest import TEST, boxes_of, read_manifest
 from spg.data.pack import PackedImages
+from spg.data.results import read_maps, read_table
 from spg.files import whole_files, write_json
 from spg.locks import sole_writer
 from spg.metrics.boxes import Boxes, best_iou
@@ -89,7 +90,7 @@ class Source:
 
     def __init__(self, maps: Path, extractors: tuple[str, ...], packed: Path) -> None:
         self._places = maps, extractors, packed
-        self.maps = {name: np.load(maps / f"{name}.npy", mmap_mode="r") for name in extractors}
+        self.maps = {name: read_maps(maps / f"{name}.npy") for name in extractors}
         self.packed = PackedImages(packed)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -262,7 +263,7 @@ def sweep_cell(workspace: Workspace, params: Params, cell: Cell) -> None:
 def _localized(workspace: Workspace, cell: Cell) -> pd.DataFrame:
     """Return the manifest's rows of the cell's images, in the order of their maps."""
     manifest = read_manifest(workspace.packed(cell.dataset) / "manifest.parquet")
-    image_ids = pd.read_parquet(workspace.maps(cell) / "scores.parquet")["image_id"]
+    image_ids = read_table(workspace.maps(cell) / "scores.parquet")["image_id"]
     places = manifest.reset_index().set_index("image_id").loc[image_ids, "index"]
     return manifest.loc[places]
 

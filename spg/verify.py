@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from safetensors.numpy import load_file
 
 from spg.cells import link, run_cell
 from spg.checkpoint import fingerprint, sources
 from spg.config import Params
+from spg.data.results import read_maps, read_table, read_tensors
 from spg.errors import UserError
 from spg.locks import writing
 from spg.workspace import Cell, Workspace
@@ -131,8 +131,8 @@ def _table(frame: pd.DataFrame) -> dict[str, NDArray[Any]]:
 
 READERS: dict[str, Reader] = {
     ".json": lambda path: _flat(json.loads(path.read_text(encoding="utf-8"))),
-    ".safetensors": load_file,
-    ".npy": lambda path: {"maps": np.load(path, mmap_mode="r")},
-    ".parquet": lambda path: _table(pd.read_parquet(path)),
-    ".csv": lambda path: _table(pd.read_csv(path)),
+    ".safetensors": read_tensors,
+    ".npy": lambda path: {"maps": read_maps(path)},
+    ".parquet": lambda path: _table(read_table(path)),
+    ".csv": lambda path: _table(read_table(path)),
 }

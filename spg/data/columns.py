@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from spg.errors import UserError
-from spg.files import named_errors, whole_file
+from spg.files import readable, whole_file
 
 Columns = dict[str, NDArray[Any]]
 ROWS_PER_BATCH = 512  # a row of sweep.parquet has some 60 KB
@@ -24,7 +22,7 @@ def read_columns(path: Path) -> Columns:
     Raises:
         UserError: when the file is missing or no Parquet file.
     """
-    with _readable(path):
+    with readable(path):
         table = pq.read_table(path)
     return {name: table[name].to_numpy(zero_copy_only=False) for name in table.column_names}
 
@@ -48,7 +46,7 @@ def read_batches(path: Path, names: Sequence[str]) -> Iterator[Columns]:
     Raises:
         UserError: when the file is missing or no Parquet file.
     """
-    with _readable(path), pq.ParquetFile(path) as file:
+    with readable(path), pq.ParquetFile(path) as file:
         for batch in file.iter_batches(ROWS_PER_BATCH, columns=list(names)):
             yield {name: _array(batch[name]) for name in names}
 
@@ -60,14 +58,3 @@ def _array(column: pa.Array) -> NDArray[Any]:
         return flat.reshape(len(column), -1)
     values: NDArray[Any] = column.to_numpy(zero_copy_only=False)
     return values
-
-
-@contextmanager
-def _readable(path: Path) -> Iterator[None]:
-    try:
-        with named_errors(path):
-            yield
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file; run the stage that writes it first") from None
-    except pa.ArrowInvalid as error:
-        raise UserError(f"{path}: not readable ({error}); write it again") from None

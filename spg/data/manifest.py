@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from spg.errors import UserError
-from spg.files import named_errors, whole_file
+from spg.files import readable, whole_file
 
 if TYPE_CHECKING:
     import pandas as pd  # only named here: who reads columns need not load it
@@ -46,13 +46,8 @@ def read_manifest(path: Path) -> pd.DataFrame:
     Raises:
         UserError: when the file is missing, or not one that :func:`write_manifest` wrote.
     """
-    try:
-        with named_errors(path):
-            table = pq.read_table(path)
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file; run `spg prepare` first") from None
-    except pa.ArrowInvalid as error:
-        raise UserError(f"{path}: not readable ({error}); run `spg prepare` again") from None
+    with readable(path):
+        table = pq.read_table(path)
     if not table.schema.equals(SCHEMA):
         raise UserError(f"{path}: unexpected columns; run `spg prepare` again")
     _check(table, path)

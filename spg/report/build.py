@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import pandas as pd
-
 from spg.config import Params
+from spg.data.results import read_table
 from spg.files import whole_folder, write_text
 from spg.locks import sole_writer
 from spg.metrics.localization import ERRORS
@@ -43,8 +42,8 @@ def report(workspace: Workspace, params: Params, dataset: str) -> None:
 def tables_page(folder: Path, params: Params, dataset: str, rendered: Sequence[PaperTable]) -> str:
     """Return the whole of tables.md; ``rendered`` are the claims and the paper's tables."""
     digits = params.report.digits
-    comparison = pd.read_csv(folder / "comparison.csv", keep_default_na=True)
-    claims = pd.read_csv(folder / "claims.csv")
+    comparison = read_table(folder / "comparison.csv")
+    claims = read_table(folder / "claims.csv")
     images, seeds = int(comparison["images"].max()), int(comparison["seeds"].max())
     repeated = f"{seeds} seeds" if seeds > 1 else ONE_SEED
     parts = [
@@ -70,15 +69,15 @@ def tables_page(folder: Path, params: Params, dataset: str, rendered: Sequence[P
         tables.main_table(comparison, metric=ERRORS[1], digits=digits),
         "## What becomes of the images\n",
         "Share of the test images at the selected threshold: one outcome an image.\n",
-        tables.outcome_table(pd.read_csv(folder / "outcomes.csv"), digits=digits),
+        tables.outcome_table(read_table(folder / "outcomes.csv"), digits=digits),
         f"## Accuracies of wsolevaluation, protocol `{params.sweep.protocol}`\n",
         "Higher is better. MaxBoxAcc and MaxBoxAccV2 take the threshold that is best on the test "
         "images, as published; PxAP needs none.\n",
-        tables.accuracy_table(pd.read_csv(folder / "accuracies.csv"), digits=digits),
+        tables.accuracy_table(read_table(folder / "accuracies.csv"), digits=digits),
         "## The paper's tables, and those of others on SPG\n",
         *(to_markdown(table) for table in rendered[1:]),
     ]
-    external = pd.read_csv(folder / "external.csv")
+    external = read_table(folder / "external.csv")
     if not external.empty:
         parts += [
             "## Boxes of one network, classes of another\n",
@@ -86,7 +85,7 @@ def tables_page(folder: Path, params: Params, dataset: str, rendered: Sequence[P
             "the classes of this data set (PROTOCOL 25).\n",
             tables.external_table(external, digits=digits),
         ]
-    energy = pd.read_csv(folder / "energy.csv")
+    energy = read_table(folder / "energy.csv")
     if not energy.dropna().empty:
         parts += [
             "## Where the maps look\n",

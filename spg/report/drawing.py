@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
-from safetensors.numpy import load_file
 
 from spg.config import Params
 from spg.data.manifest import TEST, boxes_of, read_manifest, spread
 from spg.data.pack import PackedImages
+from spg.data.results import read_maps, read_table, read_tensors
 from spg.files import read_json
 from spg.metrics.maps import localization_map
 from spg.metrics.rules import largest_box
@@ -36,22 +36,22 @@ def draw_figures(
     yield (
         "threshold_curves",
         figures.threshold_curves(
-            pd.read_csv(folder / "curves.csv"),
+            read_table(folder / "curves.csv"),
             fixed=params.evaluation.map_threshold,
             points=threshold_points(workspace, params, dataset),
         ),
     )
-    yield "training_curves", figures.training_curves(pd.read_csv(folder / "history.csv"))
-    outcomes = pd.read_csv(folder / "outcomes.csv")
+    yield "training_curves", figures.training_curves(read_table(folder / "history.csv"))
+    outcomes = read_table(folder / "outcomes.csv")
     yield "outcomes", charts.outcome_bars(outcomes[outcomes["threshold"] == "selected"])
     delta = params.evaluation.iou_threshold
     ious = selected_ious(workspace, params, dataset)
     yield "iou", charts.iou_distributions(ious, iou_threshold=delta)
-    claims = pd.read_csv(folder / "claims.csv")
+    claims = read_table(folder / "claims.csv")
     judged = claims[claims["verdict"] != "not run"]
     if not judged.empty:
         yield "claims", charts.forest_plot(judged)
-    energy = pd.read_csv(folder / "energy.csv").dropna()
+    energy = read_table(folder / "energy.csv").dropna()
     if not energy.empty:
         yield "energy", figures.energy_bars(energy)
     if params.guided:
@@ -77,7 +77,7 @@ def selected_ious(workspace: Workspace, params: Params, dataset: str) -> pd.Data
     parts = []
     for variant, cells in grid(params, dataset).items():
         for cell in cells:
-            table = pd.read_parquet(workspace.evaluation(cell) / "per_image.parquet")
+            table = read_table(workspace.evaluation(cell) / "per_image.parquet")
             own = table.loc[table["extractor"] == variant.extractor, "iou_selected"]
             parts.append(pd.DataFrame({**variant._asdict(), "iou": own.to_numpy()}))
     return pd.concat(parts, ignore_index=True)
@@ -127,7 +127,7 @@ def contact_sheet(
 def guidance_growth(workspace: Workspace, params: Params, dataset: str) -> Figure:
     """Draw the maps of the first guided cell after each epoch of its training."""
     cell = Cell(dataset, params.backbones[0], params.guided[0], params.seeds[0])
-    kept = load_file(workspace.run(cell) / "epochs.safetensors")
+    kept = read_tensors(workspace.run(cell) / "epochs.safetensors")
     manifest = read_manifest(workspace.packed(dataset) / "manifest.parquet")
     packed = PackedImages(workspace.packed(dataset))
     shown = spread(np.arange(len(kept["images"])), GUIDED_IMAGES)
@@ -153,9 +153,9 @@ def _panels(
     images: pd.DataFrame,
     threshold: float | None,
 ) -> list[figures.Panel]:
-    maps = np.load(workspace.maps(cell) / f"{variant.extractor}.npy", mmap_mode="r")
-    places = pd.read_parquet(workspace.maps(cell) / "scores.parquet")["image_id"].to_numpy()
-    table = pd.read_parquet(workspace.evaluation(cell) / "per_image.parquet")
+    maps = read_maps(workspace.maps(cell) / f"{variant.extractor}.npy")
+    places = read_table(workspace.maps(cell) / "scores.parquet")["image_id"].to_numpy()
+    table = read_table(workspace.evaluation(cell) / "per_image.parquet")
     own = table[table["extractor"] == variant.extractor].set_index("image_id")
     metrics = read_json(workspace.evaluation(cell) / "metrics.json")
     selected = metrics[variant.extractor]["selected"]["map_threshold"]

@@ -14,6 +14,7 @@ from markupsafe import Markup
 
 from spg.config import Params
 from spg.data.manifest import TEST, read_manifest
+from spg.data.results import read_table
 from spg.files import read_json, write_text
 from spg.metrics.outcomes import OUTCOMES
 from spg.report.page_data import gallery_data
@@ -75,8 +76,8 @@ def script_json(value: Any) -> str:
 def page_facts(workspace: Workspace, params: Params, dataset: str) -> dict[str, Any]:
     """Return everything that the page says besides the gallery, as text and numbers."""
     folder = workspace.report(dataset)
-    comparison = pd.read_csv(folder / "comparison.csv")
-    claims = pd.read_csv(folder / "claims.csv")
+    comparison = read_table(folder / "comparison.csv")
+    claims = read_table(folder / "claims.csv")
     manifest = read_manifest(workspace.packed(dataset) / "manifest.parquet")
     first = next(iter(grid(params, dataset).values()))[0]
     provenance = read_json(workspace.run(first) / "provenance.json")

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from spg.config import Params
 from spg.data.manifest import TEST, boxes_of, read_manifest, spread
 from spg.data.pack import PackedImages
+from spg.data.results import read_maps, read_table
 from spg.files import read_json
 from spg.metrics.maps import Map
 from spg.report.tables import variant_name
@@ -102,11 +103,11 @@ def _variant_data(
     image_ids: list[str],
     classes: dict[int, str],
 ) -> dict[str, Any]:
-    table = pd.read_parquet(workspace.evaluation(cell) / "per_image.parquet")
+    table = read_table(workspace.evaluation(cell) / "per_image.parquet")
     own = table[table["extractor"] == variant.extractor].set_index("image_id").loc[image_ids]
     metrics = read_json(workspace.evaluation(cell) / "metrics.json")
-    maps = np.load(workspace.maps(cell) / f"{variant.extractor}.npy", mmap_mode="r")
-    order = pd.read_parquet(workspace.maps(cell) / "scores.parquet")["image_id"]
+    maps = read_maps(workspace.maps(cell) / f"{variant.extractor}.npy")
+    order = read_table(workspace.maps(cell) / "scores.parquet")["image_id"]
     places = pd.Series(np.arange(len(order)), index=order).loc[image_ids]
     small = np.stack([quantize(np.asarray(maps[place])) for place in places])
     return {

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from spg.config import Params
+from spg.data.results import read_table
 from spg.paper import Paper, Result
 from spg.report.tables import KIND_NAMES, METRIC_NAMES, percent
 
@@ -79,10 +80,10 @@ def read_run(folder: Path, params: Params, dataset: str) -> Run:
     return Run(
         dataset=dataset,
         backbone=params.backbones[0],
-        comparison=pd.read_csv(folder / "comparison.csv"),
-        external=pd.read_csv(folder / "external.csv"),
-        accuracies=pd.read_csv(folder / "accuracies.csv"),
-        claims=pd.read_csv(folder / "claims.csv"),
+        comparison=read_table(folder / "comparison.csv"),
+        external=read_table(folder / "external.csv"),
+        accuracies=read_table(folder / "accuracies.csv"),
+        claims=read_table(folder / "claims.csv"),
         confidence=params.comparison.confidence,
         digits=params.report.digits,
     )

@@ -5,9 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import pandas as pd
-
 from spg.config import load_params
+from spg.data.results import read_table
 from spg.files import write_text
 from spg.report import tables
 from spg.workspace import Workspace
@@ -20,11 +19,11 @@ def results_block(workspace: Workspace) -> str:
     """Return the results section that README.md must show for the committed reports."""
     folder = workspace.report(DATASET)
     digits = load_params(workspace.params_file).report.digits
-    comparison = pd.read_csv(folder / "comparison.csv")
+    comparison = read_table(folder / "comparison.csv")
     parts = [
         START,
         tables.main_table(comparison, metric="gt_known_loc_err", digits=digits),
-        tables.claims_table(pd.read_csv(folder / "claims.csv"), digits=digits),
+        tables.claims_table(read_table(folder / "claims.csv"), digits=digits),
         f"![Images, maps, boxes](reports/{DATASET}/figures/contact_sheet.png)",
         END,
     ]
