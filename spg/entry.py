@@ -109,15 +109,15 @@ def _ending(action: Callable[[], None]) -> tuple[str, int] | None:
         return f"error: {_refusal(error)}", 2
     except MemoryError:
         return "error: out of memory; a smaller batch_size or SPG_WORKERS needs less", 2
-    except _Terminated:
+    except Terminated:
         return "ended by SIGTERM; run the same command again to go on", 143
     except KeyboardInterrupt:
         return "interrupted; run the same command again to go on", 130
     return None
 
 
-class _Terminated(BaseException):
-    """SIGTERM came: open files are to be cleaned up on the way out."""
+class Terminated(BaseException):
+    """SIGTERM or its like came: what is half-made is cleaned up on the way out."""
 
 
 @contextmanager
@@ -135,7 +135,7 @@ def _termination_raises() -> Iterator[None]:
 
 def _terminate(owner: int, number: int, _frame: object) -> None:
     if os.getpid() == owner:
-        raise _Terminated
+        raise Terminated
     signal.signal(number, signal.SIG_DFL)  # a loader's worker has the handler of its parent
     os.kill(os.getpid(), number)
 

@@ -13,7 +13,7 @@ import sys
 from uuid import uuid4
 
 from spg.config import Params
-from spg.entry import CellStage
+from spg.entry import CellStage, Terminated
 from spg.environment import is_worker, number_of
 from spg.errors import UserError
 from spg.workspace import Cell, Workspace
@@ -45,6 +45,7 @@ def wanted_processes() -> int:
 
 def _torchrun(count: int) -> None:
     """Run this very command line in ``count`` processes, which share the cores evenly."""
+    from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
@@ -56,6 +57,8 @@ def _torchrun(count: int) -> None:
     )  # fmt: skip
     try:
         elastic_launch(config, sys.executable)(*sys.orig_argv[1:])
+    except SignalException:  # torchrun takes SIGTERM itself, and has stopped the others
+        raise Terminated from None
     except ChildFailedError as error:
         killed = {r: one.exitcode for r, one in error.failures.items() if one.exitcode < 0}
         for rank, status in killed.items():
