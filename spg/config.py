@@ -131,8 +131,8 @@ def read_yaml(path: Path) -> Any:
         return YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; run the command in the project's folder") from None
-    except (YAMLError, UnicodeDecodeError) as error:
-        reason = " ".join(str(error).split())
+    except (YAMLError, ValueError, RecursionError) as error:
+        reason = " ".join(str(error).split())[:400]
         raise UserError(f"{path.name}: not readable as YAML: {reason}") from None
 
 

@@ -110,10 +110,7 @@ def read_json(path: Path) -> Any:
         UserError: when it is missing or damaged.
     """
     with readable(path):
-        try:
-            return json.loads(path.read_text(encoding="utf-8"))
-        except RecursionError:
-            raise ValueError("nested too deeply") from None
+        return json.loads(path.read_text(encoding="utf-8"))
 
 
 def sync(path: Path) -> None:
@@ -159,8 +156,12 @@ def named_errors(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def readable(path: Path) -> Iterator[None]:
+def readable(path: Path, *, maker: str = "the stage that writes it") -> Iterator[None]:
     """Let a missing or damaged file be one sentence, whatever its reader raises about it.
+
+    Args:
+        path: of the file that the block reads.
+        maker: what a user runs to get it.
 
     Raises:
         UserError: names ``path``.
@@ -169,12 +170,14 @@ def readable(path: Path) -> Iterator[None]:
         with named_errors(path):
             yield
     except FileNotFoundError:
-        raise UserError(f"{path}: no such file; run the stage that writes it first") from None
-    except (ValueError, EOFError, LookupError, OSError) as error:
-        if isinstance(error, OSError) and error.errno is not None:
+        raise UserError(f"{path}: no such file; run {maker} first") from None
+    except Exception as error:  # damage makes readers raise nearly anything
+        if isinstance(error, UserError) or getattr(error, "errno", None) is not None:
             raise
         reason = " ".join(str(error).split())[:200]
-        raise UserError(f"{path}: damaged or of another kind ({reason}); make it again") from None
+        raise UserError(
+            f"{path}: damaged or of another kind ({reason}); run {maker} again"
+        ) from None
 
 
 def _temporary(path: Path, kind: str = "new") -> Path:

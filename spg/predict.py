@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -15,11 +16,13 @@ from numpy.typing import NDArray
 from spg.checkpoint import load_model
 from spg.config import Params
 from spg.data.batches import normalize_images, squash
+from spg.data.recode import BadImageError, opened
 from spg.errors import UserError
+from spg.files import write_bytes
 from spg.metrics.maps import localization_map
 from spg.metrics.rules import largest_box
 from spg.network import build_network
-from spg.report.figures import GalleryRow, Panel, contact_sheet, save
+from spg.report.figures import GalleryRow, Panel, as_png, contact_sheet
 from spg.stem import Stem
 from spg.workspace import Cell
 
@@ -54,7 +57,7 @@ def predict(
     model.eval()
     stem: Stem = model.stem  # type: ignore[assignment]
     side = params.setup(cell.dataset, cell.backbone).input.crop
-    for path in paths:
+    for path, overlay in zip(paths, overlay_files(paths, output), strict=True):
         image = read_image(path)
         with torch.no_grad():
             outputs = model(normalize_images(squash(image, side)[None], stem.colors))
@@ -65,10 +68,25 @@ def predict(
         threshold = params.evaluation.map_threshold
         panel = Panel(loc_map, threshold, largest_box(loc_map >= np.float64(threshold)), None)
         row = GalleryRow(image, np.zeros((0, 4)), None, None, [panel])
-        overlay = output / f"{path.stem}.png"
-        save(contact_sheet([row], [class_names[best]], first="image"), overlay)
+        write_bytes(overlay, as_png(contact_sheet([row], [class_names[best]], first="image")))
         box = [float(edge) for edge in panel.box]
         yield Prediction(str(path), class_names[best], float(scores[best]), box, str(overlay))
+
+
+def overlay_files(paths: list[Path], output: Path) -> list[Path]:
+    """Return a file in ``output`` for each image, numbered where images share a name.
+
+    Example:
+        >>> [p.name for p in overlay_files([Path("a/x.jpg"), Path("b/x.png")], Path("out"))]
+        ['x.png', 'x-2.png']
+    """
+    taken: Counter[str] = Counter()
+    files = []
+    for path in paths:
+        taken[path.stem] += 1
+        number = f"-{taken[path.stem]}" if taken[path.stem] > 1 else ""
+        files.append(output / f"{path.stem}{number}.png")
+    return files
 
 
 def read_provenance(checkpoint: Path) -> tuple[Cell, list[str]]:
@@ -86,12 +104,20 @@ def read_provenance(checkpoint: Path) -> tuple[Cell, list[str]]:
 
 
 def read_image(path: Path) -> NDArray[np.uint8]:
-    """Return an image file as ``uint8 [H, W, 3]``, RGB."""
+    """Return an image file as ``uint8 [H, W, 3]``, RGB, turned as its EXIF block says.
+
+    Raises:
+        UserError: when it is no image, damaged, or has more pixels than `recode.MAX_PIXELS`.
+    """
     try:
-        encoded = np.frombuffer(path.read_bytes(), dtype=np.uint8)
+        encoded = path.read_bytes()
+        with opened(encoded) as image:
+            image.load()  # whole, before anything else decodes it
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}") from None
-    decoded = cv2.imdecode(encoded, cv2.IMREAD_COLOR) if encoded.size else None
+    except BadImageError as error:
+        raise UserError(f"{path}: {error}") from None
+    decoded = cv2.imdecode(np.frombuffer(encoded, dtype=np.uint8), cv2.IMREAD_COLOR)
     if decoded is None:
-        raise UserError(f"{path}: cannot be decoded as an image")
+        raise UserError(f"{path}: an image of a kind that cannot be decoded; make it a JPEG or PNG")
     return cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB).astype(np.uint8, copy=False)

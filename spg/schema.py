@@ -67,7 +67,7 @@ class PrepareParams(Strict):
 class StemParams(Strict):
     """Size and origin of the stem."""
 
-    width: Annotated[float, Field(gt=0, le=1, multiple_of=1 / 16)]
+    width: Annotated[float, Field(ge=1 / 16, le=1, multiple_of=1 / 16)]
     stride: Literal[8, 16]
     weights: Literal["pretrained", "published", "random"]
 

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 
 import cv2
 import pytest
 from click.testing import CliRunner
+from PIL import Image
 
 from spg.cli import main
 
@@ -129,3 +134,77 @@ def test_predict_names_what_is_wrong_with_its_files(project):
         )  # fmt: skip
         assert result.returncode == 2
         assert said in result.stderr
+
+
+@pytest.fixture(scope="module")
+def checkpoint(finished, cell_of):
+    return finished.run(cell_of("spg")) / "model.safetensors"
+
+
+def predicted(project, checkpoint, *images):
+    return run("predict", *map(str, images), "--checkpoint", str(checkpoint))
+
+
+def test_predict_refuses_an_image_with_too_many_pixels_before_it_is_decoded(
+    project, checkpoint, monkeypatch
+):
+    """A bomb: a small file that would be 40 GB of pixels."""
+    bomb = io.BytesIO()
+    Image.new("1", (1, 1)).save(bomb, "png")
+    header = bytearray(bomb.getvalue())
+    header[16:24] = (120_000).to_bytes(4, "big") * 2  # of IHDR, whose checksum has to fit
+    header[29:33] = zlib.crc32(header[12:29]).to_bytes(4, "big")
+    (project / "bomb.png").write_bytes(header)
+    result = predicted(project, checkpoint, project / "bomb.png")
+    assert result.exit_code == 2
+    assert "bomb.png: too large" in result.stderr
+    assert not (project / "predictions").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "empty file"),
+        (b"hello" * 100, "no image that can be read"),
+        (b"\xff\xd8\xff\xe0" + bytes(50), "no image|damaged"),
+        (None, "Is a directory"),
+    ],
+)
+def test_predict_names_an_image_that_is_none(project, checkpoint, content, said):
+    path = project / "picture.jpg"
+    path.mkdir() if content is None else path.write_bytes(content)
+    result = predicted(project, checkpoint, path)
+    assert result.exit_code == 2
+    assert re.search(rf"picture\.jpg: .*({said})", result.stderr)
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_predict_keeps_the_overlays_of_images_that_share_a_name_apart(project, checkpoint):
+    for folder in ("a", "b"):
+        (project / folder).mkdir()
+        Image.new("RGB", (40, 30), "red").save(project / folder / "x.jpg")
+    result = predicted(project, checkpoint, project / "a/x.jpg", project / "b/x.jpg")
+    assert result.exit_code == 0, result.output
+    found = [json.loads(line)["overlay"] for line in result.stdout.splitlines()]
+    assert found == ["predictions/x.png", "predictions/x-2.png"]
+    assert all((project / name).exists() for name in found)
+
+
+HOSTILE = [
+    {"cell": {"dataset": "../../x", "backbone": "../models/x", "method": "../y", "seed": 0}},
+    {"cell": {"dataset": "synthetic_birds", "backbone": "inception_v3", "method": 7, "seed": 0}},
+    {"cell": {"dataset": [], "backbone": {}, "method": None, "seed": "0"}},
+    {"cell": 5}, [], 1, None, {"classes": "abc"},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("facts", HOSTILE, ids=repr)
+def test_predict_refuses_a_hostile_provenance(project, checkpoint, facts):
+    if isinstance(facts, dict):
+        facts = {"classes": ["a", "b"], **facts}
+    shutil.copy(checkpoint, project / "model.safetensors")
+    (project / "provenance.json").write_text(json.dumps(facts))
+    Image.new("RGB", (40, 30), "red").save(project / "x.jpg")
+    result = predicted(project, project / "model.safetensors", project / "x.jpg")
+    assert result.exit_code == 2, result.exception
+    assert len(result.stderr.splitlines()) == 1

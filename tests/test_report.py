@@ -125,3 +125,34 @@ def test_replacing_the_results_keeps_the_rest():
     assert (
         with_results(page, f"{START}\nnew \\1\n{END}") == f"before\n{START}\nnew \\1\n{END}\nafter"
     )
+
+
+HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)> {{7*7}} $x_{$ `a` |b| *c*"
+SHOWS = f"""
+# %%
+import pandas as pd
+from IPython.display import Markdown, display
+name = {HOSTILE!r}
+display(Markdown(f"**{{name}}**, `{{name}}`"))
+display(pd.DataFrame({{name: [name]}}))
+display(pd.DataFrame({{name: [name]}}).style.set_uuid("table"))
+print(name)
+name
+"""
+
+
+def test_hostile_names_in_a_notebook_run_nothing(tmp_path):
+    (tmp_path / "shows.py").write_text(SHOWS, encoding="utf-8")
+    notebook.execute(tmp_path / "shows.py", tmp_path / "shows.ipynb", root=tmp_path)
+    page = (tmp_path / "shows.html").read_text(encoding="utf-8")
+    assert "<script>alert" not in page
+    assert "<img src=x" not in page
+    assert page.count("&lt;script&gt;alert(1)") >= 5  # it shows as text
+
+
+def test_a_dollar_in_a_name_is_drawn_as_it_is(tmp_path):
+    panel = figures.Panel(np.ones((4, 4)), 0.5, np.array([0, 0, 2, 2]), None)
+    image = np.zeros((4, 4, 3), dtype=np.uint8)
+    row = figures.GalleryRow(image, np.zeros((0, 4)), None, None, [panel])
+    figures.save(figures.contact_sheet([row], [HOSTILE]), tmp_path / "sheet.svg")
+    assert (tmp_path / "sheet.svg").stat().st_size

@@ -20,6 +20,8 @@ from spg.errors import UserError
 
 T = TypeVar("T")
 
+DIGITS = 18  # of a number; more do not fit into 64 bits
+
 
 def read_annotations(root: Path) -> list[Annotation]:
     """Read the annotations of all images, in the order of images.txt.
@@ -115,7 +117,7 @@ def _word(words: list[str]) -> str:
 
 def _path(words: list[str]) -> str:
     path = PurePosixPath(_word(words))
-    if path.is_absolute() or ".." in path.parts or not path.suffix:
+    if path.is_absolute() or ".." in path.parts or not path.suffix or "\0" in str(path):
         raise ValueError(f"{str(path)!r} is no file inside images/")
     return str(path)
 
@@ -146,4 +148,4 @@ def _box(words: list[str]) -> Box:
 
 
 def _is_number(word: str) -> bool:
-    return word.isascii() and word.isdigit()
+    return word.isascii() and word.isdigit() and len(word) <= DIGITS

@@ -17,8 +17,7 @@ import pyarrow.parquet as pq
 from spg.data.annotations import Annotation, Box
 from spg.data.fullsup import read_fullsup
 from spg.data.raw import INDEX, Place
-from spg.errors import UserError
-from spg.files import whole_file, write_json
+from spg.files import readable, whole_file, write_json
 
 WORDS = "synsets.json"
 SCHEMA = pa.schema(
@@ -68,16 +67,14 @@ def read_annotations(root: Path) -> list[Annotation]:
     Raises:
         UserError: when the index is missing or damaged.
     """
-    for name in (INDEX, WORDS):
-        if not (root / name).exists():
-            raise UserError(f"{root / name}: no such file; run `spg fetch` first")
-    try:
+    with readable(root / INDEX, maker="`spg fetch`"):
         table = pq.read_table(root / INDEX)
-        words = json.loads((root / WORDS).read_text(encoding="utf-8"))
-    except ValueError as error:  # pyarrow's ArrowInvalid and JSON's errors
-        raise UserError(f"{root}: not readable ({error}); run `spg fetch` again") from None
+        if not table.schema.equals(SCHEMA):
+            raise ValueError("other columns")
     wnids = sorted(set(table["wnid"].to_pylist()))
-    names = {wnid: f"{wnid} {words[wnid].split(',')[0]}" for wnid in wnids}
+    with readable(root / WORDS, maker="`spg fetch`"):
+        words = json.loads((root / WORDS).read_text(encoding="utf-8"))
+        names = {wnid: f"{wnid} {str(words[wnid]).split(',')[0]}" for wnid in wnids}
     ids = {wnid: number for number, wnid in enumerate(wnids)}
     columns = (table[name].to_pylist() for name in ("image_id", "wnid", "split", "boxes"))
     listed = [

@@ -46,7 +46,7 @@ def read_manifest(path: Path) -> pd.DataFrame:
     Raises:
         UserError: when the file is missing, or not one that :func:`write_manifest` wrote.
     """
-    with readable(path):
+    with readable(path, maker="`spg prepare`"):
         table = pq.read_table(path)
     if not table.schema.equals(SCHEMA):
         raise UserError(f"{path}: unexpected columns; run `spg prepare` again")

@@ -13,6 +13,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from spg.errors import UserError
+from spg.files import readable
 
 ROWS_PER_SHARD = 1024
 ROWS_PER_BATCH = 64
@@ -51,15 +52,16 @@ class PackedImages:
 
     Args:
         folder: what ``prepare`` wrote.
+
+    Raises:
+        UserError: when there is no shard, or one is damaged.
     """
 
     def __init__(self, folder: Path) -> None:
         shards = sorted(folder.glob("shard-*.arrow"))
         if not shards:
             raise UserError(f"{folder}: no packed images; run `spg prepare` first")
-        self._table = pa.concat_tables(
-            pa.ipc.open_file(pa.memory_map(str(shard))).read_all() for shard in shards
-        )
+        self._table = pa.concat_tables(_read_shard(shard) for shard in shards)
 
     def __len__(self) -> int:
         return int(self._table.num_rows)
@@ -88,6 +90,15 @@ class PackedImages:
         if decoded is None:
             raise UserError(f"packed image {index}: {column} cannot be decoded; prepare again")
         return decoded.astype(np.uint8, copy=False)
+
+
+def _read_shard(path: Path) -> pa.Table:
+    """Return a shard, memory-mapped; its images are read when they are asked for."""
+    with readable(path, maker="`spg prepare`"):
+        shard = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
+        if shard.schema != SCHEMA:
+            raise ValueError("other columns")
+        return shard
 
 
 def _batches(images: Iterable[EncodedImage]) -> Iterator[pa.RecordBatch]:

@@ -12,6 +12,8 @@ import io
 import struct
 import warnings
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import cv2
@@ -51,11 +53,26 @@ def recode(encoded: bytes, *, short_side: int | None, quality: int) -> Recoded:
     Raises:
         BadImageError: when it is empty, truncated, damaged, too large or no image.
     """
+    with opened(encoded) as image:
+        return _recode(image, encoded, short_side, quality)
+
+
+@contextmanager
+def opened(encoded: bytes) -> Iterator[Image.Image]:
+    """Yield an image of which the header alone was read, and whose size is allowed.
+
+    Raises:
+        BadImageError: when it is no image or too large, or the block finds it damaged.
+    """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of odd EXIF blocks and of many pixels
             with Image.open(io.BytesIO(encoded)) as image:
-                return _recode(image, encoded, short_side, quality)
+                width, height = image.size
+                if width * height > MAX_PIXELS:
+                    size = f"{width} x {height} pixels, the limit is {MAX_PIXELS:,}"
+                    raise BadImageError(f"too large: {size}")
+                yield image
     except UnidentifiedImageError:
         raise BadImageError("no image that can be read" if encoded else "empty file") from None
     except (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error) as error:
@@ -66,8 +83,6 @@ def recode(encoded: bytes, *, short_side: int | None, quality: int) -> Recoded:
 
 def _recode(image: Image.Image, encoded: bytes, short_side: int | None, quality: int) -> Recoded:
     width, height = image.size
-    if width * height > MAX_PIXELS:
-        raise BadImageError(f"too large: {width} x {height} pixels, the limit is {MAX_PIXELS:,}")
     plain = (image.format, image.mode) in READ_AS_THEY_ARE
     turned = image.getexif().get(ORIENTATION, 1) != 1
     image.load()  # raises for a truncated file

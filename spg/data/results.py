@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from spg.files import readable
@@ -46,7 +45,4 @@ def read_tensors(path: Path) -> dict[str, NDArray[Any]]:
         UserError: when it is missing, damaged or cut short.
     """
     with readable(path):
-        try:
-            return load_file(path)
-        except SafetensorError as error:
-            raise ValueError(str(error)) from None
+        return load_file(path)

@@ -76,7 +76,8 @@ def read_metadata(folder: Path) -> list[WsolImage]:
 
 
 def _leaves(path: str) -> bool:
-    return PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts
+    parts = PurePosixPath(path)
+    return parts.is_absolute() or ".." in parts.parts or "\0" in path
 
 
 def _lines(file: Path) -> Iterator[tuple[int, str]]:

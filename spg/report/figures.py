@@ -21,6 +21,7 @@ from spg.report.tables import EXTRACTOR_NAMES, variant_name
 
 mpl.use("Agg")
 mpl.rcParams["svg.hashsalt"] = "spg"  # names inside an SVG, else drawn at random
+mpl.rcParams["text.parse_math"] = False  # a dollar in a class's name is a dollar
 sns.set_theme(context="paper", style="whitegrid", palette="colorblind")
 
 DPI = 90

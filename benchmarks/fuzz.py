@@ -1,0 +1,90 @@
+"""Damaged files for every reader, many of them: what is accepted, refused, and what is a bug.
+
+python benchmarks/fuzz.py --inputs 2000 --seed 0
+
+Makes a tiny project first. A bug is shown with its traceback and the number of the input, and ends
+the command with status 1. The process may take 4 GiB more than it has at the start.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import resource
+import shutil
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import torch
+
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT / "tests"))
+
+from fuzzing import run_target, targets  # noqa: E402
+from tiny import tiny  # noqa: E402
+
+from spg.cells import run_cell  # noqa: E402
+from spg.config import Params, parse_params, read_yaml  # noqa: E402
+from spg.data.prepare import prepare  # noqa: E402
+from spg.fetch import fetch  # noqa: E402
+from spg.weights import make_weights  # noqa: E402
+from spg.workspace import Cell, Workspace  # noqa: E402
+
+NAME, BACKBONE = "synthetic_birds", "inception_v3"
+EXTRA_MEMORY = 4 << 30
+
+
+def main() -> int:
+    """Run all targets and print a table in Markdown."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--inputs", type=int, default=200, help="of each target")
+    parser.add_argument("--seed", default="0")
+    parser.add_argument("--only", default="", help="targets whose name begins so")
+    given = parser.parse_args()
+    os.environ |= {"SPG_WORKERS": "0", "SPG_DEVICE": "cpu", "TQDM_DISABLE": "1"}
+    torch.set_num_threads(1)
+    bugs: list[str] = []
+    print("| target | inputs | accepted | refused | bugs | seconds |\n| --- |" + " ---: |" * 5)
+    with tempfile.TemporaryDirectory() as folder:
+        finished, params = project(Path(folder) / "project")
+        found = targets(finished, params, Path(folder) / "fuzz", ROOT)
+        limit_memory()
+        for name in (name for name in found if name.startswith(given.only)):
+            start = time.perf_counter()
+            outcome = run_target(found[name], inputs=given.inputs, seed=f"{given.seed} {name}")
+            seconds = time.perf_counter() - start
+            print(
+                f"| {name} | {given.inputs} | {outcome.accepted} | {outcome.refused} | "
+                f"{len(outcome.bugs)} | {seconds:.1f} |",
+                flush=True,
+            )
+            bugs += [f"{name}, input {bug}" for bug in outcome.bugs]
+    for bug in bugs:
+        print(f"\n{bug}")
+    return int(bool(bugs))
+
+
+def project(root: Path) -> tuple[Workspace, Params]:
+    """Make a tiny project with one finished cell."""
+    root.mkdir()
+    shutil.copy(ROOT / "paper.yaml", root)
+    params = parse_params(tiny(read_yaml(ROOT / "params.yaml")), "tiny params")
+    workspace = Workspace(root)
+    fetch(workspace, params, NAME)
+    prepare(workspace, params, NAME)
+    make_weights(workspace, params, NAME, BACKBONE)
+    run_cell(workspace, params, Cell(NAME, BACKBONE, "spg", 0))
+    return workspace, params
+
+
+def limit_memory() -> None:
+    """Let a blow-up be a MemoryError, which counts as a bug."""
+    pages = int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[0])
+    limit = pages * resource.getpagesize() + EXTRA_MEMORY
+    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
