@@ -342,6 +342,28 @@ def plan(dataset: str | None, backbone: str | None, json_file: Path | None) -> N
 
 
 @main.command()
+@click.option("--json", "json_file", type=FILE, help="Write all facts and warnings there too.")
+def doctor(json_file: Path | None) -> None:
+    """Print versions, devices, threads, precision, cache and disk, and what would change results.
+
+    Compares what is installed with requirements.lock, and this machine with the one that trained
+    the cells in runs/. Status 0: nothing found; 1: there are warnings.
+    """
+    from spg.doctor import as_text, diagnose
+    from spg.files import write_json
+
+    def run() -> None:
+        found = diagnose(workspace())
+        click.echo(as_text(found))
+        if json_file is not None:
+            write_json(json_file, found._asdict())
+        if found.warnings:
+            sys.exit(1)
+
+    guarded(run)
+
+
+@main.command()
 @click.argument("work", type=click.Choice(["train", "localize", "evaluate"]))
 @click.option("--dataset", help="Entry of `datasets`; default: `dataset` of params.yaml.")
 @click.option("--backbone", help="File in spg/models; default: the first of `backbones`.")

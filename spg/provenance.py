@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import platform
 from dataclasses import asdict
-from importlib.metadata import version
-
-import torch
 
 from spg.config import Params
 from spg.device import pick_device, resolve_precision
 from spg.distributed import world
+from spg.machine import machine_facts, package_versions
 from spg.workspace import Cell
-
-PACKAGES = ("torch", "torchvision", "numpy", "opencv-python-headless", "pyarrow")
 
 
 def provenance(
@@ -30,7 +25,6 @@ def provenance(
         inputs: fingerprints of the files that the training read, by name.
     """
     setup = params.setup(cell.dataset, cell.backbone)
-    device = pick_device()
     guided = cell.method in params.variants
     return {
         "cell": asdict(cell),
@@ -46,12 +40,9 @@ def provenance(
         },
         "inputs": inputs,
         "machine": {
-            "python": platform.python_version(),
-            "device": device.type,
-            "threads": torch.get_num_threads(),
+            **machine_facts(),
             "processes": world().size,
-            "precision": resolve_precision(setup.train.precision, device),
-            "cpu": torch.backends.cpu.get_cpu_capability(),
+            "precision": resolve_precision(setup.train.precision, pick_device()),
         },
-        "packages": {name: version(name) for name in PACKAGES},
-    }  # fmt: skip
+        "packages": package_versions(),
+    }
