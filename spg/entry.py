@@ -104,7 +104,7 @@ def _ending(action: Callable[[], None]) -> tuple[str, int] | None:
     except UserError as error:
         return f"error: {error}", 2
     except OSError as error:
-        if error.errno is None:  # none of the system's
+        if error.errno in (None, errno.EPIPE):  # none of the system's, or a reader that left
             raise
         return f"error: {_refusal(error)}", 2
     except MemoryError:

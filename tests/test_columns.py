@@ -33,5 +33,5 @@ def test_a_file_that_is_missing_or_none_is_one_sentence(tmp_path):
     with pytest.raises(UserError, match="run the stage that writes it"):
         next(read_batches(tmp_path / "none.parquet", ("name",)))
     (tmp_path / "text.parquet").write_text("text")
-    with pytest.raises(UserError, match="not readable"):
+    with pytest.raises(UserError, match="damaged or of another kind"):
         next(read_batches(tmp_path / "text.parquet", ("name",)))

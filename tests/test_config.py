@@ -274,7 +274,10 @@ def test_a_duplicate_key_is_refused(tmp_path):
         load_params(path)
 
 
-@pytest.mark.parametrize("content", [b"a: [1", b"\ta: 1", b"\xff\xfe\xff", b"a: 1\n  b: 2"])
+@pytest.mark.parametrize(
+    "content",
+    [b"a: [1", b"\ta: 1", b"\xff\xfe\xff", b"a: 1\n  b: 2", b"[" * 5000, b"a: " + b"9" * 5000],
+)
 def test_a_file_that_is_no_yaml_is_one_sentence(tmp_path, content):
     path = tmp_path / "params.yaml"
     path.write_bytes(content)

@@ -282,7 +282,7 @@ def test_a_manifest_that_is_missing_foreign_or_damaged_is_one_sentence(tmp_path)
     with pytest.raises(UserError, match="unexpected columns"):
         read_manifest(path)
     path.write_bytes(b"PAR1 no parquet")
-    with pytest.raises(UserError, match="not readable"):
+    with pytest.raises(UserError, match="damaged or of another kind"):
         read_manifest(path)
 
 

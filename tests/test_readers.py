@@ -93,6 +93,9 @@ def test_windows_line_ends_and_a_byte_order_mark_do_no_harm(birds):
         ("train_test_split", "2 1.0", "expected 1 .* or 0"),
         ("image_class_labels", "2 1_0", "expected a class number"),
         ("image_class_labels", "2 -1", "expected a class number"),
+        ("image_class_labels", f"2 {'9' * 5000}", "expected a class number"),
+        ("images", f"{'9' * 5000} 001.A/x.jpg", "expected a number first"),
+        ("images", "2 001.A/x\0.jpg", "no file inside images/"),
     ],
 )
 def test_a_malformed_line_of_cub_is_named(birds, table, line, said):
@@ -394,7 +397,7 @@ def test_a_raw_folder_without_index_asks_for_fetch(tmp_path):
         ilsvrc.read_annotations(tmp_path)
     (tmp_path / "synsets.json").write_text("{}")
     (tmp_path / "index.parquet").write_bytes(b"PAR1 no parquet")
-    with pytest.raises(UserError, match="not readable"):
+    with pytest.raises(UserError, match="damaged or of another kind"):
         ilsvrc.read_annotations(tmp_path)
 
 
