@@ -24,6 +24,7 @@ from spg.config import load_params
 from spg.data.manifest import TEST, read_manifest, spread
 from spg.report.drawing import contact_sheet
 from spg.report.figures import as_png
+from spg.report.render import markdown_text
 from spg.workspace import Workspace
 
 root = next(folder for folder in (Path.cwd(), *Path.cwd().parents) if (folder / "params.yaml").exists())
@@ -38,6 +39,7 @@ choice = []  # image ids; empty: some of the test images, spread evenly
 places = np.flatnonzero(manifest["image_id"].isin(choice)) if choice else spread(tests, 5)
 for place in places:
     row = manifest.loc[place]
-    display(Markdown(f"**{row['class_name']}**, `{row['image_id']}`, {row['width']} x {row['height']} pixels"))
+    name, image_id = markdown_text(row["class_name"]), markdown_text(row["image_id"])
+    display(Markdown(f"**{name}**, {image_id}, {row['width']} x {row['height']} pixels"))
     sheet = contact_sheet(workspace, params, params.dataset, places=np.array([place]))
     display(Image(as_png(sheet)))

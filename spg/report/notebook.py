@@ -58,9 +58,7 @@ def scrub(notebook: NotebookNode) -> None:
 
 
 def to_html(notebook: NotebookNode, *, title: str) -> str:
-    """Return a self-contained page; it loads nothing, and no name in an output runs anything."""
-    exporter = HTMLExporter(
-        mathjax_url="", require_js_url="", exclude_input=True, sanitize_html=True
-    )
+    """Return a self-contained page; it loads nothing from the network."""
+    exporter = HTMLExporter(mathjax_url="", require_js_url="", exclude_input=True)
     page, _ = exporter.from_notebook_node(notebook, {"metadata": {"name": title}})
     return str(page)
