@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from shutil import rmtree
@@ -17,6 +16,7 @@ from spg.checkpoint import fingerprint, sources
 from spg.config import Params
 from spg.data.results import read_maps, read_table, read_tensors
 from spg.errors import UserError
+from spg.files import read_json
 from spg.locks import writing
 from spg.workspace import Cell, Workspace
 
@@ -130,7 +130,7 @@ def _table(frame: pd.DataFrame) -> dict[str, NDArray[Any]]:
 
 
 READERS: dict[str, Reader] = {
-    ".json": lambda path: _flat(json.loads(path.read_text(encoding="utf-8"))),
+    ".json": lambda path: _flat(read_json(path)),
     ".safetensors": read_tensors,
     ".npy": lambda path: {"maps": read_maps(path)},
     ".parquet": lambda path: _table(read_table(path)),

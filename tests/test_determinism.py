@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import json
 import os
@@ -32,7 +31,6 @@ OTHER_PLACE = {
 def results(root, precision, **variables):
     """Make a cell from nothing in ``root`` and return the hash of every file of results."""
     mapping = with_setup(tiny(read_yaml(ROOT / "params.yaml")), train={"precision": precision})
-    mapping = copy.deepcopy(mapping)
     mapping["localization"]["precision"] = precision
     root.mkdir(parents=True)
     (root / "params.yaml").write_text(json.dumps(mapping), encoding="utf-8")
