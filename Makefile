@@ -29,7 +29,7 @@ grid: setup  ## Run every method with every kind of map on the default data, as 
 
 effects: setup  ## Measure what each disputed choice changes, into PROTOCOL.md (half an hour)
 	dvc repro effects/dvc.yaml
-	python -m spg.report.protocol
+	python -m spg.tools.protocol_page
 
 test: setup  ## Run all tests
 	pytest -q
@@ -46,7 +46,7 @@ bench: setup  ## Time training, localization, the evaluator and loading, into be
 	python benchmarks/results.py
 
 readme: setup  ## Copy the results table into README.md
-	python -m spg.report.readme
+	python -m spg.tools.readme
 
 clean:  ## Remove what the pipeline made, but neither .venv nor DVC's cache
 	rm -rf data weights runs maps eval .scratch

@@ -22,9 +22,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from spg.metrics.boxes import best_iou
-from spg.metrics.protocols import PROTOCOLS
-from spg.metrics.sweeps import sweep_all, sweep_largest
+from spg.evaluate.metrics.boxes import best_iou
+from spg.evaluate.metrics.protocols import PROTOCOLS
+from spg.evaluate.metrics.sweeps import sweep_all, sweep_largest
 
 WSOL = PROTOCOLS["wsolevaluation"]
 THRESHOLDS = WSOL.thresholds(999)

@@ -25,12 +25,12 @@ sys.path.insert(0, str(ROOT / "tests"))
 from fuzzing import run_target, targets  # noqa: E402
 from tiny import tiny  # noqa: E402
 
-from spg.cells import run_cell  # noqa: E402
-from spg.config import Params, parse_params, read_yaml  # noqa: E402
-from spg.data.prepare import prepare  # noqa: E402
-from spg.fetch import fetch  # noqa: E402
-from spg.weights import make_weights  # noqa: E402
-from spg.workspace import Cell, Workspace  # noqa: E402
+from spg.data.fetch.stage import fetch  # noqa: E402
+from spg.data.prepare.stage import prepare  # noqa: E402
+from spg.networks.weights.stage import make_weights  # noqa: E402
+from spg.project.params import Params, parse_params, read_yaml  # noqa: E402
+from spg.project.workspace import Cell, Workspace  # noqa: E402
+from spg.tools.effect.rerun import run_cell  # noqa: E402
 
 NAME, BACKBONE = "synthetic_birds", "inception_v3"
 EXTRA_MEMORY = 4 << 30

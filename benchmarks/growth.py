@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 
-from spg.config import read_yaml
+from spg.project.params import read_yaml
 
 ROOT = Path(__file__).parent.parent
 CLASSES, FILES = 10, 1000

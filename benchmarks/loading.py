@@ -37,10 +37,16 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from torchvision.datasets import ImageFolder
 
-from spg.data.batches import TrainSamples, train_batches
-from spg.data.pack import ROWS_PER_SHARD, EncodedImage, PackedImages, shard_name, write_shard
-from spg.preprocess import IMAGENET
-from spg.schema import InputParams
+from spg.data.images.packed import (
+    ROWS_PER_SHARD,
+    EncodedImage,
+    PackedImages,
+    shard_name,
+    write_shard,
+)
+from spg.data.inputs.batches import TrainSamples, train_batches
+from spg.networks.classify.preprocess import IMAGENET
+from spg.project.schema import InputParams
 
 WIDTH, HEIGHT, CLASSES, QUALITY = 500, 375, 100, 92
 GEOMETRY = InputParams(aspect="squash", resize=256, crop=224)

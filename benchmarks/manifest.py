@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from spg.data.manifest import SCHEMA, TEST, TRAIN_WEAKSUP, read_manifest, write_manifest
+from spg.data.images.manifest import SCHEMA, TEST, TRAIN_WEAKSUP, read_manifest, write_manifest
 
 TRAIN, VAL, BOXES, CLASSES = 1_281_167, 50_000, 80_477, 1000  # spg_facts 7
 

@@ -20,7 +20,7 @@ from typing import Any
 
 import torch
 
-from spg.files import write_text
+from spg.project.files import write_text
 
 ROOT = Path(__file__).parent.parent
 SIZES = ("--dataset", "ilsvrc", "--side", "224", "--batch-size", "8")

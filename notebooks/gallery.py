@@ -20,12 +20,12 @@ from pathlib import Path
 import numpy as np
 from IPython.display import Image, Markdown, display
 
-from spg.config import load_params
-from spg.data.manifest import TEST, read_manifest, spread
+from spg.project.params import load_params
+from spg.data.images.manifest import TEST, read_manifest, spread
 from spg.report.drawing import contact_sheet
 from spg.report.figures import as_png
 from spg.report.render import markdown_text
-from spg.workspace import Workspace
+from spg.project.workspace import Workspace
 
 root = next(folder for folder in (Path.cwd(), *Path.cwd().parents) if (folder / "params.yaml").exists())
 workspace = Workspace(root)

@@ -18,7 +18,7 @@ from pathlib import Path
 import pandas as pd
 from IPython.display import Image, Markdown, display
 
-from spg.config import load_params
+from spg.project.params import load_params
 
 root = next(folder for folder in (Path.cwd(), *Path.cwd().parents) if (folder / "params.yaml").exists())
 params = load_params(root / "params.yaml")

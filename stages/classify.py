@@ -1,7 +1,7 @@
 """DVC stage `classify`: another classifier's scores of the test images."""
 
-from spg.classify import classify
-from spg.entry import run_plugin_stage
+from spg.networks.classify.stage import classify
+from spg.project.command_line import run_plugin_stage
 
 if __name__ == "__main__":
     run_plugin_stage(classify)

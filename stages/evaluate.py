@@ -1,7 +1,7 @@
 """DVC stage `evaluate`: one cell, from maps to boxes to errors."""
 
-from spg.entry import run_cell_stage
-from spg.evaluate import evaluate_cell
+from spg.evaluate.stage import evaluate_cell
+from spg.project.command_line import run_cell_stage
 
 if __name__ == "__main__":
     run_cell_stage(evaluate_cell)

@@ -1,7 +1,7 @@
 """DVC stage `fetch`: get or draw the raw data."""
 
-from spg.entry import run_dataset_stage
-from spg.fetch import fetch
+from spg.data.fetch.stage import fetch
+from spg.project.command_line import run_dataset_stage
 
 if __name__ == "__main__":
     run_dataset_stage(fetch)

@@ -1,7 +1,7 @@
 """DVC stage `report`: results -> tables, figures, notebook."""
 
-from spg.entry import run_dataset_stage
-from spg.report.build import report
+from spg.project.command_line import run_dataset_stage
+from spg.report.stage import report
 
 if __name__ == "__main__":
     run_dataset_stage(report)

@@ -11,17 +11,17 @@ from hypothesis import settings
 from tiny import sharing, tiny
 from victims import run_all
 
-from spg.compare import compare
-from spg.config import Params, load_params, parse_params, read_yaml
-from spg.data.prepare import prepare
-from spg.evaluate import evaluate_cell
-from spg.fetch import fetch
-from spg.files import write_json
-from spg.localize import localize_cell
-from spg.sweep import sweep_cell
-from spg.train import train_cell
-from spg.weights import make_weights
-from spg.workspace import Cell, Workspace
+from spg.compare.stage import compare
+from spg.data.fetch.stage import fetch
+from spg.data.prepare.stage import prepare
+from spg.evaluate.stage import evaluate_cell
+from spg.evaluate.sweep.stage import sweep_cell
+from spg.localize.stage import localize_cell
+from spg.networks.weights.stage import make_weights
+from spg.project.files import write_json
+from spg.project.params import Params, load_params, parse_params, read_yaml
+from spg.project.workspace import Cell, Workspace
+from spg.train.stage import train_cell
 
 ROOT = Path(__file__).parent.parent
 DATASET = "synthetic_birds"

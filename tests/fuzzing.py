@@ -25,28 +25,28 @@ import torch
 from PIL import Image
 from tiny_ilsvrc import tiny_ilsvrc
 
-from spg.checkpoint import load_checkpoint, load_model, save_checkpoint, save_model
-from spg.config import Params, load_params
-from spg.data import cub, ilsvrc
-from spg.data.columns import read_batches, read_columns
-from spg.data.manifest import read_manifest
-from spg.data.map_files import BadMapError, read_map
-from spg.data.pack import PackedImages
-from spg.data.prepare import prepare
-from spg.data.raw import read_image as read_raw_image
-from spg.data.recode import BadImageError, recode
-from spg.data.results import read_maps, read_table, read_tensors
-from spg.data.unpack import Limits, unpack
-from spg.data.wsol_metadata import read_metadata
-from spg.errors import UserError
-from spg.files import read_json
-from spg.ilsvrc import kaggle
-from spg.layouts.torch_file import parse_state_dict
-from spg.paper import load_paper
-from spg.predict import read_image, read_provenance
-from spg.schema import IlsvrcSource
-from spg.sources.ilsvrc import fetch as fetch_ilsvrc
-from spg.workspace import Workspace
+from spg.compare.paper import load_paper
+from spg.data.datasets import cub, ilsvrc
+from spg.data.datasets.raw import read_image as read_raw_image
+from spg.data.datasets.wsol_metadata import read_metadata
+from spg.data.fetch.ilsvrc import kaggle
+from spg.data.fetch.unpack import Limits, unpack
+from spg.data.images.manifest import read_manifest
+from spg.data.images.packed import PackedImages
+from spg.data.prepare.recode import BadImageError, recode
+from spg.data.prepare.stage import prepare
+from spg.data.results.columns import read_batches, read_columns
+from spg.data.results.tables import read_maps, read_table, read_tensors
+from spg.data.sources.ilsvrc import fetch as fetch_ilsvrc
+from spg.project.errors import UserError
+from spg.project.files import read_json
+from spg.project.params import Params, load_params
+from spg.project.schema import IlsvrcSource
+from spg.project.workspace import Workspace
+from spg.tools.checkpoints.torch_file import parse_state_dict
+from spg.tools.predict import read_image, read_provenance
+from spg.tools.scoring.map_files import BadMapError, read_map
+from spg.train.checkpoint import load_checkpoint, load_model, save_checkpoint, save_model
 
 REFUSALS = (UserError, BadMapError, BadImageError)
 SLOW = 5.0  # seconds of the processor an input

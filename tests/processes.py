@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch.multiprocessing.spawn import start_processes
 
-from spg.distributed import joined
+from spg.networks.compute.distributed import joined
 
 
 def run_in_processes(function: Callable[..., None], size: int, *args: Any) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tiny import tiny
 
-from spg.config import read_yaml
+from spg.project.params import read_yaml
 
 ROOT = Path(__file__).parent.parent
 

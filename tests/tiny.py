@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from pathlib import Path
 
-from spg.workspace import Workspace
+from spg.project.workspace import Workspace
 
 
 def tiny(mapping: dict) -> dict:

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 from scipy.io import savemat
 
-from spg.ilsvrc import archives, kaggle
+from spg.data.fetch.ilsvrc import archives, kaggle
 
 ANCESTORS = ["n00001740", "n00001930", "n99999999"]  # of the classes: they have children
 WORDS = {"n01440764": "tench, Tinca tinca", "n02119789": "kit fox, Vulpes macrotis",

@@ -21,9 +21,10 @@ from typing import NamedTuple
 
 FORKS = get_context("forkserver")
 FORKS.set_forkserver_preload(
-    ["spg.cli", "spg.fetch", "spg.data.prepare", "spg.weights", "spg.train", "spg.localize",
-     "spg.sweep", "spg.evaluate", "spg.sources.synthetic_birds", "spg.methods.spg",
-     "spg.models.inception_v3", "spg.extractors.cam"]
+    ["spg.cli", "spg.data.fetch.stage", "spg.data.prepare.stage", "spg.networks.weights.stage",
+     "spg.train.stage", "spg.localize.stage", "spg.evaluate.sweep.stage", "spg.evaluate.stage",
+     "spg.data.sources.synthetic_birds", "spg.networks.methods.spg",
+     "spg.networks.backbones.inception_v3", "spg.localize.extractors.cam"]
 )  # fmt: skip
 CELL = ["--method", "spg", "--seed", "0"]
 COMMANDS = {
@@ -36,8 +37,8 @@ COMMANDS = {
     "evaluate": ["evaluate", *CELL],
 }
 SETTINGS = {
-    "spg.training.SECONDS_BETWEEN_CHECKPOINTS": 0.0,
-    "spg.data.prepare.ROWS_PER_SHARD": 4,
+    "spg.train.loop.SECONDS_BETWEEN_CHECKPOINTS": 0.0,
+    "spg.data.prepare.stage.ROWS_PER_SHARD": 4,
 }
 
 

@@ -6,7 +6,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 
-from spg.metrics.outcomes import OUTCOMES
+from spg.evaluate.outcomes import OUTCOMES
 from spg.report.figures import by_panel
 from spg.report.tables import variant_name
 

@@ -10,18 +10,18 @@ import pandas as pd
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from spg.config import Params
-from spg.data.manifest import TEST, boxes_of, read_manifest, spread
-from spg.data.pack import PackedImages
-from spg.data.results import read_maps, read_table, read_tensors
-from spg.files import read_json
-from spg.metrics.maps import localization_map
-from spg.metrics.rules import largest_box
+from spg.compare.variants import Variant, grid
+from spg.data.images.manifest import TEST, boxes_of, read_manifest, spread
+from spg.data.images.packed import PackedImages
+from spg.data.results.tables import read_maps, read_table, read_tensors
+from spg.evaluate.metrics.maps import localization_map
+from spg.evaluate.metrics.rules import largest_box
+from spg.project.files import read_json
+from spg.project.params import Params
+from spg.project.workspace import Cell, Workspace
 from spg.report import charts, figures
 from spg.report.guidance_sheet import GuidedImage, guidance_sheet
 from spg.report.tables import variant_name
-from spg.variants import Variant, grid
-from spg.workspace import Cell, Workspace
 
 SHEETS = ("contact_sheet", "guidance")  # of photographs: PNG alone, the others as SVG too
 GUIDED_IMAGES = 2

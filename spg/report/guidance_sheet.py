@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
-from spg.metrics.maps import localization_map
-from spg.schema import ThresholdPair
+from spg.evaluate.metrics.maps import localization_map
+from spg.project.schema import ThresholdPair
 
 LINES = ("O", "B2", "B1", "fused", "C")
 Maps = NDArray[np.float32]

@@ -14,8 +14,8 @@ from nbclient.exceptions import CellExecutionError
 from nbconvert import HTMLExporter
 from nbformat import NotebookNode
 
-from spg.errors import UserError
-from spg.files import write_text
+from spg.project.errors import UserError
+from spg.project.files import write_text
 
 CELL_SECONDS = 300
 

@@ -12,17 +12,17 @@ import pandas as pd
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from spg.config import Params
-from spg.data.manifest import TEST, read_manifest
-from spg.data.results import read_table
-from spg.files import read_json, write_text
-from spg.metrics.outcomes import OUTCOMES
+from spg.compare.variants import grid
+from spg.data.images.manifest import TEST, read_manifest
+from spg.data.results.tables import read_table
+from spg.evaluate.outcomes import OUTCOMES
+from spg.project.files import read_json, write_text
+from spg.project.params import Params
+from spg.project.workspace import Workspace
 from spg.report.page_data import gallery_data
 from spg.report.paper_tables import PaperTable
 from spg.report.render import to_html
 from spg.report.tables import KIND_NAMES, METRIC_NAMES, percent, variant_name
-from spg.variants import grid
-from spg.workspace import Workspace
 
 NOTEBOOKS = ("results", "gallery", "thresholds", "data")
 SHOWN_METRICS = ("gt_known_loc_err", "top1_loc_err", "top5_loc_err", "top1_cls_err")

@@ -10,15 +10,15 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from spg.config import Params
-from spg.data.manifest import TEST, boxes_of, read_manifest, spread
-from spg.data.pack import PackedImages
-from spg.data.results import read_maps, read_table
-from spg.files import read_json
-from spg.metrics.maps import Map
+from spg.compare.variants import Variant, grid
+from spg.data.images.manifest import TEST, boxes_of, read_manifest, spread
+from spg.data.images.packed import PackedImages
+from spg.data.results.tables import read_maps, read_table
+from spg.evaluate.metrics.maps import Map
+from spg.project.files import read_json
+from spg.project.params import Params
+from spg.project.workspace import Cell, Workspace
 from spg.report.tables import variant_name
-from spg.variants import Variant, grid
-from spg.workspace import Cell, Workspace
 
 IMAGES = 120  # at most, so that the page stays a few megabytes
 SIDE = 160  # longer side of the pictures, pixels

@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from spg.config import Params
-from spg.data.results import read_table
-from spg.paper import Paper, Result
+from spg.compare.paper import Paper, Result
+from spg.data.results.tables import read_table
+from spg.project.params import Params
 from spg.report.tables import KIND_NAMES, METRIC_NAMES, percent
 
 KIND = "selected"
@@ -102,7 +102,7 @@ def paper_tables(paper: Paper, run: Run) -> list[PaperTable]:
 
 
 def claims_table(run: Run) -> PaperTable:
-    """Return the claims with their tests; see :mod:`spg.claims` for the columns."""
+    """Return the claims with their tests; see :mod:`spg.compare.claims` for the columns."""
     interval = f"{run.confidence:.0%} interval"
     corrected = int((run.claims["verdict"] != "not run").sum())
     rows = [

@@ -1,5 +1,5 @@
 "use strict";
-// The gallery's mathematics is the evaluation's (spg/metrics): bilinear up-sampling with half-pixel
+// The gallery's mathematics is the evaluation's (spg/evaluate/metrics): bilinear up-sampling with half-pixel
 // centers, min-max, >= threshold, and the box of the component whose outer contour encloses most.
 const byId = (id) => document.getElementById(id);
 const data = JSON.parse(byId("gallery-data").textContent);

@@ -1,0 +1,110 @@
+"""The bytes of a raw file, wherever they lie.
+
+A raw folder holds its files, or else ``index.parquet``, which says where below the folder named by
+SPG_ILSVRC_ROOT they lie: a whole file, or a stretch of a tar archive. So 150 GB are neither
+copied nor unpacked, and no absolute path is recorded.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from spg.project.errors import UserError
+
+INDEX = "index.parquet"
+ROOT_VARIABLE = "SPG_ILSVRC_ROOT"
+
+
+class Place(NamedTuple):
+    """Where the bytes of an image lie."""
+
+    container: str
+    """File below the root: the image's own, or an archive."""
+    container_size: int
+    """Bytes; another size later means that it is not the same file."""
+    offset: int
+    size: int
+
+
+def read_image(raw: Path, file: str) -> bytes:
+    """Return the bytes of an image or mask that an annotation names.
+
+    Nothing stays open between calls, so any number of processes may call it.
+
+    Args:
+        raw: the data set's raw folder.
+        file: ``file``, ``object_mask`` or ``part_mask`` of an annotation.
+
+    Raises:
+        UserError: when the file is missing or not the one that ``spg fetch`` found.
+    """
+    index = raw / INDEX
+    if index.exists() and not (raw / file).exists():
+        return read_place(data_root(), _index(index, index.stat().st_mtime_ns).place(file))
+    try:
+        return (raw / file).read_bytes()
+    except FileNotFoundError:
+        raise UserError(f"{raw / file}: no such image, but the annotations name it") from None
+
+
+def data_root() -> Path:
+    """Return the folder that SPG_ILSVRC_ROOT names."""
+    root = os.environ.get(ROOT_VARIABLE)
+    if not root:
+        raise UserError(
+            f"the environment variable {ROOT_VARIABLE} is not set; it names the folder of "
+            "ILSVRC 2012 (README, Real data sets)"
+        )
+    if not Path(root).is_dir():
+        raise UserError(f"{ROOT_VARIABLE}: {root} is no folder")
+    return Path(root)
+
+
+def read_place(root: Path, place: Place) -> bytes:
+    """Return the bytes at ``place`` below ``root``."""
+    path = root / place.container
+    try:
+        with path.open("rb") as file:
+            found = os.fstat(file.fileno()).st_size
+            if found != place.container_size:
+                raise UserError(
+                    f"{path}: has {found} bytes, but `spg fetch` found {place.container_size}; "
+                    f"correct {ROOT_VARIABLE} or fetch again"
+                )
+            file.seek(place.offset)
+            return file.read(place.size)
+    except FileNotFoundError:
+        raise UserError(
+            f"{path}: no such file; correct {ROOT_VARIABLE} or run `spg fetch` again"
+        ) from None
+
+
+class _Index:
+    """Places by image, from the columns of index.parquet; about 100 bytes an image."""
+
+    def __init__(self, path: Path) -> None:
+        try:
+            table = pq.read_table(path, columns=["image_id", *Place._fields])
+        except (pa.ArrowInvalid, pa.ArrowKeyError) as error:
+            raise UserError(f"{path}: not readable ({error}); run `spg fetch` again") from None
+        self._ids = table["image_id"].to_numpy().astype(np.bytes_)
+        self._places = table.select(Place._fields)
+        self._path = path
+
+    def place(self, image_id: str) -> Place:
+        row = int(np.searchsorted(self._ids, np.array(image_id.encode(), self._ids.dtype)))
+        if row == len(self._ids) or self._ids[row] != image_id.encode():
+            raise UserError(f"{self._path}: has no image {image_id}; run `spg fetch` again")
+        return Place(*(column[row].as_py() for column in self._places.columns))
+
+
+@lru_cache(maxsize=2)
+def _index(path: Path, _written: int) -> _Index:
+    return _Index(path)

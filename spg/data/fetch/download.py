@@ -1,0 +1,188 @@
+"""Downloads that go on after a cut and are verified before they count.
+
+`requests` brings proxies, redirects and certificates; going on by HTTP Range is done here, because
+neither it nor pooch nor torchvision offers it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import re
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import requests
+from tqdm import tqdm
+from urllib3.exceptions import HTTPError
+
+from spg.project.errors import UserError
+from spg.project.files import sync
+
+log = logging.getLogger(__name__)
+
+CHUNK = 1 << 20
+ATTEMPTS = 6
+TIMEOUT = 60.0
+"""Seconds without a byte."""
+
+
+class Remote(NamedTuple):
+    """A published file."""
+
+    name: str
+    url: str
+    size: int
+    """Bytes."""
+    md5: str
+
+
+class _Cut(Exception):
+    """The connection ended early or the server is busy: another attempt may help."""
+
+
+def download(remote: Remote, folder: Path, *, wait: float = 1.0) -> Path:
+    """Return the verified file ``folder / remote.name``, loaded only where it is missing.
+
+    A load goes into ``NAME.part`` and goes on there after a cut, in this call or a later one. Only
+    a file of the right size and md5 gets its name.
+
+    Args:
+        remote: what to load.
+        folder: where a file of that name may lie already.
+        wait: seconds before the second attempt; doubled for each further one.
+
+    Raises:
+        UserError: when the file cannot be had, or is not the published one.
+    """
+    target = folder / remote.name
+    if target.exists():
+        verify(target, remote.md5, size=remote.size)
+        return target
+    part = folder / f"{remote.name}.part"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        _load(remote, part, wait)
+    except OSError as error:
+        raise UserError(f"{part}: cannot be written ({error.strerror})") from None
+    problem = _problem(part, remote.md5, remote.size)
+    if problem:
+        part.unlink()
+        raise UserError(
+            f"{remote.url}: what was loaded {problem} and was removed; run the same command again "
+            "or name a mirror"
+        )
+    sync(part)
+    part.replace(target)
+    sync(folder)
+    return target
+
+
+def verify(path: Path, md5: str, *, size: int | None = None) -> None:
+    """Check size and md5 of a file, with a progress bar.
+
+    Raises:
+        UserError: when they differ.
+    """
+    problem = _problem(path, md5, size)
+    if problem:
+        raise UserError(f"{path} {problem}; remove it and get it anew")
+
+
+def _problem(path: Path, md5: str, size: int | None) -> str | None:
+    found = _size(path)
+    if size is not None and found != size:
+        return f"has {found} bytes instead of {size}"
+    digest = hashlib.md5(usedforsecurity=False)
+    with path.open("rb") as file, _bar(f"verify {path.name}", found) as bar:
+        while chunk := file.read(CHUNK):
+            digest.update(chunk)
+            bar.update(len(chunk))
+    found_md5 = digest.hexdigest()
+    return None if found_md5 == md5 else f"has md5 {found_md5} instead of {md5}"
+
+
+def _load(remote: Remote, part: Path, wait: float) -> None:
+    failures = 0
+    while _size(part) != remote.size:
+        before = _size(part)
+        try:
+            _go_on(remote, part)
+        except (requests.RequestException, _Cut) as error:
+            if isinstance(error, ValueError):  # requests' errors about the address itself are both
+                raise UserError(f"{remote.url}: no usable address ({error})") from None
+            # what requests says about a connection runs over lines; its kind says enough
+            cut = isinstance(error, _Cut)
+            reason = str(error) if cut else f"no connection ({type(error).__name__})"
+            failures = 1 if _size(part) > before else failures + 1
+            if failures == ATTEMPTS:
+                raise UserError(
+                    f"{remote.url}: {reason}; run the same command again to go on, or name a mirror"
+                ) from None
+            pause = wait * 2 ** (failures - 1)
+            log.info("%s: %s; next attempt in %g s", remote.name, reason, pause)
+            time.sleep(pause)
+
+
+def _go_on(remote: Remote, part: Path) -> None:
+    """Load what is missing of ``part``, in one request."""
+    have = _size(part)
+    if have > remote.size:  # left by something else
+        part.unlink()
+        have = 0
+    # identity: a server must not compress, and what is gzip in the file stays gzip
+    headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
+    with requests.get(remote.url, headers=headers, stream=True, timeout=TIMEOUT) as response:
+        start = _start(remote, response, have)
+        length = response.headers.get("Content-Length")
+        if length is not None and int(length) != remote.size - start:
+            raise UserError(
+                f"{remote.url}: offers {start + int(length)} bytes instead of {remote.size}; "
+                "it is not the published file"
+            )
+        with part.open("r+b" if start else "wb") as file, _bar(part.stem, remote.size) as bar:
+            file.seek(start)
+            bar.update(start)
+            for chunk in _chunks(response):
+                file.write(chunk)
+                bar.update(len(chunk))
+                if file.tell() > remote.size:
+                    break
+    if _size(part) > remote.size:
+        part.unlink()
+        raise UserError(f"{remote.url}: sends more than the published {remote.size} bytes")
+    if _size(part) < remote.size:
+        raise _Cut(f"the connection ended after {_size(part)} of {remote.size} bytes")
+
+
+def _start(remote: Remote, response: requests.Response, have: int) -> int:
+    """Return the position of the answer's first byte in the file."""
+    status = response.status_code
+    if status == requests.codes.partial_content:
+        found = re.match(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", ""))
+        if found and int(found[1]) == have and found[2] in ("*", str(remote.size)):
+            return have
+        raise UserError(f"{remote.url}: answers another range than asked for; try a mirror")
+    if status == requests.codes.ok:
+        return 0  # the server knows no ranges: all from the start
+    reason = f"the server answers {status} {response.reason}"
+    if status >= 500 or status == requests.codes.too_many_requests:
+        raise _Cut(reason)
+    raise UserError(f"{remote.url}: {reason}; set the address of a mirror (`spg fetch --help`)")
+
+
+def _chunks(response: requests.Response) -> Iterator[bytes]:
+    """Yield the body as it is sent, whatever Content-Encoding the server claims."""
+    with suppress(HTTPError):  # what is missing then is seen by the size
+        yield from response.raw.stream(CHUNK, decode_content=False)
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
+def _bar(name: str, total: int) -> tqdm[Any]:
+    return tqdm(desc=name, total=total, unit="B", unit_scale=True)

@@ -1,0 +1,19 @@
+"""Get or draw raw data: the source that params.yaml names, and no other."""
+
+from __future__ import annotations
+
+from spg.project.locks import sole_writer
+from spg.project.params import Params
+from spg.project.plugins import find_plugin
+from spg.project.workspace import Workspace
+
+
+@sole_writer(Workspace.raw)
+def fetch(workspace: Workspace, params: Params, dataset: str) -> None:
+    """Leave the raw data of ``dataset`` in its raw folder.
+
+    Raises:
+        UserError: when something is missing, damaged or not to be had; nothing half-made stays.
+    """
+    source = params.datasets[dataset].source
+    find_plugin("source", source.kind).fetch(workspace, dataset, source)

@@ -1,0 +1,106 @@
+"""manifest.parquet: one row an image. The only definition of the annotation columns."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from spg.project.errors import UserError
+from spg.project.files import readable, whole_file
+
+if TYPE_CHECKING:
+    import pandas as pd  # only named here: who reads columns need not load it
+
+TRAIN_WEAKSUP, TRAIN_FULLSUP, TEST = "train_weaksup", "train_fullsup", "test"
+SPLITS = (TRAIN_WEAKSUP, TRAIN_FULLSUP, TEST)
+
+SCHEMA = pa.schema(
+    {
+        "image_id": pa.string(),  # the image's path, as wsolevaluation names it
+        "class_id": pa.int64(),  # from 0
+        "class_name": pa.string(),
+        "split": pa.string(),  # one of SPLITS
+        "width": pa.int64(),  # of the original image, pixels
+        "height": pa.int64(),
+        "boxes": pa.list_(pa.list_(pa.float64(), 4)),  # xyxy, half-open, original pixels
+    }
+)
+
+
+def write_manifest(path: Path, rows: pa.Table) -> None:
+    """Write the rows, in the order of the packed images, after checking them."""
+    _check(rows, path)
+    with whole_file(path) as temporary:
+        pq.write_table(rows, temporary)
+
+
+def read_manifest(path: Path) -> pd.DataFrame:
+    """Read the rows; the index is the position of the image among the packed ones.
+
+    Raises:
+        UserError: when the file is missing, or not one that :func:`write_manifest` wrote.
+    """
+    with readable(path, maker="`spg prepare`"):
+        table = pq.read_table(path)
+    if not table.schema.equals(SCHEMA):
+        raise UserError(f"{path}: unexpected columns; run `spg prepare` again")
+    _check(table, path)
+    return table.to_pandas()
+
+
+def boxes_of(row_boxes: object) -> NDArray[np.float64]:
+    """Return a row's ``boxes`` as ``Float[N, 4]`` xyxy."""
+    return np.array([list(box) for box in row_boxes], dtype=np.float64).reshape(-1, 4)  # type: ignore[attr-defined]
+
+
+def class_names(rows: pd.DataFrame) -> list[str]:
+    """Return the names of a manifest's classes, in the order of their ids."""
+    named = rows.drop_duplicates("class_id").sort_values("class_id")
+    return [str(name) for name in named["class_name"]]
+
+
+def _check(rows: pa.Table, path: Path) -> None:
+    """Refuse what no reader may hand on; whole columns, since there may be millions of rows."""
+    if not rows.num_rows:
+        raise UserError(f"{path}: the manifest has no image")
+    split, class_id = rows["split"].to_numpy(), rows["class_id"].to_numpy()
+    sizes = np.stack([rows["width"].to_numpy(), rows["height"].to_numpy()], axis=1)
+    boxes = rows["boxes"].combine_chunks()
+    count = pc.list_value_length(boxes).to_numpy(zero_copy_only=False)  # of each image
+    corners = boxes.flatten().flatten().to_numpy(zero_copy_only=False).reshape(-1, 2, 2)
+    inside = np.repeat(sizes, count, axis=0)
+    trained = np.unique(class_id[split == TRAIN_WEAKSUP])
+    problems = {
+        "an empty cell": any(column.null_count for column in rows.columns),
+        "an image_id twice": pc.count_distinct(rows["image_id"]).as_py() != rows.num_rows,
+        "an unknown split": not set(pc.unique(rows["split"]).to_pylist()) <= set(SPLITS),
+        "an image without pixels": bool((sizes < 1).any()),
+        "class ids that do not count from 0": bool((np.unique(class_id)
+            != np.arange(len(np.unique(class_id)))).any()),
+        "a class without training image": not np.array_equal(trained, np.unique(class_id)),
+        "a test image without a box": bool((count[split != TRAIN_WEAKSUP] < 1).any()),
+        "a box without area or outside its image": not (
+            (corners[:, 0] >= 0) & (corners[:, 0] < corners[:, 1]) & (corners[:, 1] <= inside)
+        ).all(),
+    }  # fmt: skip
+    found = [problem for problem, holds in problems.items() if holds]
+    if found:
+        raise UserError(f"{path}: the manifest has {' and '.join(found)}")
+
+
+def spread(places: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+    """Return up to ``count`` of ``places``, evenly spaced and off both ends: images to show.
+
+    Example:
+        >>> spread(np.arange(100), 3)
+        array([24, 49, 74])
+    """
+    inner = np.linspace(0, len(places) - 1, count + 2).astype(int)[1:-1]
+    chosen: NDArray[np.int64] = places[np.unique(inner)]
+    return chosen

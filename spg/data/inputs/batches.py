@@ -1,0 +1,181 @@
+"""From packed images to normalized batches: the geometry of training and evaluation.
+
+Every random choice of an image depends on (seed, epoch, image) alone, and the order on
+(seed, epoch), so the pixels are the same for any number of workers and after any interruption.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import cycle, islice
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import torch
+import torchvision.transforms.v2.functional as V
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from spg.networks.compute.distributed import World, share_of
+from spg.networks.parts.stem import Colors
+from spg.project.environment import number_of
+from spg.project.schema import InputParams
+from spg.project.seeding import generator
+
+ALONE = World(0, 1)
+
+
+class Images(Protocol):
+    """Anything that returns images by index."""
+
+    def image(self, index: int) -> NDArray[np.uint8]:
+        """Return ``uint8 [H, W, 3]``, RGB."""
+        ...
+
+
+class Batch(NamedTuple):
+    """What the model and the criterion get."""
+
+    images: Tensor
+    """``float Tensor[B, 3, S, S]``, normalized, channels_last."""
+    labels: Tensor
+    """``int64 Tensor[B]``."""
+    indices: Tensor
+    """``int64 Tensor[B]``, positions among the packed images."""
+    total: int
+    """Images of the whole batch, of which these are this process's share."""
+
+
+class TrainSamples(Dataset[tuple[Tensor, int, int]]):
+    """Resized, randomly cropped and flipped (PROTOCOL 8); the key is (seed, epoch, index)."""
+
+    def __init__(
+        self, images: Images, labels: Sequence[int], geometry: InputParams, colors: Colors
+    ) -> None:
+        self.images = images
+        self.labels = labels
+        self.geometry = geometry
+        self.colors = colors
+
+    def __getitem__(self, key: tuple[int, int, int]) -> tuple[Tensor, int, int]:
+        seed, epoch, index = key
+        size, crop = self.geometry.resize, self.geometry.crop
+        fit = squash if self.geometry.aspect == "squash" else shrink
+        image = fit(self.images.image(index), size)
+        stream = generator(seed, "augment", epoch, index)
+        height, width = image.shape[1:]
+        top, left = stream.integers(0, [height - crop + 1, width - crop + 1])
+        image = image[:, top : top + crop, left : left + crop]
+        image = V.horizontal_flip(image) if stream.random() < 0.5 else image
+        return image, self.labels[index], index
+
+
+class EvalSamples(Dataset[tuple[Tensor, int, int]]):
+    """The whole image squashed to ``side`` (wsolevaluation's geometry, PROTOCOL 8); key index."""
+
+    def __init__(self, images: Images, labels: Sequence[int], side: int, colors: Colors) -> None:
+        self.images = images
+        self.labels = labels
+        self.side = side
+        self.colors = colors
+
+    def __getitem__(self, key: int) -> tuple[Tensor, int, int]:
+        return squash(self.images.image(key), self.side), self.labels[key], key
+
+
+def train_batches(
+    samples: TrainSamples,
+    indices: NDArray[np.int64],
+    *,
+    batch_size: int,
+    seed: int,
+    epochs: int,
+    skip: int = 0,
+    place: World = ALONE,
+) -> Iterator[Batch]:
+    """Yield a process's shares of the batches of all epochs after the first ``skip``.
+
+    The order is by (seed, epoch); neither it nor what a batch holds depends on the processes. One
+    loader serves all epochs, so that its workers never stand still between two.
+    """
+    steps = math.ceil(len(indices) / batch_size)
+    batches = (
+        [(seed, epoch, int(index)) for index in rows]
+        for epoch in range(skip // steps, epochs)
+        for rows in epoch_rows(indices, batch_size=batch_size, seed=seed, epoch=epoch)
+    )
+    sizes = cycle(len(rows) for rows in _divided(indices, batch_size))
+    skipped = skip % steps
+    return _batches(samples, islice(batches, skipped, None), islice(sizes, skipped, None), place)
+
+
+def epoch_rows(
+    indices: NDArray[np.int64], *, batch_size: int, seed: int, epoch: int
+) -> list[NDArray[np.int64]]:
+    """Return which of ``indices`` are in each batch of an epoch, counted from 0."""
+    return _divided(generator(seed, "order", epoch).permutation(indices), batch_size)
+
+
+def eval_batches(
+    samples: EvalSamples, indices: NDArray[np.int64], *, batch_size: int, place: World = ALONE
+) -> Iterator[Batch]:
+    """Yield a process's batches of ``indices`` in order, each index once among all processes.
+
+    Batches stay whole: of every ``place.size`` in a row the process gets the one of its rank.
+    """
+    batches = [rows.tolist() for rows in _divided(indices, batch_size)[place.rank :: place.size]]
+    return _batches(samples, batches, map(len, batches), ALONE)
+
+
+def _divided(indices: NDArray[np.int64], size: int) -> list[NDArray[np.int64]]:
+    return [indices[start : start + size] for start in range(0, len(indices), size)]
+
+
+def _batches(
+    samples: TrainSamples | EvalSamples,
+    batches: Iterable[Sequence[object]],
+    sizes: Iterable[int],
+    place: World,
+) -> Iterator[Batch]:
+    def own(keys: Sequence[object]) -> Sequence[object]:
+        share = share_of(len(keys), place)
+        return keys[share.start : share.stop]
+
+    loader = DataLoader(
+        samples,
+        batch_sampler=map(own, batches),  # type: ignore[arg-type]  # any iterable of keys will do
+        num_workers=loading_workers(),
+        pin_memory=torch.cuda.is_available(),
+    )
+    for (images, labels, indices), total in zip(loader, sizes, strict=False):
+        yield Batch(normalize_images(images, samples.colors), labels, indices, total)
+
+
+def loading_workers() -> int:
+    """Return SPG_WORKERS; without it, none on a CPU, which computes, and up to 8 beside a GPU."""
+    default = min(8, os.cpu_count() or 1) if torch.cuda.is_available() else 0
+    return number_of("SPG_WORKERS", default)
+
+
+def normalize_images(images: Tensor, colors: Colors) -> Tensor:
+    """Turn ``uint8 Tensor[B, 3, S, S]`` into normalized floats, channels_last."""
+    scaled: Tensor = V.normalize(
+        V.to_dtype(images, torch.float32, scale=True), list(colors.mean), list(colors.std)
+    )
+    return scaled.contiguous(memory_format=torch.channels_last)
+
+
+def shrink(image: NDArray[np.uint8], size: int) -> Tensor:
+    """Return the whole image as ``uint8 Tensor[3, h, w]`` whose shorter side is ``size``."""
+    resized: Tensor = V.resize(torch.from_numpy(image).permute(2, 0, 1), [size], antialias=True)
+    return resized
+
+
+def squash(image: NDArray[np.uint8], size: int) -> Tensor:
+    """Return the whole image as ``uint8 Tensor[3, size, size]``, its aspect ratio given up."""
+    tensor = torch.from_numpy(image).permute(2, 0, 1)  # [3, H, W]
+    squashed: Tensor = V.resize(tensor, [size, size], antialias=True)
+    return squashed

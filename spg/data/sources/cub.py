@@ -1,0 +1,83 @@
+"""CUB-200-2011 from its published addresses (spg_facts 7).
+
+The two archives are kept in the folder that SPG_CUB_ARCHIVES names, or in data/archives/<dataset>:
+one that lies there already is verified and used, a missing one is loaded. SPG_CUB_URL names a
+mirror's folder; what it serves has to be the published bytes.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from spg.data.datasets.cub import read_annotations
+from spg.data.datasets.fullsup import copy_fullsup
+from spg.data.fetch.download import Remote, download
+from spg.data.fetch.unpack import Limits, unpack
+from spg.project.errors import UserError
+from spg.project.files import whole_folder
+from spg.project.schema import CubSource
+from spg.project.workspace import Workspace
+
+ARCHIVES = (
+    Remote(
+        "CUB_200_2011.tgz",
+        "https://data.caltech.edu/records/65de6-vp158/files/CUB_200_2011.tgz?download=1",
+        1_150_585_339,
+        "97eceeb196236b17998738112f37df78",
+    ),
+    Remote(
+        "segmentations.tgz",
+        "https://data.caltech.edu/records/w9d68-gec53/files/segmentations.tgz?download=1",
+        39_272_883,
+        "4d47ba1228eae64f2fa547c47bc65255",
+    ),
+)
+LIMITS = Limits(bytes=8 << 30, members=100_000)  # several times what the archives hold
+KEPT = ("images", "segmentations", "part_segmentations")
+TABLES = ("images", "image_class_labels", "train_test_split", "bounding_boxes", "classes")
+
+
+def fetch(
+    workspace: Workspace,
+    dataset: str,
+    source: CubSource,
+    *,
+    archives: Sequence[Remote] = ARCHIVES,
+) -> None:
+    """Download, verify and unpack both archives into the raw folder of ``dataset``.
+
+    Args:
+        workspace: the project.
+        dataset: entry of ``datasets``.
+        source: its entry there.
+        archives: the published files; tests have smaller ones.
+    """
+    named = os.environ.get("SPG_CUB_ARCHIVES")
+    store = Path(named) if named else workspace.archives(dataset)
+    mirror = os.environ.get("SPG_CUB_URL")
+    if mirror:
+        archives = [item._replace(url=f"{mirror.rstrip('/')}/{item.name}") for item in archives]
+    files = [download(item, store) for item in archives]
+    with whole_folder(workspace.raw(dataset)) as folder:
+        for file in files:
+            unpack(file, folder, LIMITS, _place)
+        if source.fullsup == "wsolevaluation":
+            copy_fullsup(folder, "CUB")
+        _check(folder)
+
+
+def _place(name: str) -> str | None:
+    """Return where a member goes: below no CUB_200_2011/, and only what the reader knows."""
+    inside = name.removeprefix("CUB_200_2011/")
+    wanted = inside.split("/")[0] in KEPT or inside.removesuffix(".txt") in TABLES
+    return inside if wanted else None
+
+
+def _check(folder: Path) -> None:
+    """Read the tables once, and look whether each image and mask is there."""
+    for item in read_annotations(folder):
+        for file in (item.file, item.object_mask):
+            if file is not None and not (folder / file).is_file():
+                raise UserError(f"the archives lack {file}, which images.txt names")

@@ -1,0 +1,158 @@
+"""SPG and its ablations: branches B1, B2 and C teach the attention of branch A.
+
+Paper Fig. 2 and Algorithm 1; official inception3_spg.py. A4's attention O teaches B2, B2 teaches
+B1, the mean of B1 and B2 teaches C (PROTOCOL 2 to 7). The ablations of the paper are three
+switches: ``cascade``, ``shared_b``, ``branch_c``.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from torch import Tensor, nn
+
+from spg.networks.compute.device import full_precision
+from spg.networks.methods.spg.guidance import (
+    attention_map,
+    fuse,
+    guidance_mask,
+    masked_bce,
+    upsample,
+)
+from spg.networks.parts.classifier import StemClassifier
+from spg.networks.parts.heads import BranchA, BranchC, MaskHead, MaskTail
+from spg.networks.parts.losses import class_loss
+from spg.networks.parts.stem import Pools, Stem
+from spg.project.params import Params
+from spg.project.schema import GuidanceParams, SpgParams, ThresholdPair
+from spg.project.workspace import Cell
+
+POOLS: Pools = "overlap_last"  # wsolevaluation's VGG16-SPG: 3 x 3 between A1 and A2
+
+
+class SPGOutput(NamedTuple):
+    """Raw outputs of the four branches."""
+
+    logits: Tensor
+    """``Tensor[B, K]``."""
+    class_maps: Tensor
+    """``Tensor[B, K, h, w]`` of A4."""
+    b1: Tensor
+    """``Tensor[B, 1, h, w]``, mask logits of B1."""
+    b2: Tensor
+    """``Tensor[B, 1, h, w]``, mask logits of B2."""
+    c: Tensor | None
+    """``Tensor[B, 1, h, w]``, mask logits of C; ``None`` without that branch."""
+
+
+class GuidanceTargets(NamedTuple):
+    """The masks that teach the branches, each ``Tensor[B, S, S]`` without gradient."""
+
+    b1: Tensor
+    b2: Tensor
+    c: Tensor
+
+
+class Model(nn.Module):
+    """Stem, A, two B branches with a shared tail, and C."""
+
+    def __init__(self, stem: Stem, branch_a: BranchA, *, spg: SpgParams) -> None:
+        super().__init__()
+        hidden = stem.heads.b
+        self.b2_input = spg.b2_input
+        self.stem = stem
+        self.branch_a = branch_a
+        self.b1_head = MaskHead(stem.a1_channels, hidden)
+        self.b2_head = MaskHead(stem.a2_channels, hidden)
+        self.b_tail = MaskTail(hidden)  # of both branches, or of B1 alone when not shared
+        self.b2_tail = None if spg.shared_b else MaskTail(hidden)
+        self.branch_c = BranchC(branch_a.a3_channels, stem.heads.c) if spg.branch_c else None
+
+    @property
+    def tested(self) -> StemClassifier:
+        """Stem and A, whose map is the result (official code 344-348): B and C only teach."""
+        return StemClassifier(self.stem, self.branch_a)
+
+    def forward(self, images: Tensor, labels: Tensor | None = None) -> SPGOutput:
+        """Return the outputs of all branches for ``images`` (``Tensor[B, 3, H, W]``)."""
+        features = self.stem(images)
+        logits, class_maps, a3 = self.branch_a(features.last)
+        b2_features = features.a2 if self.b2_input == "a2" else features.a2_inner
+        b1 = self.b_tail(self.b1_head(features.a1))
+        b2 = (self.b2_tail or self.b_tail)(self.b2_head(b2_features))
+        c = self.branch_c(a3) if self.branch_c is not None else None
+        return SPGOutput(logits, class_maps, b1, b2, c)
+
+
+class Criterion(nn.Module):
+    """Four named losses, each with weight 1 (official code 278).
+
+    Args:
+        guidance: threshold pairs and rules of the masks.
+        cascade: B2's map teaches B1; without it O's mask teaches both (PROTOCOL 7).
+        mask_side: side S to which maps and logits are interpolated for the losses.
+    """
+
+    def __init__(self, guidance: GuidanceParams, *, cascade: bool, mask_side: int) -> None:
+        super().__init__()
+        self.guidance = guidance
+        self.cascade = cascade
+        self.mask_side = mask_side
+
+    def forward(self, outputs: SPGOutput, labels: Tensor) -> dict[str, Tensor]:
+        """Return ``{"cls", "b2", "b1"}`` and ``"c"`` where the branch exists."""
+        b1, b2 = self._upsample(outputs.b1), self._upsample(outputs.b2)
+        targets = self.targets(outputs, labels)
+        losses = {
+            "cls": class_loss(outputs.logits, labels),
+            "b2": masked_bce(b2, targets.b2),
+            "b1": masked_bce(b1, targets.b1),
+        }
+        if outputs.c is not None:
+            losses["c"] = masked_bce(self._upsample(outputs.c), targets.c)
+        return losses
+
+    def targets(self, outputs: SPGOutput, labels: Tensor) -> GuidanceTargets:
+        """Return the three masks of Algorithm 1 for ``int64 Tensor[B]`` labels."""
+        rules = self.guidance
+        b1 = self._upsample(outputs.b1).detach().sigmoid()
+        b2 = self._upsample(outputs.b2).detach().sigmoid()
+        attention = attention_map(
+            outputs.class_maps,
+            labels,
+            self.mask_side,
+            align_corners=rules.align_corners,
+            normalize_first=rules.normalize_first,
+        )
+        from_attention = self._mask(attention, rules.b2)
+        from_b2 = self._mask(b2, rules.b1)
+        return GuidanceTargets(
+            b1=from_b2 if self.cascade else from_attention,
+            b2=from_attention,
+            c=self._mask(fuse(b1, b2), rules.c),
+        )
+
+    def _mask(self, maps: Tensor, pair: ThresholdPair) -> Tensor:
+        minimum = self.guidance.minimum_foreground
+        return guidance_mask(
+            maps,
+            pair.low,
+            pair.high,
+            minimum_pixels=minimum.pixels,
+            fraction_of_max=minimum.fraction_of_max,
+            leak=minimum.leak,
+        )
+
+    def _upsample(self, logits: Tensor) -> Tensor:
+        return upsample(
+            full_precision(logits), self.mask_side, align_corners=self.guidance.align_corners
+        )
+
+
+def build(stem: Stem, num_classes: int, params: Params, cell: Cell) -> tuple[Model, Criterion]:
+    """Build model and criterion (see :mod:`spg.networks.methods`)."""
+    spg, mask_side = params.spg_of(cell.method), params.setup(cell.dataset, cell.backbone).mask_side
+    train = params.setup(cell.dataset, cell.backbone).train
+    branch_a = BranchA(stem.last_channels, stem.heads.a3, num_classes, dropout=train.dropout)
+    criterion = Criterion(params.guidance, cascade=spg.cascade, mask_side=mask_side)
+    return Model(stem, branch_a, spg=spg), criterion

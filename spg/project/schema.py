@@ -1,0 +1,329 @@
+"""The sections of params.yaml as strict models: every key is named here, with its range.
+
+Nothing has a default: what changes a published number stands in params.yaml with its source.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Fraction = Annotated[float, Field(gt=0, lt=1)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=1)]
+Seed = Annotated[int, Field(ge=0)]
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+
+
+class Strict(BaseModel):
+    """Refuses unknown keys, conversions and changes."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class SyntheticBirdsSource(Strict):
+    """What ``fetch`` draws for a synthetic data set."""
+
+    kind: Literal["synthetic_birds"]
+    seed: Seed
+    side: Annotated[int, Field(ge=32, le=1024)]
+    classes: Annotated[int, Field(ge=2, le=20)]
+    train_per_class: Count
+    test_per_class: Count
+
+
+class CubSource(Strict):
+    """CUB-200-2011; addresses and checksums are facts and stand in spg/data/sources/cub.py."""
+
+    kind: Literal["cub"]
+    fullsup: Literal["none", "wsolevaluation"]
+
+
+class IlsvrcSource(Strict):
+    """ILSVRC 2012 CLS-LOC, below the folder that SPG_ILSVRC_ROOT names."""
+
+    kind: Literal["ilsvrc"]
+    fullsup: Literal["none", "wsolevaluation"]
+
+
+SourceParams = Annotated[
+    SyntheticBirdsSource | CubSource | IlsvrcSource, Field(discriminator="kind")
+]
+
+
+class PrepareParams(Strict):
+    """How ``prepare`` splits and stores the images."""
+
+    holdout_per_class: Annotated[int, Field(ge=0)]
+    holdout_from: Literal["train", "test"]
+    seed: Seed
+    short_side: Annotated[int, Field(ge=32)] | None
+    quality: Annotated[int, Field(ge=1, le=100)]
+    skip: list[str]
+
+
+class StemParams(Strict):
+    """Size and origin of the stem."""
+
+    width: Annotated[float, Field(ge=1 / 16, le=1, multiple_of=1 / 16)]
+    stride: Literal[8, 16]
+    weights: Literal["pretrained", "published", "random"]
+
+
+class InputParams(Strict):
+    """Geometry: both sides or the shorter one to ``resize``; in training a square ``crop``."""
+
+    aspect: Literal["squash", "keep"]
+    resize: Annotated[int, Field(ge=32)]
+    crop: Annotated[int, Field(ge=32)]
+
+    @model_validator(mode="after")
+    def _crop_fits(self) -> InputParams:
+        if self.crop > self.resize:
+            raise ValueError(f"crop {self.crop} must not exceed resize {self.resize}")
+        return self
+
+
+class OptimizerParams(Strict):
+    """Optimizer and its groups."""
+
+    name: Literal["sgd", "adamw"]
+    stem_lr: Positive
+    new_lr: Positive
+    bias_lr_factor: Positive
+    weight_decay: NotNegative
+
+
+class TrainParams(Strict):
+    """One training."""
+
+    epochs: Count
+    batch_size: Annotated[int, Field(ge=2)]
+    dropout: Annotated[float, Field(ge=0, lt=1)]
+    optimizer: OptimizerParams
+    schedule: Literal["constant", "one_cycle"]
+    precision: Literal["auto", "float32", "bf16"]
+
+
+class ExecutionParams(Strict):
+    """How trainings are computed, where that changes their bits."""
+
+    sync_batchnorm: bool
+    compile: bool
+
+
+class PretrainingParams(Strict):
+    """How the default's narrow stem gets its weights."""
+
+    seed: Seed
+    side: Annotated[int, Field(ge=32, le=1024)]
+    classes: Annotated[int, Field(ge=2, le=60)]
+    images_per_class: Count
+    input: InputParams
+    train: TrainParams
+
+
+class SetupParams(Strict):
+    """How one backbone is trained on one data set: a rung of the ladder."""
+
+    stem: StemParams
+    input: InputParams
+    mask_side: Annotated[int, Field(ge=8)]
+    train: TrainParams
+
+
+class ProtocolStem(Strict):
+    """The disputed keys of ``stem``."""
+
+    stride: Literal[8, 16]
+    weights: Literal["published", "random"]
+
+
+class ProtocolOptimizer(Strict):
+    """The disputed keys of ``train.optimizer``; ``new_lr_factor`` times ``stem_lr`` is new_lr."""
+
+    new_lr_factor: Positive
+    bias_lr_factor: Positive
+    weight_decay: NotNegative
+
+
+class ProtocolTrain(Strict):
+    """The disputed keys of ``train``."""
+
+    dropout: Annotated[float, Field(ge=0, lt=1)]
+    optimizer: ProtocolOptimizer
+
+
+class ProtocolSetup(Strict):
+    """The disputed keys of how a backbone is trained."""
+
+    stem: ProtocolStem
+    input: InputParams
+    mask_side: Annotated[int, Field(ge=8)]
+    train: ProtocolTrain
+
+
+class DatasetParams(Strict):
+    """A data set, and the backbones that are trained on it."""
+
+    source: SourceParams
+    prepare: PrepareParams
+    backbones: Annotated[dict[Name, SetupParams], Field(min_length=1)]
+
+
+class SpgParams(Strict):
+    """The switches of SPG."""
+
+    cascade: bool
+    shared_b: bool
+    branch_c: bool
+    b2_input: Literal["a2", "a2_inner"]
+
+
+class SpgOverrides(Strict):
+    """What an ablation changes of ``spg``."""
+
+    cascade: bool | None = None
+    shared_b: bool | None = None
+    branch_c: bool | None = None
+    b2_input: Literal["a2", "a2_inner"] | None = None
+
+
+class ThresholdPair(Strict):
+    """The two thresholds of the paper's Eq. 1."""
+
+    low: Fraction
+    high: Fraction
+
+    @model_validator(mode="after")
+    def _ordered(self) -> ThresholdPair:
+        if self.low >= self.high:
+            raise ValueError(f"low {self.low} must be smaller than high {self.high}")
+        return self
+
+
+class MinimumForeground(Strict):
+    """The official code's rule for maps with almost no foreground."""
+
+    pixels: Annotated[int, Field(ge=0)]
+    fraction_of_max: Fraction
+    leak: bool
+
+
+class GuidanceParams(Strict):
+    """From maps to masks."""
+
+    b1: ThresholdPair
+    b2: ThresholdPair
+    c: ThresholdPair
+    minimum_foreground: MinimumForeground
+    align_corners: bool
+    normalize_first: bool
+
+
+class ProtocolSpg(Strict):
+    """The disputed key of ``spg``."""
+
+    b2_input: Literal["a2", "a2_inner"]
+
+
+class ProtocolCam(Strict):
+    """The disputed key of ``cam``."""
+
+    head: Literal["one_conv", "wsolevaluation"]
+
+
+class ProtocolSweep(Strict):
+    """The disputed key of ``sweep``."""
+
+    protocol: Literal["paper", "official", "wsolevaluation"]
+
+
+class ProtocolParams(Strict):
+    """One reading of the sources: a value for every disputed key (:mod:`spg.project.protocols`).
+
+    ``train_of`` takes the place of ``setup.train`` for single backbones.
+    """
+
+    spg: ProtocolSpg
+    cam: ProtocolCam
+    guidance: GuidanceParams
+    sweep: ProtocolSweep
+    setup: ProtocolSetup
+    train_of: dict[Name, ProtocolTrain]
+
+
+class CamParams(Strict):
+    """What stands between a backbone and the GAP network's classifier."""
+
+    head: Literal["one_conv", "wsolevaluation"]
+
+
+class HasParams(Strict):
+    """What Hide-and-Seek hides: sides of patches, pixels of a 224-pixel image; 0 hides nothing."""
+
+    patches: Annotated[list[Annotated[int, Field(ge=0, le=224)]], Field(min_length=1)]
+    hidden: Fraction
+
+
+class AcolParams(Strict):
+    """ACoL's one number."""
+
+    threshold: Fraction
+
+
+class LocalizationParams(Strict):
+    """Which maps are taken from which trained network."""
+
+    extractors: dict[Name, Annotated[list[Name], Field(min_length=1)]]
+    batch_size: Count
+    precision: Literal["auto", "float32", "bf16"]
+    ten_crop: bool
+
+
+class GraphCutParams(Strict):
+    """Which extractors get boxes by GraphCut too, and the quantiles that its colors come from."""
+
+    extractors: list[Name]
+    background: Fraction
+    foreground: Fraction
+
+    @model_validator(mode="after")
+    def _ordered(self) -> GraphCutParams:
+        if self.background >= self.foreground:
+            raise ValueError(
+                f"background {self.background} must be smaller than foreground {self.foreground}"
+            )
+        return self
+
+
+class SweepParams(Strict):
+    """The evaluator, its grid of map thresholds, and boxes that need none."""
+
+    protocol: Literal["paper", "official", "wsolevaluation"]
+    thresholds: Annotated[int, Field(ge=2, le=1000)]
+    graph_cut: GraphCutParams
+
+
+class EvaluationParams(Strict):
+    """From maps to boxes to errors."""
+
+    map_threshold: Fraction
+    iou_threshold: Fraction
+
+
+class ComparisonParams(Strict):
+    """Intervals and verdicts."""
+
+    resamples: Annotated[int, Field(ge=100)]
+    confidence: Fraction
+    seed: Seed
+
+
+class ReportParams(Strict):
+    """What the report shows."""
+
+    gallery_images: Annotated[int, Field(ge=1, le=20)]
+    digits: Annotated[int, Field(ge=0, le=4)]

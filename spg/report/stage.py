@@ -1,0 +1,96 @@
+"""Stage ``report``: results of ``compare`` -> tables, figures and the executed notebook."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from spg.compare.paper import load_paper
+from spg.data.results.tables import read_table
+from spg.evaluate.image_errors import ERRORS
+from spg.project.files import whole_folder, write_text
+from spg.project.locks import sole_writer
+from spg.project.params import Params
+from spg.project.workspace import Workspace
+from spg.report import figures, notebook, tables
+from spg.report.drawing import SHEETS, draw_figures
+from spg.report.page import NOTEBOOKS, write_page
+from spg.report.paper_tables import PaperTable, claims_table, paper_tables, read_run
+from spg.report.render import to_latex_page, to_markdown
+
+ONE_SEED = "one seed, so that intervals and verdicts cover the images alone and no other training"
+
+
+@sole_writer(Workspace.report)
+def report(workspace: Workspace, params: Params, dataset: str) -> None:
+    """Write tables.md, tables.tex, index.html, figures/ and the notebooks with their pages."""
+    folder = workspace.report(dataset)
+    run = read_run(folder, params, dataset)
+    claims, papers = claims_table(run), paper_tables(load_paper(workspace.paper_file), run)
+    write_text(folder / "tables.md", tables_page(folder, params, dataset, [claims, *papers]))
+    write_text(folder / "tables.tex", to_latex_page([claims, *papers]))
+    write_page(workspace, params, dataset, [claims, *papers])
+    with whole_folder(folder / "figures") as target:
+        for name, figure in draw_figures(workspace, params, dataset):
+            for kind in ("png",) if name in SHEETS else ("png", "svg"):
+                figures.save(figure, target / f"{name}.{kind}")
+    for name in NOTEBOOKS:
+        source = workspace.root / f"notebooks/{name}.py"
+        notebook.execute(source, folder / f"{name}.ipynb", root=workspace.root)
+
+
+def tables_page(folder: Path, params: Params, dataset: str, rendered: Sequence[PaperTable]) -> str:
+    """Return the whole of tables.md; ``rendered`` are the claims and the paper's tables."""
+    digits = params.report.digits
+    comparison = read_table(folder / "comparison.csv")
+    claims = read_table(folder / "claims.csv")
+    images, seeds = int(comparison["images"].max()), int(comparison["seeds"].max())
+    repeated = f"{seeds} seeds" if seeds > 1 else ONE_SEED
+    parts = [
+        f"# Results on {dataset}\n",
+        f"{images} test images, {repeated}. Per cent; lower is better. *selected*: at the map "
+        "threshold chosen on held-out training images; *fixed*: at "
+        f"{params.evaluation.map_threshold}. *reported*: the paper's number **on ILSVRC with the "
+        "full-size network**; only the order of rows can be compared, not the level.\n",
+        "## GT-known localization error\n",
+        tables.main_table(comparison, metric="gt_known_loc_err", digits=digits),
+        "## GT-known localization error by kind of threshold\n",
+        "*oracle*: the best threshold on these very test images, which no one may report as a "
+        "result; *CAM code*: that code's own three thresholds and boxes (PROTOCOL 10, 17); "
+        "*GraphCut*: no threshold, but the image's colors too, the box rule of the work cited for "
+        "Backprop (PROTOCOL 11).\n",
+        tables.kinds_table(comparison, digits=digits),
+        "## Claims of the paper\n",
+        to_markdown(rendered[0]),
+        *(f"- `{row.claim}`: {row.sentence}" for row in claims.itertuples()),
+        "\n## All errors at the selected threshold\n",
+        tables.metrics_table(comparison, digits=digits),
+        "## Top-1 localization error\n",
+        tables.main_table(comparison, metric=ERRORS[1], digits=digits),
+        "## What becomes of the images\n",
+        "Share of the test images at the selected threshold: one outcome an image.\n",
+        tables.outcome_table(read_table(folder / "outcomes.csv"), digits=digits),
+        f"## Accuracies of wsolevaluation, protocol `{params.sweep.protocol}`\n",
+        "Higher is better. MaxBoxAcc and MaxBoxAccV2 take the threshold that is best on the test "
+        "images, as published; PxAP needs none.\n",
+        tables.accuracy_table(read_table(folder / "accuracies.csv"), digits=digits),
+        "## The paper's tables, and those of others on SPG\n",
+        *(to_markdown(table) for table in rendered[1:]),
+    ]
+    external = read_table(folder / "external.csv")
+    if not external.empty:
+        parts += [
+            "## Boxes of one network, classes of another\n",
+            "At the selected threshold, as in Table 3 of the paper. The classifier chooses among "
+            "the classes of this data set (PROTOCOL 25).\n",
+            tables.external_table(external, digits=digits),
+        ]
+    energy = read_table(folder / "energy.csv")
+    if not energy.dropna().empty:
+        parts += [
+            "## Where the maps look\n",
+            "Share of a map's energy on the telling parts and on the whole object, and how many "
+            "times their share of the area that is (1 = a uniform map; PROTOCOL 15).\n",
+            tables.energy_table(energy, digits=digits),
+        ]
+    return "\n".join(parts)

@@ -1,0 +1,37 @@
+"""A cell's stages in a workspace of its own, which reads what another one has."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from spg.evaluate.stage import evaluate_cell
+from spg.evaluate.sweep.stage import sweep_cell
+from spg.localize.stage import localize_cell
+from spg.project.errors import UserError
+from spg.project.params import Params
+from spg.project.workspace import Cell, Workspace
+from spg.train.stage import train_cell
+
+
+def run_cell(own: Workspace, params: Params, cell: Cell) -> None:
+    """Run a cell's stages, except those whose results are there, linked or of an earlier run."""
+    if not (own.run(cell) / "model.safetensors").exists():
+        train_cell(own, params, cell)
+    if not own.maps(cell).exists():
+        localize_cell(own, params, cell)
+    if not (own.evaluation(cell) / "metrics.json").exists():
+        sweep_cell(own, params, cell)
+        evaluate_cell(own, params, cell)
+
+
+def link(source: Path, target: Path) -> None:
+    """Let ``target`` lead to a result of another workspace, unless it is there.
+
+    Raises:
+        UserError: when there is no ``source``.
+    """
+    if not source.exists():
+        raise UserError(f"{source}: no such file; run `dvc repro` first")
+    if not target.exists():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.symlink_to(source.resolve())

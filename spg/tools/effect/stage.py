@@ -1,0 +1,195 @@
+"""What a disputed choice changes: one cell trained anew with other settings, compared by image.
+
+A pipeline of its own (effects/dvc.yaml), since it costs more than all results of the default.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from shutil import rmtree
+from typing import Annotated, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from spg.compare.statistics.intervals import two_way_interval
+from spg.data.results.tables import read_table
+from spg.evaluate.stage import cell_errors
+from spg.networks.weights.stage import make_weights
+from spg.project.errors import UserError
+from spg.project.files import write_json
+from spg.project.locks import writing
+from spg.project.params import Params, describe, parse_params, read_yaml
+from spg.project.schema import Strict
+from spg.project.seeding import generator
+from spg.project.workspace import Cell, Workspace
+from spg.tools.effect.rerun import link, run_cell
+from spg.train.checkpoint import fingerprint, sources
+
+KIND, EXTRACTOR = "selected", "cam"
+METRICS = ("gt_known_loc_err", "top1_loc_err", "top1_cls_err")
+
+
+class BaseCell(Strict):
+    """Which cells are changed, one a seed."""
+
+    dataset: str
+    backbone: str
+    method: str
+
+
+class Effect(Strict):
+    """One change of params.yaml."""
+
+    entry: Annotated[int, Field(ge=1)]
+    """Of PROTOCOL.md."""
+    set: Annotated[list[str], Field(min_length=1)]
+    """``key.path=value``, the value as YAML."""
+
+
+class EffectsParams(Strict):
+    """All of effects/params.yaml."""
+
+    cell: BaseCell
+    seeds: Annotated[list[int], Field(min_length=1)]
+    effects: dict[str, Effect]
+
+
+def load_effects(path: Path) -> EffectsParams:
+    """Read and check effects/params.yaml.
+
+    Raises:
+        UserError: one sentence that names the file and the key.
+    """
+    try:
+        return EffectsParams.model_validate(read_yaml(path))
+    except ValidationError as error:
+        raise UserError(f"{path}: {describe(error)}") from None
+
+
+def measure_effect(workspace: Workspace, name: str) -> None:
+    """Write ``reports/<dataset>/effects/<name>.json``: errors without and with a change.
+
+    What the change leaves as it is, is taken from the pipeline: trained cells where it acts on
+    localization or evaluation alone. Finished seeds of an interrupted run are kept in .scratch.
+
+    Raises:
+        UserError: when there is no such effect, or its keys or values do not fit params.yaml.
+    """
+    path = workspace.root / "effects/params.yaml"
+    study = load_effects(path)
+    if name not in study.effects:
+        raise UserError(f"{path}: effects has no {name!r}; there are {sorted(study.effects)}")
+    effect, where = study.effects[name], f"{path}: effects.{name}.set"
+    mapping = read_yaml(workspace.params_file)
+    base = parse_params(mapping, workspace.params_file.name)
+    changed = parse_params(with_settings(mapping, effect.set, where), where)
+    cells = [Cell(**study.cell.model_dump(), seed=seed) for seed in study.seeds]
+    facts = changed.model_dump_json() + base.model_dump_json()
+    own = Workspace(workspace.scratch / f"effect-{name}-{fingerprint(facts, *sources())}")
+    target = workspace.report(study.cell.dataset) / f"effects/{name}.json"
+    with writing(workspace, target):
+        _link_inputs(workspace, own, base, changed, cells)
+        for cell in cells:
+            run_cell(own, changed, cell)
+        write_json(target, effect.model_dump() | compare_cells(workspace, own, base, cells))
+        rmtree(own.root)
+
+
+def with_settings(mapping: Mapping[str, Any], settings: Iterable[str], where: str) -> Any:
+    """Return params.yaml's mapping with ``key.path=value`` applied.
+
+    Raises:
+        UserError: when a key does not exist or a value is no YAML.
+
+    Example:
+        >>> with_settings({"a": {"b": 1, "c": 2}}, ["a.b=0.5"], "file")
+        {'a': {'b': 0.5, 'c': 2}}
+    """
+    changed = copy.deepcopy(dict(mapping))
+    for setting in settings:
+        key, _, text = setting.partition("=")
+        *parents, last = key.split(".")
+        node: Any = changed
+        for part in parents:
+            node = node.get(part) if isinstance(node, dict) else None
+        if not isinstance(node, dict) or last not in node:
+            raise UserError(f"{where}: params.yaml has no key {key!r}")
+        try:
+            node[last] = YAML(typ="safe", pure=True).load(text)
+        except YAMLError:
+            raise UserError(f"{where}: {text!r} is not a value in YAML") from None
+    return changed
+
+
+def compare_cells(
+    workspace: Workspace, own: Workspace, params: Params, cells: list[Cell]
+) -> dict[str, Any]:
+    """Return the mean errors without and with the change, and the paired difference.
+
+    A positive difference means more errors with the change; its interval is that of all
+    comparisons, over images and seeds (PROTOCOL 14).
+    """
+    before = {name: _errors(workspace, params, cells, name) for name in METRICS}
+    after = {name: _errors(own, params, cells, name) for name in METRICS}
+    result: dict[str, Any] = {}
+    for name in METRICS:
+        interval = two_way_interval(
+            after[name] - before[name],
+            resamples=params.comparison.resamples,
+            confidence=params.comparison.confidence,
+            rng=generator(params.comparison.seed, "effect", name),
+        )
+        result[name] = {
+            "before": float(before[name].mean()),
+            "after": float(after[name].mean()),
+            "difference": interval._asdict(),
+        }
+    seeds, images = before[METRICS[0]].shape
+    return result | {"seeds": seeds, "images": images}
+
+
+def _errors(
+    workspace: Workspace, params: Params, cells: list[Cell], metric: str
+) -> NDArray[np.float64]:
+    """Return ``Float[S, N]`` of 0 and 1 at the selected threshold."""
+    rows = []
+    for cell in cells:
+        path = workspace.evaluation(cell) / "per_image.parquet"
+        if not path.exists():
+            raise UserError(f"{path}: no such file; run `dvc repro` first")
+        table = read_table(path)
+        table = table[table["extractor"] == EXTRACTOR]
+        columns = {str(name): table[name].to_numpy() for name in table}
+        wrong = cell_errors(columns, KIND, iou_threshold=params.evaluation.iou_threshold)
+        rows.append(wrong[metric])
+    return np.stack(rows).astype(np.float64)
+
+
+def _link_inputs(
+    workspace: Workspace, own: Workspace, base: Params, changed: Params, cells: list[Cell]
+) -> None:
+    first = cells[0]
+    link(workspace.packed(first.dataset), own.packed(first.dataset))
+    weights = own.weights(first.backbone)
+    setups = [params.setup(first.dataset, first.backbone) for params in (base, changed)]
+    if setups[0].stem.weights == setups[1].stem.weights:
+        link(workspace.weights(first.backbone), weights)
+    elif not weights.exists():
+        make_weights(own, changed, first.dataset, first.backbone)
+    for cell in cells:
+        if _training(base, cell) == _training(changed, cell):
+            link(workspace.run(cell), own.run(cell))
+            if base.localization == changed.localization:
+                link(workspace.maps(cell), own.maps(cell))
+
+
+def _training(params: Params, cell: Cell) -> tuple[object, ...]:
+    """Return what the training of a guided cell reads."""
+    setup = params.setup(cell.dataset, cell.backbone)
+    return setup, params.spg_of(cell.method), params.guidance, params.pretraining

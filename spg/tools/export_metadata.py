@@ -1,0 +1,44 @@
+"""A prepared data set in the words of wsolevaluation, so that its users can use our splits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+
+from spg.data.datasets.wsol_metadata import Box, WsolImage, write_metadata
+from spg.data.images.manifest import TEST, TRAIN_FULLSUP, TRAIN_WEAKSUP, boxes_of, read_manifest
+from spg.project.params import Params
+from spg.project.workspace import Workspace
+
+FOLDERS = {TRAIN_WEAKSUP: "train", TRAIN_FULLSUP: "val", TEST: "test"}
+
+
+def export_metadata(workspace: Workspace, params: Params, dataset: str, output: Path) -> None:
+    """Write the metadata folder of each split.
+
+    Far corners are as wsolevaluation's own files have them: for ILSVRC the last pixel of the box;
+    for CUB x + width, cut at the image's last pixel (spg_facts 7).
+    """
+    manifest = read_manifest(workspace.packed(dataset) / "manifest.parquet")
+    far_is_last_pixel = params.datasets[dataset].source.kind == "ilsvrc"
+    for split, name in FOLDERS.items():
+        rows = manifest[manifest["split"] == split]
+        write_metadata(output / name, _images(rows, far_is_last_pixel))
+
+
+def _images(rows: pd.DataFrame, far_is_last_pixel: bool) -> Iterator[WsolImage]:
+    for row in rows.itertuples():
+        size = (int(row.width), int(row.height))
+        boxes = tuple(
+            _corners(box, size, far_is_last_pixel) for box in boxes_of(row.boxes).tolist()
+        )
+        yield WsolImage(row.image_id, int(row.class_id), size, boxes, (), None)
+
+
+def _corners(box: list[float], size: tuple[int, int], far_is_last_pixel: bool) -> Box:
+    x1, y1, x2, y2 = box
+    if far_is_last_pixel:
+        return x1, y1, x2 - 1, y2 - 1
+    return x1, y1, min(x2, size[0] - 1), min(y2, size[1] - 1)

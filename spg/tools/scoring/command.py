@@ -1,0 +1,149 @@
+"""The command ``spg score``: from its options to a printed summary, a JSON file and a table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet as pq
+
+from spg.project.errors import UserError
+from spg.project.files import whole_file, write_json
+from spg.tools.scoring.tally import (
+    BadMap,
+    Source,
+    choose_threshold,
+    grid_index,
+    image_rows,
+    read_images,
+    summarize,
+    tally_maps,
+)
+
+NAMED = 20  # bad maps in the message; files hold them all
+ROWS_A_BATCH = 4096
+
+ROW_SCHEMA = pa.schema(
+    {
+        "image_id": pa.string(),
+        "map": pa.string(),  # ok, or what is wrong with it
+        "outcome": pa.string(),  # of the box alone: there is no guessed class
+        "iou": pa.float64(),  # rule `largest`
+        "iou_all": pa.float64(),  # rule `all`
+        "x1": pa.int64(),  # the box of `largest`, half-open, in the protocol's frame
+        "y1": pa.int64(),
+        "x2": pa.int64(),
+        "y2": pa.int64(),
+    }
+)
+
+
+class ScoreOptions(NamedTuple):
+    """What a user may ask for; the help of ``spg score`` describes each."""
+
+    maps: Path
+    metadata: Path
+    masks: Path | None
+    protocol: str
+    threshold: float | None
+    select_on: tuple[Path, Path] | None
+    table: Path | None
+    json_file: Path | None
+    workers: int
+
+
+def run_score(options: ScoreOptions, echo: Callable[[str], None]) -> None:
+    """Score a folder of maps; ``echo`` the summary and write what else was asked for.
+
+    Raises:
+        UserError: when the input cannot be scored; and after everything is written, when there
+            are missing or invalid maps.
+    """
+    source = Source(options.maps, options.masks, options.protocol)
+    _check(options, source)
+    images = read_images(options.metadata, source)
+    threshold, kind = options.threshold, "fixed"
+    if options.select_on:
+        threshold, kind = _select(options.select_on, options), "selected"
+    tally = tally_maps(source, images, workers=options.workers)
+    if threshold is None:
+        threshold, kind = choose_threshold(tally, source), "oracle"
+    threshold = float(source.thresholds[grid_index(threshold, source.thresholds)])
+    numbers = summarize(tally, source, threshold=threshold, kind=kind)
+    if options.json_file:
+        write_json(options.json_file, numbers)
+    if options.table:
+        rows = image_rows(source, images, threshold=threshold, workers=options.workers)
+        _write_table(options.table, rows)
+    echo(_text(numbers))
+    if tally.bad:
+        raise UserError(_complaint(tally.bad, len(images)))
+
+
+def _check(options: ScoreOptions, source: Source) -> None:
+    if options.threshold is not None and options.select_on:
+        raise UserError("--threshold and --select-on exclude each other; give one")
+    if options.threshold is not None:
+        grid_index(options.threshold, source.thresholds)
+    if options.table and options.table.suffix not in (".csv", ".parquet"):
+        raise UserError(f"--table {options.table}: the name must end in .csv or .parquet")
+
+
+def _select(folders: tuple[Path, Path], options: ScoreOptions) -> float:
+    """Return the threshold that is best on other maps."""
+    maps, metadata = folders
+    source = Source(maps, None, options.protocol)
+    images = read_images(metadata, source)
+    tally = tally_maps(source, images, workers=options.workers)
+    if tally.bad:
+        raise UserError(f"--select-on {maps}: {_complaint(tally.bad, len(images))}")
+    return choose_threshold(tally, source)
+
+
+def _write_table(path: Path, rows: Iterable[dict[str, Any]]) -> None:
+    with whole_file(path) as temporary:
+        writer = (
+            pa.csv.CSVWriter(temporary, ROW_SCHEMA)
+            if path.suffix == ".csv"
+            else pq.ParquetWriter(temporary, ROW_SCHEMA)
+        )
+        with writer:
+            batch: list[dict[str, Any]] = []
+            for row in rows:
+                batch.append(row)
+                if len(batch) == ROWS_A_BATCH:
+                    writer.write_table(pa.Table.from_pylist(batch, ROW_SCHEMA))
+                    batch = []
+            writer.write_table(pa.Table.from_pylist(batch, ROW_SCHEMA))
+
+
+def _text(numbers: dict[str, Any]) -> str:
+    """Return the numbers as lines, in per cent."""
+    bad = len(numbers["bad_maps"])
+    lines = [f"protocol {numbers['protocol']}: {numbers['images']} images, {bad} bad maps"]
+    if numbers["map_threshold"] is not None:
+        at = f"{numbers['threshold_kind']} threshold {numbers['map_threshold']:.3f}"
+        lines += [
+            f"GT-known localization error  {_percent(numbers['gt_known_loc_err'])}  ({at})",
+            f"MaxBoxAcc                    {_percent(numbers['max_box_acc'])}  (oracle)",
+            f"MaxBoxAccV2                  {_percent(numbers['max_box_acc_v2'])}  (oracle)",
+        ]
+    if numbers["gt_known_loc_err_cam_code"] is not None:
+        value = _percent(numbers["gt_known_loc_err_cam_code"])
+        lines.append(f"GT-known error, CAM code     {value}  (its own thresholds)")
+    if numbers["px_ap"] is not None:
+        lines.append(f"PxAP                         {_percent(numbers['px_ap'])}")
+    return "\n".join(lines)
+
+
+def _percent(fraction: float) -> str:
+    return f"{100 * fraction:6.2f} %"
+
+
+def _complaint(bad: tuple[BadMap, ...], images: int) -> str:
+    named = "; ".join(f"{one.image_id}: {one.reason}" for one in bad[:NAMED])
+    more = f"; and {len(bad) - NAMED} more (all in --json)" if len(bad) > NAMED else ""
+    return f"{len(bad)} of {images} maps are missing or invalid and count as wrong: {named}{more}"

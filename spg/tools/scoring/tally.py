@@ -1,0 +1,290 @@
+"""Score anybody's maps: a folder of ``.npy`` files against a metadata folder of wsolevaluation.
+
+Streaming: a map is read, measured at every threshold and forgotten. What is kept are counts, so
+any number of maps needs the same memory and any number of processes gives the same result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+from tqdm import tqdm
+
+from spg.data.datasets.wsol_metadata import WsolImage, read_metadata
+from spg.evaluate.image_errors import IOU_LEVELS, count_correct, max_box_acc, select_threshold
+from spg.evaluate.metrics.boxes import Boxes, best_iou
+from spg.evaluate.metrics.cam_code import cam_code_boxes
+from spg.evaluate.metrics.maps import Map
+from spg.evaluate.metrics.pixels import Counts, pixel_average_precision, pixel_histogram
+from spg.evaluate.metrics.protocols import PROTOCOLS, FloatArray, Protocol
+from spg.evaluate.metrics.sweeps import sweep_map
+from spg.evaluate.outcomes import box_outcome
+from spg.project.errors import UserError
+from spg.project.parallel import in_order
+from spg.tools.scoring.map_files import BadMapError, map_path, read_map
+from spg.tools.scoring.object_masks import read_object_mask
+
+Result = TypeVar("Result")
+Images = Sequence[WsolImage]
+
+THRESHOLDS = 999  # a step of 0.001, wsolevaluation's default
+IOU_THRESHOLD = 0.5
+MAPS_A_TASK = 64
+LARGEST, ALL = 0, 1  # rows of Tally.correct
+
+
+class Source(NamedTuple):
+    """Where maps and masks lie, and how they are read."""
+
+    maps: Path
+    masks: Path | None
+    protocol_name: str
+
+    @property
+    def protocol(self) -> Protocol:
+        """The evaluator."""
+        return PROTOCOLS[self.protocol_name]
+
+    @property
+    def has_cam_code(self) -> bool:
+        """Whether maps have the original image's size, for which that code is made."""
+        return self.protocol.side is None
+
+    @property
+    def thresholds(self) -> FloatArray:
+        """``Float[T]``, ascending."""
+        return self.protocol.thresholds(THRESHOLDS)
+
+
+class BadMap(NamedTuple):
+    """A map that is missing or invalid; it counts as wrong at every threshold."""
+
+    image_id: str
+    reason: str
+
+
+class Tally(NamedTuple):
+    """Counts over some images; those of two sets add up."""
+
+    images: int
+    boxed: int
+    """Images with a true box."""
+    correct: Counts
+    """``int64 [2, L, T]``: by rule (largest, all), IoU level and threshold."""
+    cam_code: int
+    """Images that the CAM code's first box finds, IoU >= 0.5."""
+    histogram: Counts
+    """``int64 [2, T + 2]``, of :func:`~spg.evaluate.metrics.pixels.pixel_histogram`."""
+    bad: tuple[BadMap, ...]
+
+    def plus(self, other: Tally) -> Tally:
+        """Return the counts of both sets."""
+        return Tally(
+            self.images + other.images,
+            self.boxed + other.boxed,
+            self.correct + other.correct,
+            self.cam_code + other.cam_code,
+            self.histogram + other.histogram,
+            self.bad + other.bad,
+        )
+
+
+def read_images(metadata: Path, source: Source) -> list[WsolImage]:
+    """Read the metadata and check that ``source`` can be scored against it.
+
+    Raises:
+        UserError: names the file that is missing, malformed or insufficient.
+    """
+    images = read_metadata(metadata)
+    boxed = any(image.boxes for image in images)
+    if boxed and images[0].size is None:
+        raise UserError(f"{metadata / 'image_sizes.txt'}: empty, but boxes need the images' sizes")
+    if not boxed and not images[0].masks:
+        raise UserError(f"{metadata / 'localization.txt'}: holds neither boxes nor masks")
+    if not boxed and source.masks is None:
+        raise UserError(f"{metadata / 'localization.txt'}: names masks; give their folder: --masks")
+    if not source.maps.is_dir():
+        raise UserError(f"{source.maps}: no such folder of maps")
+    return images
+
+
+def tally_maps(source: Source, images: Images, *, workers: int) -> Tally:
+    """Count what every map finds at every threshold."""
+    parts = _in_processes(partial(tally_some, source), images, workers, "score maps")
+    total = next(parts)
+    for part in parts:
+        total = total.plus(part)
+    return total
+
+
+def tally_some(source: Source, images: Images) -> Tally:
+    """Count what the maps of some images find, in this process."""
+    thresholds = source.thresholds
+    correct = np.zeros((2, len(IOU_LEVELS), len(thresholds)), dtype=np.int64)
+    histogram = np.zeros((2, len(thresholds) + 2), dtype=np.int64)
+    boxed, cam_code, bad = 0, 0, []
+    for image in images:
+        boxed += bool(image.boxes)
+        loc_map = None
+        try:
+            loc_map = _loc_map(source, image)
+        except BadMapError as error:
+            bad.append(BadMap(image.image_id, str(error)))
+        if image.boxes and loc_map is not None:
+            true_boxes = _true_boxes(source, image)
+            sweep = sweep_map(loc_map, true_boxes, thresholds, source.protocol)
+            correct[LARGEST] += count_correct(sweep.iou[:1])
+            correct[ALL] += count_correct(sweep.iou_all[None])
+            cam_code += source.has_cam_code and _cam_code_finds(loc_map, true_boxes)
+        if source.masks is not None:
+            histogram += _pixels(source, image, loc_map)
+    return Tally(len(images), boxed, correct, cam_code, histogram, tuple(bad))
+
+
+def choose_threshold(tally: Tally, source: Source) -> float:
+    """Return the threshold with the lowest GT-known error on the maps of ``tally``."""
+    return select_threshold(1 - _gt_known_acc(tally), source.thresholds)
+
+
+def summarize(tally: Tally, source: Source, *, threshold: float, kind: str) -> dict[str, Any]:
+    """Return every number; fractions throughout, ``None`` where the truth for it is missing.
+
+    Args:
+        tally: of the whole set.
+        source: where it came from.
+        threshold: at which the GT-known error is taken.
+        kind: how ``threshold`` was found: fixed, selected or oracle.
+    """
+    thresholds = source.thresholds
+    largest = max_box_acc(tally.correct[LARGEST], tally.images)
+    every = max_box_acc(tally.correct[ALL], tally.images)
+    place = grid_index(threshold, thresholds)
+    numbers: dict[str, Any] = {
+        "threshold_kind": kind,
+        "map_threshold": float(thresholds[place]),
+        "gt_known_loc_err": float(1 - _gt_known_acc(tally)[place]),
+        "gt_known_loc_err_cam_code": 1 - tally.cam_code / tally.images,
+        "max_box_acc": float(largest[IOU_LEVELS.index(IOU_THRESHOLD)]),
+        "max_box_acc_at": _by_level(largest),
+        "max_box_acc_v2": float(every.mean()),
+        "max_box_acc_v2_at": _by_level(every),
+    }
+    if not source.has_cam_code:
+        numbers["gt_known_loc_err_cam_code"] = None
+    if not tally.boxed:
+        numbers = dict.fromkeys(numbers)
+    return {
+        "protocol": source.protocol_name,
+        "images": tally.images,
+        "thresholds": len(thresholds),
+        **numbers,
+        "px_ap": pixel_average_precision(tally.histogram),
+        "bad_maps": [bad._asdict() for bad in tally.bad],
+    }
+
+
+def image_rows(
+    source: Source, images: Images, *, threshold: float, workers: int
+) -> Iterator[dict[str, Any]]:
+    """Yield one row an image: what its map finds at ``threshold``, or what is wrong with it."""
+    run = partial(_rows, source, threshold)
+    for rows in _in_processes(run, images, workers, "look at images"):
+        yield from rows
+
+
+def grid_index(threshold: float, thresholds: FloatArray) -> int:
+    """Return the place of ``threshold`` among the measured ones.
+
+    Raises:
+        UserError: when it is not one of them.
+    """
+    place = int(np.abs(thresholds - threshold).argmin())
+    if abs(thresholds[place] - threshold) > 1e-9:
+        first, last = thresholds[0], thresholds[-1]
+        raise UserError(
+            f"--threshold {threshold:g}: not one of {first:g}, {thresholds[1]:g} ... {last:g}"
+        )
+    return place
+
+
+def _rows(source: Source, threshold: float, images: Images) -> list[dict[str, Any]]:
+    return [_row(source, threshold, image) for image in images]
+
+
+def _row(source: Source, threshold: float, image: WsolImage) -> dict[str, Any]:
+    row: dict[str, Any] = {"image_id": image.image_id, "map": "ok", "outcome": None}
+    row |= dict.fromkeys(("iou", "iou_all", "x1", "y1", "x2", "y2"))
+    try:
+        loc_map = _loc_map(source, image)
+    except BadMapError as error:
+        return row | {"map": str(error), "outcome": "bad map"}
+    if not image.boxes:
+        return row
+    true_boxes = _true_boxes(source, image)
+    sweep = sweep_map(loc_map, true_boxes, np.array([threshold]), source.protocol)
+    box, iou = sweep.boxes[0, 0], float(sweep.iou[0, 0])
+    name = box_outcome(box.astype(np.float64), true_boxes, iou, iou_threshold=IOU_THRESHOLD)
+    corners = dict(zip(("x1", "y1", "x2", "y2"), box.tolist(), strict=True))
+    return row | {"outcome": name, "iou": iou, "iou_all": float(sweep.iou_all[0]), **corners}
+
+
+def _loc_map(source: Source, image: WsolImage) -> Map:
+    """Read an image's map into the protocol's frame."""
+    protocol = source.protocol
+    path = map_path(source.maps, image.image_id)
+    if protocol.side:
+        return read_map(path, shape=(protocol.side, protocol.side))
+    stored = read_map(path)
+    height, width = stored.shape
+    return protocol.loc_map(stored, image.size or (width, height))
+
+
+def _true_boxes(source: Source, image: WsolImage) -> Boxes:
+    assert image.size is not None  # read_images has seen to it
+    boxes = np.array(image.boxes, dtype=np.float64)
+    return source.protocol.true_boxes(boxes, image.size)
+
+
+def _cam_code_finds(loc_map: Map, true_boxes: Boxes) -> bool:
+    boxes = cam_code_boxes(loc_map)[:1].astype(np.float64)
+    return bool((best_iou(boxes, true_boxes) >= IOU_THRESHOLD).any())
+
+
+def _pixels(source: Source, image: WsolImage, loc_map: Map | None) -> Counts:
+    """Return the histogram of a map; a bad one finds no pixel."""
+    assert source.masks is not None
+    masks = image.masks or (str(Path(image.image_id).with_suffix(".png")),)
+    side = source.protocol.side
+    size = (side, side) if side else image.size
+    mask = read_object_mask(source.masks, masks, image.ignore, size)
+    if loc_map is None:
+        loc_map = np.zeros(mask.shape, dtype=np.float32)
+    elif loc_map.shape != mask.shape:
+        height, width = mask.shape
+        raise UserError(f"{image.image_id}: its mask is {width} x {height}, its map is not")
+    return pixel_histogram(loc_map, mask, source.thresholds)
+
+
+def _gt_known_acc(tally: Tally) -> FloatArray:
+    level = IOU_LEVELS.index(IOU_THRESHOLD)
+    accuracies: FloatArray = tally.correct[LARGEST, level] / tally.images
+    return accuracies
+
+
+def _by_level(values: FloatArray) -> dict[str, float]:
+    return {f"{level:g}": float(value) for level, value in zip(IOU_LEVELS, values, strict=True)}
+
+
+def _in_processes(
+    run: Callable[[Images], Result], images: Images, workers: int, title: str
+) -> Iterator[Result]:
+    """Yield ``run`` of some images after the other, in order."""
+    tasks = [images[at : at + MAPS_A_TASK] for at in range(0, len(images), MAPS_A_TASK)]
+    with tqdm(total=len(images), desc=title, unit="map") as progress:
+        for task, result in zip(tasks, in_order(run, tasks, workers=workers), strict=True):
+            progress.update(len(task))
+            yield result

@@ -1,0 +1,236 @@
+"""The training loop: one cell, or the pre-training of a stem."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+from tqdm import tqdm
+
+from spg.data.inputs.batches import Batch, TrainSamples, epoch_rows, train_batches
+from spg.networks.compute.device import autocast, make_deterministic, pick_device, resolve_precision
+from spg.networks.compute.distributed import all_sum, batch_mean, share_of, sharing, world
+from spg.project.errors import UserError
+from spg.project.files import remove_leftovers
+from spg.project.schema import ExecutionParams, TrainParams
+from spg.project.seeding import torch_seed
+from spg.train.checkpoint import load_checkpoint, save_checkpoint
+from spg.train.optimizer import build_optimizer, build_schedule
+from spg.train.sync_batch_norm import synchronize
+
+SECONDS_BETWEEN_CHECKPOINTS = 60.0
+
+
+class _Outputs(Protocol):
+    @property
+    def logits(self) -> Tensor: ...
+
+
+class Trainer:
+    """Trains ``model`` for ``train.epochs`` epochs; the same steps whatever interrupts it.
+
+    Under torchrun each process computes its share of every batch, and the first one alone writes
+    checkpoints and shows progress.
+
+    Args:
+        model: has ``stem``; returns a named tuple with ``logits``.
+        criterion: ``(outputs, labels) -> dict of named losses``, summed once here.
+        samples: training images.
+        indices: ``int64 [N]``, which of them to use.
+        train: schedule and optimizer.
+        execution: how it is computed.
+        seed: of order, augmentation and dropout.
+        checkpoint: file of the unfinished state.
+
+    ``look``, where it is set, is called with the model after each epoch; ``looks`` keeps
+    the results. ``names`` are what messages call the samples.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        criterion: nn.Module,
+        samples: TrainSamples,
+        indices: NDArray[np.int64],
+        *,
+        train: TrainParams,
+        execution: ExecutionParams,
+        seed: int,
+        checkpoint: Path,
+    ) -> None:
+        self.device = pick_device()
+        self.world = world()
+        model = model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if self.world.size > 1 and execution.sync_batchnorm:
+            model = synchronize(model, self.device)
+        self.model = model
+        self.criterion = criterion
+        self.samples, self.indices = samples, indices
+        self.train, self.seed = train, seed
+        self.precision = resolve_precision(train.precision, self.device)
+        self.steps_per_epoch = math.ceil(len(indices) / train.batch_size)
+        self.forward = self._forward(execution)
+        self.optimizer = build_optimizer(model, train.optimizer)
+        self.schedule = build_schedule(
+            self.optimizer, train, total_steps=train.epochs * self.steps_per_epoch
+        )
+        self.checkpoint = checkpoint
+        self.look: Callable[[nn.Module], dict[str, Tensor]] | None = None
+        self.looks: list[dict[str, Tensor]] = []
+        self.names: Sequence[object] = range(len(samples.labels))
+        self.step = 0
+        self.broken = torch.tensor(-1, device=self.device)  # first step without a finite loss
+        self.sums: dict[str, Tensor] = {}
+        self.history: list[dict[str, float]] = []
+
+    def _forward(self, execution: ExecutionParams) -> nn.Module:
+        """Return the model as the steps call it: compiled, and with gradients of all processes."""
+        model: nn.Module = torch.compile(self.model) if execution.compile else self.model  # type: ignore[assignment]
+        if self.world.size == 1:
+            return model
+        return DistributedDataParallel(model, gradient_as_bucket_view=True)
+
+    def run(self) -> pd.DataFrame:
+        """Train to the end and return the history, one row an epoch.
+
+        The checkpoint stays until :meth:`forget`, when what came of the training is on disk.
+        """
+        make_deterministic()
+        self._resume()
+        total = self.train.epochs * self.steps_per_epoch
+        with tqdm(
+            total=total, initial=self.step, desc="train", unit="step", disable=not self.first
+        ) as bar:
+            self._steps(bar)
+        return pd.DataFrame(self.history)
+
+    def forget(self) -> None:
+        """Remove the checkpoint."""
+        if self.first:
+            self.checkpoint.unlink(missing_ok=True)
+
+    def _steps(self, bar: Any) -> None:
+        self.model.train()
+        last_save = time.monotonic()
+        for batch in train_batches(
+            self.samples,
+            self.indices,
+            batch_size=self.train.batch_size,
+            seed=self.seed,
+            epochs=self.train.epochs,
+            skip=self.step,
+            place=self.world,
+        ):
+            values = self.train_step(batch)
+            self._accumulate(values, batch.total)
+            lost = (self.broken < 0) & ~values["loss"].isfinite()
+            self.broken = torch.where(lost, self.step, self.broken)  # no wait for the device
+            self.step += 1
+            bar.update()
+            if self.step % self.steps_per_epoch == 0:
+                self._close_epoch()
+                bar.set_postfix(loss=f"{self.history[-1]['loss']:.3f}")
+            if self.first and time.monotonic() - last_save > SECONDS_BETWEEN_CHECKPOINTS:
+                self._check()
+                save_checkpoint(self.checkpoint, self._state())
+                last_save = time.monotonic()
+
+    def train_step(self, batch: Batch) -> dict[str, Tensor]:
+        """Learn from one batch; return its losses and its error, without gradient.
+
+        Args:
+            batch: this process's share; what is returned is of the whole batch.
+        """
+        torch.manual_seed(torch_seed(self.seed, "dropout", self.step))
+        images = batch.images.to(self.device, non_blocking=True)
+        labels = batch.labels.to(self.device, non_blocking=True)
+        with sharing(share_of(batch.total, self.world)):
+            with autocast(self.precision, self.device):
+                outputs: _Outputs = self.forward(images, labels)
+            losses: dict[str, Tensor] = self.criterion(outputs, labels)
+        total = torch.stack(list(losses.values())).sum()
+        self.optimizer.zero_grad(set_to_none=True)
+        total.backward()  # type: ignore[no-untyped-call]
+        self.optimizer.step()
+        self.schedule.step()
+        wrong = (outputs.logits.detach().argmax(1) != labels).to(total.dtype).sum()
+        terms = {f"loss_{name}": loss.detach() for name, loss in losses.items()}
+        error = batch_mean(wrong, wrong.new_full((), len(labels)))
+        return self._everyones({"loss": total.detach(), **terms, "train_top1_err": error})
+
+    def _everyones(self, values: dict[str, Tensor]) -> dict[str, Tensor]:
+        if self.world.size == 1:
+            return values
+        means = all_sum(torch.stack([value.double() for value in values.values()]))
+        return dict(zip(values, means / self.world.size, strict=True))
+
+    def _accumulate(self, values: dict[str, Tensor], count: int) -> None:
+        for name, value in values.items():
+            self.sums[name] = self.sums.get(name, torch.zeros_like(value)) + value * count
+
+    def _close_epoch(self) -> None:
+        self._check()
+        means = {name: float(total) / len(self.indices) for name, total in self.sums.items()}
+        self.history.append({"epoch": self.step // self.steps_per_epoch, **means})
+        if self.look is not None:
+            self.looks.append(self.look(self.model))
+        self.sums = {}
+
+    def _check(self) -> None:
+        """Stop when a loss so far or a weight is not finite: such a state is never saved."""
+        step = int(self.broken)
+        values = (value for value in self.model.state_dict().values() if value.is_floating_point())
+        if step < 0 and all(bool(value.isfinite().all()) for value in values):
+            return
+        what = "the loss is" if step >= 0 else "weights are"
+        epoch, place = divmod(step if step >= 0 else self.step - 1, self.steps_per_epoch)
+        rows = epoch_rows(
+            self.indices, batch_size=self.train.batch_size, seed=self.seed, epoch=epoch
+        )[place]
+        kept = (
+            f"{self.checkpoint} is the last good state"
+            if self.checkpoint.exists()
+            else ("no state was saved before")
+        )
+        raise UserError(
+            f"{what} not finite at step {place + 1} of epoch {epoch + 1}, with the images "
+            f"{', '.join(str(self.names[row]) for row in rows)} ({kept}); lower the learning "
+            "rates in params.yaml (train.optimizer) or look at these images"
+        )
+
+    @property
+    def first(self) -> bool:
+        """Whether this process writes."""
+        return self.world.rank == 0
+
+    def _state(self) -> dict[str, Any]:
+        return {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": self.schedule.state_dict(),
+            "step": self.step,
+            "sums": self.sums,
+            "history": self.history,
+            "looks": self.looks,
+        }
+
+    def _resume(self) -> None:
+        if self.first:
+            remove_leftovers(self.checkpoint)
+        state = load_checkpoint(self.checkpoint)
+        if state is None:
+            return
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.schedule.load_state_dict(state["schedule"])
+        self.step, self.history, self.looks = state["step"], state["history"], state["looks"]
+        self.sums = {name: value.to(self.device) for name, value in state["sums"].items()}

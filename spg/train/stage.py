@@ -1,0 +1,78 @@
+"""Stage ``train``: one cell, from stem weights and image labels to a model on disk."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+import torch
+
+from spg.data.images.manifest import TEST, TRAIN_WEAKSUP, class_names, read_manifest, spread
+from spg.data.images.packed import PackedImages
+from spg.data.inputs.batches import EvalSamples, TrainSamples, eval_batches
+from spg.networks.parts.build import build_network
+from spg.networks.parts.stem import Stem
+from spg.project.files import whole_files, write_json, write_text
+from spg.project.locks import sole_writer
+from spg.project.params import Params
+from spg.project.seeding import torch_seed
+from spg.project.workspace import Cell, Workspace
+from spg.train.checkpoint import fingerprint, load_model, save_model, sources
+from spg.train.loop import Trainer
+from spg.train.provenance import provenance
+from spg.train.snapshots import IMAGES, save_snapshots, snapshot
+
+OUTPUTS = ("provenance.json", "history.csv", "epochs.safetensors", "model.safetensors")
+
+
+@sole_writer(Workspace.run)
+def train_cell(workspace: Workspace, params: Params, cell: Cell) -> None:
+    """Train ``cell`` and write model.safetensors, history.csv, epochs.safetensors, provenance.json.
+
+    epochs.safetensors holds the maps of six test images after each epoch
+    (:mod:`spg.train.snapshots`); they are looked at and never learned from.
+
+    An interrupted training goes on from its last checkpoint when the same command runs again with
+    the same parameters, data and code.
+    """
+    setup = params.setup(cell.dataset, cell.backbone)
+    manifest = read_manifest(workspace.packed(cell.dataset) / "manifest.parquet")
+    torch.manual_seed(torch_seed(cell.seed, "init"))
+    classes = class_names(manifest)
+    model, criterion = build_network(params, cell, len(classes))
+    stem: Stem = model.stem  # type: ignore[assignment]
+    load_model(workspace.weights(cell.backbone), stem)
+    packed, labels = PackedImages(workspace.packed(cell.dataset)), manifest["class_id"].tolist()
+    samples = TrainSamples(packed, labels, setup.input, stem.colors)
+    shown = spread(np.flatnonzero(manifest["split"] == TEST), IMAGES)
+    whole = EvalSamples(packed, labels, setup.input.crop, stem.colors)
+    (batch,) = eval_batches(whole, shown, batch_size=IMAGES)
+    facts = provenance(params, cell, classes=classes, inputs=_inputs(workspace, cell))
+    trainer = Trainer(
+        model,
+        criterion,
+        samples,
+        np.flatnonzero(manifest["split"] == TRAIN_WEAKSUP),
+        train=setup.train,
+        execution=params.execution,
+        seed=cell.seed,
+        checkpoint=workspace.scratch / f"train-{fingerprint(repr(facts), *sources())}.pt",
+    )
+    trainer.names = manifest["image_id"].tolist()
+    trainer.look = partial(snapshot, batch=batch, device=trainer.device)
+    history = trainer.run()
+    if not trainer.first:
+        return
+    with whole_files(workspace.run(cell), *OUTPUTS) as folder:
+        write_json(folder / "provenance.json", facts)
+        write_text(folder / "history.csv", history.to_csv(index=False, float_format="%.6g"))
+        save_snapshots(folder / "epochs.safetensors", shown, trainer.looks)
+        save_model(folder / "model.safetensors", model)
+    trainer.forget()
+
+
+def _inputs(workspace: Workspace, cell: Cell) -> dict[str, str]:
+    return {
+        "manifest": fingerprint(workspace.packed(cell.dataset) / "manifest.parquet"),
+        "stem_weights": fingerprint(workspace.weights(cell.backbone)),
+    }

@@ -1,0 +1,162 @@
+"""What a reader sees: tables, figures, notebook, README."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+
+import nbformat
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from tiny import sharing
+
+from spg.data.images.manifest import SCHEMA, write_manifest
+from spg.project.errors import UserError
+from spg.project.files import write_json
+from spg.project.workspace import Workspace
+from spg.report import figures, notebook, tables
+from spg.tools.readme import END, START, results_block, with_results
+
+ROOT = Path(__file__).parents[2]
+
+
+def comparison_rows():
+    base = {"backbone": "b", "extractor": "cam", "seed_std": 0.01, "seeds": 3, "images": 4}
+    spg = base | {"method": "spg", "metric": "gt_known_loc_err", "low": 0.4, "high": 0.6}
+    spg |= {"reported": 0.3531}
+    return pd.DataFrame(
+        [
+            spg | {"threshold": "selected", "mean": 0.5},
+            spg | {"threshold": "fixed", "mean": 0.71239},
+            spg | {"method": "center_box", "extractor": "none", "threshold": "none", "mean": 0.78,
+                   "seeds": 1, "reported": np.nan},
+            spg | {"metric": "top1_cls_err", "threshold": "selected", "mean": 0.05},
+        ]
+    )  # fmt: skip
+
+
+def test_the_main_table_shows_per_cent_of_both_thresholds_beside_the_reported_number():
+    lines = tables.main_table(comparison_rows(), metric="gt_known_loc_err", digits=2).splitlines()
+    assert lines[2] == "| SPG | 50.00 | 40.00 to 60.00 | 1.00 | 71.24 | 35.31 |"
+    assert lines[3].startswith("| *center box* | 78.00 |")
+    assert lines[3].endswith("| 1.00 | – | – |")
+    assert len(lines) == 4
+
+
+def test_claims_without_a_run_show_dashes():
+    claims = pd.DataFrame(
+        [
+            {"text": "A", "reported_points": 2.01, "mean": 0.01, "low": -0.01, "high": 0.03,
+             "verdict": "undecided"},
+            {"text": "B", "reported_points": np.nan, "mean": np.nan, "low": np.nan,
+             "high": np.nan, "verdict": "not run"},
+        ]
+    )  # fmt: skip
+    lines = tables.claims_table(claims, digits=2).splitlines()
+    assert lines[2] == "| A | 2.01 | 1.00 (-1.00 to 3.00) | **undecided** |"
+    assert lines[3] == "| B | – | – | **not run** |"
+
+
+def test_a_figure_drawn_twice_is_the_same_file(tmp_path):
+    curves = pd.DataFrame(
+        {
+            "method": ["spg"] * 4,
+            "extractor": ["cam"] * 4,
+            "seed": [0, 0, 1, 1],
+            "map_threshold": [0.2, 0.6, 0.2, 0.6],
+            "gt_known_loc_err": [0.9, 0.5, 0.8, 0.6],
+        }
+    )
+    for name in ("one.png", "two.png"):
+        figure = figures.threshold_curves(
+            curves, fixed=0.5, points=curves[:1].assign(kind="selected")
+        )
+        figures.save(figure, tmp_path / name)
+    assert (tmp_path / "one.png").read_bytes() == (tmp_path / "two.png").read_bytes()
+
+
+def test_the_contact_sheet_has_a_column_for_the_truth_and_each_variant():
+    panel = figures.Panel(np.eye(8, dtype=np.float32), 0.5, np.array([1.0, 1, 5, 5]), 0.25)
+    row = figures.GalleryRow(
+        np.zeros((8, 8, 3), np.uint8), np.array([[0.0, 0, 4, 4]]), None, None, [panel, panel]
+    )
+    figure = figures.contact_sheet([row, row], ["A", "B"])
+    assert len(figure.axes) == 6
+    assert "IoU 0.25" in figure.axes[1].get_title()
+
+
+@pytest.fixture
+def script(tmp_path):
+    path = tmp_path / "small.py"
+    path.write_text("# %% [markdown]\n# # Title\n\n# %%\nobject()\n\n# %%\nprint(1)\nprint(2)\n")
+    return path
+
+
+def test_a_notebook_run_twice_is_the_same_file_and_loads_nothing(tmp_path, script):
+    for name in ("one", "two"):
+        notebook.execute(script, tmp_path / name / "small.ipynb", root=tmp_path)
+    for name in ("small.ipynb", "small.html"):
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+    page = (tmp_path / "one/small.html").read_text(encoding="utf-8")
+    assert not re.findall(r"""<(?:script|link|img)[^>]+(?:src|href)=["']https?:""", page)
+    saved = nbformat.read(tmp_path / "one/small.ipynb", as_version=4)
+    assert " at 0x" not in str(saved)
+    assert saved.cells[2].outputs[0].text == "1\n2\n"
+
+
+def test_a_failing_cell_is_named(tmp_path):
+    (tmp_path / "bad.py").write_text("# %%\nraise ValueError('broken')\n")
+    with pytest.raises(UserError, match=r"bad\.py: a cell failed: ValueError: broken"):
+        notebook.execute(tmp_path / "bad.py", tmp_path / "bad.ipynb", root=tmp_path)
+    assert not (tmp_path / "bad.ipynb").exists()
+
+
+def test_notebook_sources_hold_no_outputs():
+    assert not list((ROOT / "notebooks").glob("*.ipynb"))
+
+
+def test_the_readme_shows_the_committed_results():
+    if not (ROOT / "reports/synthetic_birds/comparison.csv").exists():
+        pytest.skip("no committed results here; run `make repro`")
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert results_block(Workspace(ROOT)) in readme, "stale: run `make readme`"
+
+
+def test_replacing_the_results_keeps_the_rest():
+    page = f"before\n{START}\nold\n{END}\nafter"
+    assert (
+        with_results(page, f"{START}\nnew \\1\n{END}") == f"before\n{START}\nnew \\1\n{END}\nafter"
+    )
+
+
+HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)> {{7*7}} $x_{$ `a` |b| *c*"
+
+
+@pytest.mark.parametrize("name", ["gallery", "data"])
+def test_hostile_names_in_a_notebook_show_as_text(finished, two_methods, tmp_path, name):
+    workspace = sharing(finished, tmp_path, "runs", "maps", "eval", "weights", "reports")
+    write_json(workspace.params_file, two_methods.model_dump())
+    packed = finished.packed("synthetic_birds")
+    shutil.copytree(packed, workspace.packed("synthetic_birds"))
+    manifest = pq.read_table(packed / "manifest.parquet").to_pandas()
+    manifest["class_name"] = [f"{number}{HOSTILE}" for number in manifest["class_id"]]
+    table = pa.Table.from_pandas(manifest, SCHEMA, preserve_index=False)
+    write_manifest(workspace.packed("synthetic_birds") / "manifest.parquet", table)
+    notebook.execute(ROOT / f"notebooks/{name}.py", tmp_path / "out.ipynb", root=tmp_path)
+    page = (tmp_path / "out.html").read_text(encoding="utf-8")
+    assert "<script>alert" not in page
+    assert "<img src=x" not in page
+    assert "<h1" in page
+    assert name == "data" or "&lt;script&gt;alert(1)" in page  # data's names stand in a picture
+
+
+def test_a_dollar_in_a_name_is_drawn_as_it_is(tmp_path):
+    panel = figures.Panel(np.ones((4, 4)), 0.5, np.array([0, 0, 2, 2]), None)
+    image = np.zeros((4, 4, 3), dtype=np.uint8)
+    row = figures.GalleryRow(image, np.zeros((0, 4)), None, None, [panel])
+    figures.save(figures.contact_sheet([row], [HOSTILE]), tmp_path / "sheet.svg")
+    assert (tmp_path / "sheet.svg").stat().st_size

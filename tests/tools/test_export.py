@@ -1,0 +1,55 @@
+"""Our splits in wsolevaluation's format."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from spg.cli import main
+from spg.data.datasets.wsol_metadata import read_metadata
+from spg.data.images.manifest import boxes_of, read_manifest
+from spg.project.params import parse_params
+from spg.tools.export_metadata import export_metadata
+
+NAME = "synthetic_birds"
+
+
+@pytest.fixture(scope="module")
+def manifest(tiny_workspace):
+    return read_manifest(tiny_workspace.packed(NAME) / "manifest.parquet")
+
+
+@pytest.mark.parametrize(
+    ("split", "folder"), [("train_weaksup", "train"), ("train_fullsup", "val"), ("test", "test")]
+)
+def test_every_split_reads_back_as_it_was(
+    tiny_workspace, tiny_params, manifest, tmp_path, split, folder
+):
+    export_metadata(tiny_workspace, tiny_params, NAME, tmp_path)
+    images = read_metadata(tmp_path / folder)
+    rows = manifest[manifest["split"] == split]
+    assert [image.image_id for image in images] == rows["image_id"].tolist()
+    assert [image.class_id for image in images] == rows["class_id"].tolist()
+    for image, (_, row) in zip(images, rows.iterrows(), strict=True):
+        width, height = image.size
+        assert (width, height) == (row["width"], row["height"])
+        want = np.minimum(boxes_of(row["boxes"]), [width, height, width - 1, height - 1])
+        assert np.array_equal(np.array(image.boxes), want)
+
+
+def test_boxes_of_ilsvrc_end_at_their_last_pixel(tiny_workspace, tiny_mapping, manifest, tmp_path):
+    datasets = dict(tiny_mapping["datasets"])
+    datasets[NAME] = {**datasets[NAME], "source": {"kind": "ilsvrc", "fullsup": "none"}}
+    params = parse_params({**tiny_mapping, "datasets": datasets}, "")
+    export_metadata(tiny_workspace, params, NAME, tmp_path)
+    rows = manifest[manifest["split"] == "test"]
+    for image, boxes in zip(read_metadata(tmp_path / "test"), rows["boxes"], strict=True):
+        assert np.array_equal(np.array(image.boxes), boxes_of(boxes) - [0, 0, 1, 1])
+
+
+def test_the_command_writes_what_score_reads(tiny_workspace, tmp_path, monkeypatch):
+    monkeypatch.chdir(tiny_workspace.root)
+    done = CliRunner().invoke(main, ["metadata", NAME, str(tmp_path / "metadata")])
+    assert done.exit_code == 0, done.output
+    assert len(read_metadata(tmp_path / "metadata/test")) == 9
