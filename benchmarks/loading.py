@@ -44,8 +44,9 @@ from spg.data.images.packed import (
     shard_name,
     write_shard,
 )
-from spg.data.inputs.batches import TrainSamples, train_batches
-from spg.networks.classify.preprocess import IMAGENET
+from spg.data.inputs.batches import train_batches
+from spg.data.inputs.colors import IMAGENET
+from spg.data.inputs.samples import TrainSamples
 from spg.project.schema import InputParams
 
 WIDTH, HEIGHT, CLASSES, QUALITY = 500, 375, 100, 92

@@ -1,1 +1,14 @@
-"""spg: a reproducibility benchmark of Self-produced Guidance (ECCV 2018, arXiv:1807.08902)."""
+"""spg: a reproducibility benchmark of Self-produced Guidance (ECCV 2018, arXiv:1807.08902).
+
+The rooms, from raw data to a report: :mod:`spg.data`, :mod:`spg.networks`, :mod:`spg.train`,
+:mod:`spg.localize`, :mod:`spg.evaluate`, :mod:`spg.compare`, :mod:`spg.report`; beside them
+:mod:`spg.tools`, below them :mod:`spg.project`, above them :mod:`spg.cli`. A room imports from
+rooms below it only (CONTRIBUTING.md has the floors, tests/pipeline the proof).
+"""
+
+import os
+
+# OpenMP's threads wait for each other at the end of every layer. By default they do so spinning,
+# which takes whole cores away from whatever else computes on the machine; told to be passive, they
+# sleep. torch reads the variable when it is loaded, so it is set here, before any room is.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

@@ -1,7 +1,7 @@
-"""DVC stage `evaluate`: one cell, from maps to boxes to errors."""
+"""DVC stage `evaluate`: every cell, from IoU at every threshold to errors at the reported ones."""
 
-from spg.evaluate.stage import evaluate_cell
-from spg.project.command_line import run_cell_stage
+from spg.evaluate.stage import evaluate
+from spg.project.command_line import run_dataset_stage
 
 if __name__ == "__main__":
-    run_cell_stage(evaluate_cell)
+    run_dataset_stage(evaluate)

@@ -1,4 +1,4 @@
-"""DVC stage `report`: results -> tables, figures, notebook."""
+"""DVC stage `report`: results -> tables, figures, notebooks, page."""
 
 from spg.project.command_line import run_dataset_stage
 from spg.report.stage import report

@@ -6,11 +6,18 @@ parameters by name.
 
 from __future__ import annotations
 
+import json
 import zlib
+from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+
+OFFICIAL_CASES = json.loads(
+    (Path(__file__).parent / "golden/official_spg.json").read_text(encoding="utf-8")
+)["cases"]
+"""What the authors' code returned for networks filled by these formulas."""
 
 
 def stream(salt: str, name: str) -> np.random.Generator:

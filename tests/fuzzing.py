@@ -26,27 +26,29 @@ from PIL import Image
 from tiny_ilsvrc import tiny_ilsvrc
 
 from spg.compare.paper import load_paper
-from spg.data.datasets import cub, ilsvrc
-from spg.data.datasets.raw import read_image as read_raw_image
-from spg.data.datasets.wsol_metadata import read_metadata
+from spg.data.datasets.ilsvrc import Source as IlsvrcSource
 from spg.data.fetch.ilsvrc import kaggle
 from spg.data.fetch.unpack import Limits, unpack
 from spg.data.images.manifest import read_manifest
 from spg.data.images.packed import PackedImages
+from spg.data.layouts import cub, ilsvrc
+from spg.data.layouts.raw import read_image as read_raw_image
+from spg.data.layouts.wsol_metadata import read_metadata
 from spg.data.prepare.recode import BadImageError, recode
 from spg.data.prepare.stage import prepare
 from spg.data.results.columns import read_batches, read_columns
+from spg.data.results.provenance import read_provenance
 from spg.data.results.tables import read_maps, read_table, read_tensors
 from spg.data.sources.ilsvrc import fetch as fetch_ilsvrc
+from spg.networks.parts.model_file import load_model, save_model
 from spg.project.errors import UserError
 from spg.project.files import read_json
 from spg.project.params import Params, load_params
-from spg.project.schema import IlsvrcSource
 from spg.project.workspace import Workspace
 from spg.tools.checkpoints.torch_file import parse_state_dict
-from spg.tools.predict import read_image, read_provenance
+from spg.tools.predict import read_image
 from spg.tools.scoring.map_files import BadMapError, read_map
-from spg.train.checkpoint import load_checkpoint, load_model, save_checkpoint, save_model
+from spg.train.checkpoint import load_checkpoint, save_checkpoint
 
 REFUSALS = (UserError, BadMapError, BadImageError)
 SLOW = 5.0  # seconds of the processor an input
@@ -177,8 +179,9 @@ def targets(finished: Workspace, params: Params, folder: Path, root: Path) -> di
         root: of the sources, for params.yaml and paper.yaml.
     """
     cell = next((finished.root / "runs/synthetic_birds").glob("*-spg-0")).name
-    run, maps, evaluation = (
-        finished.root / folder / "synthetic_birds" / cell for folder in ("runs", "maps", "eval")
+    run, maps, sweep, evaluation = (
+        finished.root / folder / "synthetic_birds" / cell
+        for folder in ("runs", "maps", "sweep", "eval")
     )
     network = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.BatchNorm2d(4))
     packed = finished.packed("synthetic_birds")
@@ -195,12 +198,12 @@ def targets(finished: Workspace, params: Params, folder: Path, root: Path) -> di
         "epochs.safetensors": (run / "epochs.safetensors", read_tensors),
         "provenance.json": (
             run / "provenance.json",
-            lambda path: read_provenance(path.with_name("model.safetensors")),
+            read_provenance,
         ),
         "history.csv": (run / "history.csv", read_table),
         "maps of a cell": (maps / "cam.npy", read_maps),
         "scores.parquet": (maps / "scores.parquet", read_columns),
-        "sweep.parquet": (evaluation / "sweep.parquet", _batches),
+        "sweep.parquet": (sweep / "sweep.parquet", _batches),
         "metrics.json": (evaluation / "metrics.json", read_json),
     }  # fmt: skip
     own = folder / "files"
@@ -280,7 +283,7 @@ def _kaggle(folder: Path) -> dict[str, Target]:
     root = tiny_ilsvrc().write_kaggle(folder / "root")
     os.environ["SPG_ILSVRC_ROOT"] = str(root)
     fetched, fetching = Workspace(folder / "fetched"), Workspace(folder / "fetching")
-    source = IlsvrcSource(kind="ilsvrc", fullsup="none")
+    source = IlsvrcSource(fullsup="none")
     fetch_ilsvrc(fetched, "ilsvrc", source)
     raw = fetched.raw("ilsvrc")
 

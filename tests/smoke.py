@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -36,7 +37,8 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder)
         copy_project(target)
-        subprocess.run(["dvc", "repro"], cwd=target, check=True)
+        environment = os.environ | {"PYTHONPATH": str(target)}  # the copy's code, not the installed
+        subprocess.run(["dvc", "repro"], cwd=target, check=True, env=environment)
         reports = target / "reports/synthetic_birds"
         missing = [
             name
@@ -45,8 +47,9 @@ def main() -> int:
             if not (reports / name).exists()
         ]  # fmt: skip
         again = subprocess.run(
-            ["dvc", "repro"], cwd=target, check=True, capture_output=True, text=True
-        )
+            ["dvc", "repro"], cwd=target, check=True, capture_output=True, text=True,
+            env=environment,
+        )  # fmt: skip
     if missing or "up to date" not in again.stdout + again.stderr:
         sys.stderr.write(f"smoke failed: missing {missing}; second run said:\n{again.stdout}\n")
         return 1

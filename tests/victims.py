@@ -38,7 +38,7 @@ COMMANDS = {
 }
 SETTINGS = {
     "spg.train.loop.SECONDS_BETWEEN_CHECKPOINTS": 0.0,
-    "spg.data.prepare.stage.ROWS_PER_SHARD": 4,
+    "spg.data.prepare.shards.ROWS_PER_SHARD": 4,
 }
 
 

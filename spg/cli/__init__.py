@@ -15,7 +15,8 @@ from typing import Any, TypeVar
 
 import click
 
-from spg.project.command_line import checked_params, guarded, workspace
+from spg.project.command_line import checked_params, workspace
+from spg.project.ending import guarded
 from spg.project.environment import is_first, is_worker
 from spg.project.parallel import default_workers
 from spg.project.params import Params, load_params

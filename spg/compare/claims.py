@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from spg.compare.paper import Claim, Paper, Side
-from spg.compare.statistics.intervals import Interval, two_way_interval, verdict
+from spg.compare.comparison import named_interval
+from spg.compare.errors import Errors
+from spg.compare.paper import Claim, Paper
+from spg.compare.statistics.intervals import Interval, verdict
 from spg.compare.statistics.significance import (
     detectable,
     holm,
@@ -20,10 +21,9 @@ from spg.compare.statistics.significance import (
     two_sided_p,
 )
 from spg.compare.variants import Variant
-from spg.project.params import Params
 from spg.project.schema import ComparisonParams
-from spg.project.seeding import generator
 
+Key = tuple[Variant, str, str]
 CLAIMS_KIND = "selected"  # each variant at its own threshold, chosen on held-out training images
 WANTED_POWER = 0.8
 MEANINGS = {
@@ -35,9 +35,6 @@ COLUMNS = (
     "claim", "text", "reported_points", *Interval._fields, "p_mcnemar", "p_interval", "p_holm",
     "power", "detectable", "seeds", "images", "verdict", "sentence",
 )  # fmt: skip
-
-Errors = dict[tuple[Variant, str, str], NDArray[np.float64]]
-"""(variant, threshold kind, metric) -> ``Float[S, N]`` of 0 and 1."""
 
 
 class Gain(NamedTuple):
@@ -52,14 +49,23 @@ class Gain(NamedTuple):
     """Seeds and images."""
 
 
-def claims_table(errors: Errors, paper: Paper, params: Params) -> pd.DataFrame:
+def claims_table(
+    errors: Errors, paper: Paper, params: ComparisonParams, *, backbone: str
+) -> pd.DataFrame:
     """Return one row for each claim of paper.yaml with its verdict and the sentence behind it.
 
     Gains and ``detectable`` are fractions. ``p_holm`` corrects ``p_interval`` for all claims that
     have both sides here; ``power`` and ``detectable`` are at the level at which Holm's correction
     begins, so they promise nothing that the verdict does not keep.
+
+    Args:
+        errors: of every variant.
+        paper: the claims.
+        params: of intervals and level.
+        backbone: of a side that names none.
     """
-    gains = {claim.id: _gain(claim, errors, params) for claim in paper.claims}
+    keys = {claim.id: _keys(claim, backbone) for claim in paper.claims}
+    gains = {name: _gain(sides, errors, params, name) for name, sides in keys.items()}
     judged = {name: gain for name, gain in gains.items() if gain}
     adjusted = dict(zip(judged, holm([g.p_interval for g in judged.values()]), strict=True))
     rows = []
@@ -68,35 +74,30 @@ def claims_table(errors: Errors, paper: Paper, params: Params) -> pd.DataFrame:
         row: dict[str, Any] = {"claim": claim.id, "text": claim.text, "reported_points": reported}
         gain = judged.get(claim.id)
         if gain is None:
-            row |= _not_run(claim, errors, params)
+            row |= _not_run(keys[claim.id], errors)
         else:
-            row |= _judge(gain, adjusted, claim.id, reported, params.comparison.confidence)
+            row |= _judge(gain, adjusted, claim.id, reported, params.confidence)
         rows.append(row)
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def named_interval(values: NDArray[np.float64], params: ComparisonParams, *names: Any) -> Interval:
-    """Return the two-way interval of ``values`` with random numbers of their own name."""
-    return two_way_interval(
-        values,
-        resamples=params.resamples,
-        confidence=params.confidence,
-        rng=generator(params.seed, *(str(name) for name in names)),
-    )
-
-
-def _gain(claim: Claim, errors: Errors, params: Params) -> Gain | None:
-    """Return what ``errors`` say of a claim, or None where a side did not run."""
-    keys = [
-        (_variant(side, params), CLAIMS_KIND, claim.metric) for side in (claim.better, claim.worse)
+def _keys(claim: Claim, backbone: str) -> list[Key]:
+    """Return which errors the claim compares: those of its better side, then of its worse."""
+    return [
+        (Variant(side.backbone or backbone, side.method, side.extractor), CLAIMS_KIND, claim.metric)
+        for side in (claim.better, claim.worse)
     ]
+
+
+def _gain(keys: Sequence[Key], errors: Errors, params: ComparisonParams, name: str) -> Gain | None:
+    """Return what ``errors`` say of a claim, or None where a side did not run."""
     if any(key not in errors for key in keys):
         return None
     better, worse = (errors[key] for key in keys)
     gains = worse - better
     error = standard_error(gains)
     return Gain(
-        interval=named_interval(gains, params.comparison, claim.id),
+        interval=named_interval(gains, params, name),
         error=error,
         p_mcnemar=mcnemar(gains),
         p_interval=two_sided_p(float(gains.mean()), error),
@@ -129,9 +130,8 @@ def _judge(
     }
 
 
-def _not_run(claim: Claim, errors: Errors, params: Params) -> dict[str, Any]:
-    variants = [_variant(side, params) for side in (claim.better, claim.worse)]
-    missing = next(v for v in variants if (v, CLAIMS_KIND, claim.metric) not in errors)
+def _not_run(keys: Sequence[Key], errors: Errors) -> dict[str, Any]:
+    missing = next(key[0] for key in keys if key not in errors)
     return {"verdict": "not run", "sentence": f"Not run: {'/'.join(missing)} has no cell here."}
 
 
@@ -166,7 +166,3 @@ def _size(gain: Gain, reported: float | None, seen: float, least: float) -> str:
         f"{here} a gain of {reported:.2f} points, the paper's, would be seen with probability "
         f"{seen:.2f}; for {WANTED_POWER} it takes {points}."
     )
-
-
-def _variant(side: Side, params: Params) -> Variant:
-    return Variant(side.backbone or params.backbones[0], side.method, side.extractor)

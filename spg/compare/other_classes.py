@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -10,29 +11,31 @@ from numpy.typing import NDArray
 
 from spg.data.results.columns import Columns, read_batches
 from spg.project.errors import UserError
-from spg.project.params import Params
-from spg.project.workspace import Workspace
-
-GUESSES = 5
+from spg.project.workspace import GUESSES
 
 
-def classifiers_of(params: Params) -> dict[str, list[str]]:
+def classifiers_of(
+    listed: Sequence[str], ensembles: Mapping[str, Sequence[str]]
+) -> dict[str, Sequence[str]]:
     """Return the members of each external classifier: itself, or those of an ensemble.
 
-    An ensemble is there when all its members are listed in ``external_classifier``.
+    Args:
+        listed: ``external_classifier``.
+        ensembles: of params.yaml; one is there when all its members are listed.
     """
-    listed = params.external_classifier
-    single = {name: [name] for name in listed}
-    whole = {name: own for name, own in params.ensembles.items() if set(own) <= set(listed)}
+    single: dict[str, Sequence[str]] = {name: [name] for name in listed}
+    whole = {name: own for name, own in ensembles.items() if set(own) <= set(listed)}
     return single | whole
 
 
-def external_guesses(workspace: Workspace, dataset: str, members: Sequence[str]) -> pd.DataFrame:
+def external_guesses(paths: Sequence[Path]) -> pd.DataFrame:
     """Return ``image_id`` and the best classes (``top1`` ...) by the members' mean scores.
 
     Reads a few thousand images at a time.
+
+    Args:
+        paths: the members' files, of the same images in the same order.
     """
-    paths = [workspace.class_scores(dataset, name) for name in members]
     files = [read_batches(path, ("image_id", "scores")) for path in paths]
     tables = []
     for batches in _together(files, str(paths[0].parent)):
@@ -51,7 +54,7 @@ def with_classes(table: pd.DataFrame, guesses: pd.DataFrame) -> pd.DataFrame:
     """
     known = guesses.set_index("image_id")
     if not table["image_id"].isin(known.index).all():
-        raise UserError("eval/: a classifier's scores are of other images; run `dvc repro`")
+        raise UserError("runs/: a classifier's scores are of other images; run `dvc repro`")
     own = table.drop(columns=[name for name in table if name.startswith("top")])
     return own.join(known, on="image_id")
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from spg.compare.variants import Variant
 from spg.evaluate.image_errors import ERRORS
 from spg.project.errors import UserError
 from spg.project.params import describe, read_yaml
+from spg.project.schema import Strict
 
 ACCURACIES = (
     "max_box_acc", "max_box_acc_v2", "px_ap", "gt_known_loc_acc", "top1_loc_acc", "top5_loc_acc",
@@ -27,11 +28,7 @@ def _known(metric: str) -> str:
 Metric = Annotated[str, AfterValidator(_known)]
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-class Result(_Strict):
+class Result(Strict):
     """One reported number."""
 
     id: str
@@ -62,7 +59,7 @@ class Result(_Strict):
         return self
 
 
-class Side(_Strict):
+class Side(Strict):
     """One side of a claim: a variant of ours."""
 
     backbone: str | None
@@ -71,14 +68,14 @@ class Side(_Strict):
     extractor: str
 
 
-class Reported(_Strict):
+class Reported(Strict):
     """The two results that a claim compares, by id."""
 
     better: str
     worse: str
 
 
-class Claim(_Strict):
+class Claim(Strict):
     """``better`` has a lower error than ``worse``."""
 
     id: str
@@ -90,11 +87,19 @@ class Claim(_Strict):
     note: str
 
 
-class Paper(_Strict):
+class DatasetName(Strict):
+    """How tables call a data set."""
+
+    title: str
+    short: str
+
+
+class Paper(Strict):
     """All of paper.yaml."""
 
     title: str
     reference: str
+    datasets: dict[str, DatasetName]
     results: list[Result]
     claims: list[Claim]
 
@@ -110,6 +115,10 @@ class Paper(_Strict):
             if missing:
                 raise ValueError(f"claims: {claim.id} cites {sorted(missing)[0]!r}, no such result")
         return self
+
+    def title_of(self, dataset: str) -> str:
+        """Return how tables call a data set; its own name where paper.yaml has no other."""
+        return self.datasets[dataset].title if dataset in self.datasets else dataset
 
     def value(self, result_id: str) -> float:
         """Return a reported value, per cent."""

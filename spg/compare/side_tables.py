@@ -2,56 +2,73 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from spg.compare.errors import Tables
 from spg.compare.statistics.intervals import seed_spread
-from spg.compare.variants import Variant, grid
+from spg.compare.variants import Grid, Variant
 from spg.data.results.tables import read_table
 from spg.evaluate.outcomes import OUTCOMES
-from spg.evaluate.stage import REGIONS, kinds_of
+from spg.evaluate.per_image import REGIONS, kinds_of
 from spg.project.files import read_json
-from spg.project.params import Params
 from spg.project.workspace import Workspace
 
 ACCURACIES = ("max_box_acc", "max_box_acc_v2", "px_ap")
 CURVE_POINTS = 100  # of the thresholds in curves.csv, which is for drawing; numbers use all
 
 
-def detail_tables(
-    workspace: Workspace, params: Params, dataset: str, tables: dict[Variant, list[pd.DataFrame]]
-) -> dict[str, pd.DataFrame]:
-    """Return the tables by their name; ``tables`` are the per-image tables of each variant."""
+def detail_tables(workspace: Workspace, rows: Grid, tables: Tables) -> dict[str, pd.DataFrame]:
+    """Return the tables by their name.
+
+    Args:
+        workspace: the project.
+        rows: the cells of each variant.
+        tables: their per-image tables.
+    """
     metrics = {
         variant: [
             read_json(workspace.evaluation(cell) / "metrics.json")[variant.extractor]
             for cell in cells
         ]
-        for variant, cells in grid(params, dataset).items()
+        for variant, cells in rows.items()
     }
     return {
-        "energy": energy_table(tables),
+        "energy": energy_table(tables, measured_in(metrics)),
         "outcomes": outcome_table(tables),
         "accuracies": accuracy_table(metrics),
-        "curves": pd.concat(_curves(workspace, params, dataset)),
-        "history": pd.concat(_histories(workspace, params, dataset)),
+        "curves": pd.concat(_curves(workspace, rows)),
+        "history": pd.concat(_histories(workspace, rows)),
     }
 
 
-def energy_table(tables: dict[Variant, list[pd.DataFrame]]) -> pd.DataFrame:
-    """Return the mean energy and area shares of each variant, all seeds together."""
+def measured_in(metrics: Mapping[Variant, Sequence[Mapping[str, Any]]]) -> list[str]:
+    """Return the names of what ``sweep.measures`` measured, from any cell's metrics.json."""
+    cell = next(iter(metrics.values()))[0]
+    names = [name for name, value in cell.items() if not isinstance(value, dict)]
+    known = [name for name in REGIONS if name in names]
+    return [*known, *(name for name in names if name not in (*known, *ACCURACIES))]
+
+
+def energy_table(tables: Tables, measured: Sequence[str]) -> pd.DataFrame:
+    """Return the mean of each measure for each variant, all seeds together.
+
+    Args:
+        tables: per-image tables.
+        measured: their columns of measures.
+    """
     rows = []
     for variant, seeds in tables.items():
         images = pd.concat(seeds)
-        shares = {region: float(images[region].mean()) for region in REGIONS}
-        rows.append({**variant._asdict(), **shares})
+        means = {name: float(images[name].mean()) for name in measured}
+        rows.append({**variant._asdict(), **means})
     return pd.DataFrame(rows)
 
 
-def outcome_table(tables: dict[Variant, list[pd.DataFrame]]) -> pd.DataFrame:
+def outcome_table(tables: Tables) -> pd.DataFrame:
     """Return the share of images with each outcome, all seeds together, by kind of threshold."""
     rows = []
     for variant, seeds in tables.items():
@@ -62,7 +79,7 @@ def outcome_table(tables: dict[Variant, list[pd.DataFrame]]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def accuracy_table(metrics: dict[Variant, list[dict[str, Any]]]) -> pd.DataFrame:
+def accuracy_table(metrics: Mapping[Variant, Sequence[Mapping[str, Any]]]) -> pd.DataFrame:
     """Return wsolevaluation's accuracies of each variant, the mean and the spread of its seeds."""
     rows = []
     for variant, cells in metrics.items():
@@ -74,8 +91,8 @@ def accuracy_table(metrics: dict[Variant, list[dict[str, Any]]]) -> pd.DataFrame
     return pd.DataFrame(rows)
 
 
-def _curves(workspace: Workspace, params: Params, dataset: str) -> Iterator[pd.DataFrame]:
-    for variant, cells in grid(params, dataset).items():
+def _curves(workspace: Workspace, rows: Grid) -> Iterator[pd.DataFrame]:
+    for variant, cells in rows.items():
         for cell in cells:
             curves = read_table(workspace.evaluation(cell) / "curves.parquet")
             own = curves[curves["extractor"] == variant.extractor]
@@ -93,8 +110,8 @@ def _curves(workspace: Workspace, params: Params, dataset: str) -> Iterator[pd.D
             )
 
 
-def _histories(workspace: Workspace, params: Params, dataset: str) -> Iterator[pd.DataFrame]:
-    order = (cell for cells in grid(params, dataset).values() for cell in cells)
+def _histories(workspace: Workspace, rows: Grid) -> Iterator[pd.DataFrame]:
+    order = (cell for cells in rows.values() for cell in cells)
     for cell in dict.fromkeys(order):
         history = read_table(workspace.run(cell) / "history.csv")
         history.insert(0, "variant", cell.method)

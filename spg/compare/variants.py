@@ -16,7 +16,11 @@ class Variant(NamedTuple):
     extractor: str
 
 
-def grid(params: Params, dataset: str) -> dict[Variant, list[Cell]]:
+Grid = dict[Variant, list[Cell]]
+"""The cells of each variant, seeds in order; variants in the order of the tables."""
+
+
+def grid(params: Params, dataset: str) -> Grid:
     """Return the cells of each variant, seeds in order, as params.yaml lists them."""
     return {
         Variant(backbone, method, extractor): [

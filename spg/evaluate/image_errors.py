@@ -92,20 +92,6 @@ def count_correct(iou: NDArray[np.floating[Any]]) -> NDArray[np.int64]:
     return np.stack([(iou >= level).sum(axis=0) for level in IOU_LEVELS])
 
 
-def error_curve(iou: NDArray[np.floating[Any]], iou_threshold: float) -> NDArray[np.float64]:
-    """Return the GT-known error at each threshold of a grid.
-
-    Args:
-        iou: ``Float[N, T]``, best IoU of each image's box at each threshold.
-        iou_threshold: delta.
-
-    Returns:
-        ``Float[T]``.
-    """
-    curve: NDArray[np.float64] = (iou < iou_threshold).mean(axis=0)
-    return curve
-
-
 def select_threshold(errors: NDArray[np.float64], thresholds: NDArray[np.float64]) -> float:
     """Return the threshold with the lowest error; of equal ones the middle of the longest run.
 

@@ -1,31 +1,25 @@
-"""Stage ``evaluate``: from every threshold's boxes to errors at the few that are reported.
-
-Kinds of threshold, and every table says which (PROTOCOL 10): ``fixed`` by params.yaml;
-``selected`` on held-out training images; ``oracle``, the best on the reported images themselves;
-``cam_code``, the three of the CAM code's box generator; ``graph_cut``, none at all, where
-params.yaml asks for it (PROTOCOL 11). The first three are chosen by the GT-known error and then
-hold for all errors.
-"""
+"""Stage ``evaluate``: from every threshold's boxes to the errors of every cell, in one process."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from tqdm import tqdm
 
-from spg.data.images.manifest import TEST, TRAIN_FULLSUP, boxes_of
-from spg.data.results.columns import Columns, read_batches, read_columns, select, write_columns
-from spg.evaluate.image_errors import (
-    IOU_LEVELS,
-    count_correct,
-    image_errors,
-    max_box_acc,
-    select_threshold,
+from spg.data.images.manifest import TEST
+from spg.data.results.columns import Columns, read_columns, select, write_columns
+from spg.evaluate.per_image import (
+    REGIONS,
+    accuracies,
+    choose_places,
+    kind_totals,
+    read_curves,
+    stacked,
+    table_at,
 )
-from spg.evaluate.outcomes import OUTCOMES, outcome
+from spg.evaluate.sweep.table import FACTS, TABLE, measured_columns
 from spg.project.errors import UserError
 from spg.project.files import read_json, whole_files, write_json
 from spg.project.locks import sole_writer
@@ -33,220 +27,70 @@ from spg.project.params import Params
 from spg.project.workspace import Cell, Workspace
 
 OUTPUTS = ("per_image.parquet", "curves.parquet", "metrics.json")
-KINDS = ("fixed", "selected", "oracle", "cam_code", "graph_cut")
-REGIONS = ("part_energy", "object_energy", "part_area", "object_area")
 
 
-class Curves(NamedTuple):
-    """An extractor's GT-known error at every threshold, and what MaxBoxAcc counts."""
-
-    held_out: NDArray[np.float64]
-    """``Float[T]``, on train_fullsup."""
-    test: NDArray[np.float64]
-    """``Float[T]``."""
-    correct: NDArray[np.int64]
-    """``int64 [L, T]``, test images with IoU >= level, rule ``largest``."""
-    correct_all: NDArray[np.int64]
-    """``int64 [L, T]``, the same of the rule ``all``."""
+@sole_writer(Workspace.evaluations)
+def evaluate(workspace: Workspace, params: Params, dataset: str) -> None:
+    """Evaluate every cell of params.yaml on ``dataset`` (see :func:`evaluate_cell`)."""
+    manifest = read_columns(workspace.packed(dataset) / "manifest.parquet")
+    for cell in tqdm(params.cells(dataset), desc="evaluate", unit="cell"):
+        _evaluate(workspace, params, cell, manifest)
 
 
 @sole_writer(Workspace.evaluation)
 def evaluate_cell(workspace: Workspace, params: Params, cell: Cell) -> None:
     """Write ``per_image.parquet`` (test images), ``curves.parquet`` and ``metrics.json``."""
-    folder, delta = workspace.evaluation(cell), params.evaluation.iou_threshold
-    facts = read_json(folder / "sweep.json")
+    manifest = read_columns(workspace.packed(cell.dataset) / "manifest.parquet")
+    _evaluate(workspace, params, cell, manifest)
+
+
+def _evaluate(workspace: Workspace, params: Params, cell: Cell, manifest: Columns) -> None:
+    swept, delta = workspace.sweep(cell), params.evaluation.iou_threshold
+    facts = read_json(swept / FACTS)
     thresholds = np.array(facts["thresholds"])
-    tests = _tests(workspace, cell)
+    measured = _in_order(measured_columns(swept / TABLE))
+    tests = _tests(manifest, workspace.maps(cell))
     tables, curves, metrics = [], [], {}
     for extractor in params.localization.extractors[cell.method]:
-        swept = read_curves(folder / "sweep.parquet", extractor, delta)
-        places = choose_places(swept, thresholds, params.evaluation.map_threshold)
-        table = table_at(folder / "sweep.parquet", extractor, places, tests, delta)
+        counts = read_curves(swept / TABLE, extractor, delta)
+        places = choose_places(counts, thresholds, params.evaluation.map_threshold)
+        table = table_at(
+            swept / TABLE, extractor, places, tests, measured=measured, iou_threshold=delta
+        )
         totals = kind_totals(table, delta)
         for kind, place in places.items():
             totals[kind]["map_threshold"] = float(thresholds[place])
         metrics[extractor] = {
             **totals,
-            **accuracies(swept, len(table["image_id"])),
-            **{region: _mean_or_none(table[region]) for region in REGIONS},
+            **accuracies(counts, len(table["image_id"])),
+            **{name: _mean_or_none(table[name]) for name in measured},
             "px_ap": facts["px_ap"][extractor],
         }
         tables.append(table | {"extractor": np.full(len(table["image_id"]), extractor)})
-        curve = {"map_threshold": thresholds, "gt_known_loc_err": swept.test}
+        curve = {"map_threshold": thresholds, "gt_known_loc_err": counts.test}
         curves.append(curve | {"extractor": np.full(len(thresholds), extractor)})
-    with whole_files(folder, *OUTPUTS) as temporary:
-        write_columns(temporary / "per_image.parquet", _stacked(tables))
-        write_columns(temporary / "curves.parquet", _stacked(curves))
+    with whole_files(workspace.evaluation(cell), *OUTPUTS) as temporary:
+        write_columns(temporary / "per_image.parquet", stacked(tables))
+        write_columns(temporary / "curves.parquet", stacked(curves))
         write_json(temporary / "metrics.json", metrics)
 
 
-def read_curves(path: Path, extractor: str, iou_threshold: float) -> Curves:
-    """Count right boxes at every threshold of ``sweep.parquet``, in constant memory."""
-    wrong: dict[str, Any] = {TEST: 0, TRAIN_FULLSUP: 0}
-    images = dict.fromkeys(wrong, 0)
-    correct: Any = 0
-    correct_all: Any = 0
-    for batch in _batches_of(path, extractor, ("split", "iou", "iou_all")):
-        for split in wrong:
-            iou = batch["iou"][batch["split"] == split]
-            wrong[split] = wrong[split] + (iou < iou_threshold).sum(axis=0)
-            images[split] += len(iou)
-        is_test = batch["split"] == TEST
-        correct = correct + count_correct(batch["iou"][is_test])
-        correct_all = correct_all + count_correct(batch["iou_all"][is_test])
-    if not all(images.values()):
-        raise UserError(f"{path}: lacks {extractor} on test or train_fullsup; run `spg sweep`")
-    return Curves(
-        held_out=wrong[TRAIN_FULLSUP] / images[TRAIN_FULLSUP],
-        test=wrong[TEST] / images[TEST],
-        correct=correct,
-        correct_all=correct_all,
-    )
+def _in_order(names: list[str]) -> list[str]:
+    first = [name for name in REGIONS if name in names]
+    return [*first, *(name for name in names if name not in first)]
 
 
-def choose_places(
-    curves: Curves, thresholds: NDArray[np.float64], map_threshold: float
-) -> dict[str, int]:
-    """Return the place on the grid of each kind of threshold.
-
-    ``selected`` never looks at a test image; ``fixed`` is ``map_threshold``.
-    """
-    chosen = {
-        "fixed": map_threshold,
-        "selected": select_threshold(curves.held_out, thresholds),
-        "oracle": select_threshold(curves.test, thresholds),
-    }
-    return {kind: int(np.abs(thresholds - value).argmin()) for kind, value in chosen.items()}
-
-
-def table_at(
-    path: Path, extractor: str, places: Mapping[str, int], tests: Columns, iou_threshold: float
-) -> dict[str, Any]:
-    """Return the per-image table of one extractor's maps.
-
-    Args:
-        path: ``sweep.parquet``.
-        extractor: whose rows.
-        places: of the chosen thresholds, by kind.
-        tests: columns of the test images, in the rows' order.
-        iou_threshold: delta.
-
-    Returns:
-        columns ``image_id``, ``class_id``, ``top1`` ..., the regions' shares, and for each kind of
-        threshold IoU (of the first and second largest component, of the best contour), box and
-        outcome; the IoU of a kind that the extractor has not is NaN.
-    """
-    names = ("split", "iou", "second_iou", "iou_all", "box", "cam_code_iou", "cam_code_box",
-             "graph_cut_iou", "graph_cut_box")  # fmt: skip
-    batches = _batches_of(path, extractor, (*names, *REGIONS))
-    picked = _stacked([_pick(select(b, b["split"] == TEST), places) for b in batches])
-    known = {n: tests[n] for n in tests if n in ("image_id", "class_id") or _is_guess(n)}
-    table: dict[str, Any] = known | picked
-    right = table["top1"] == table["class_id"]
-    for kind in KINDS:
-        found = zip(table[f"box_{kind}"], tests["boxes"], table[f"iou_{kind}"], right, strict=True)
-        table[f"outcome_{kind}"] = [
-            outcome(box, boxes_of(true), iou, class_is_right=ok, iou_threshold=iou_threshold)
-            for box, true, iou, ok in found
-        ]
-    return table
-
-
-def kind_totals(table: Mapping[str, Any], iou_threshold: float) -> dict[str, dict[str, Any]]:
-    """Return the means of a per-image table's errors and outcomes for each kind of threshold.
-
-    ``box_acc_v2`` is what MaxBoxAccV2 maximizes: the share of images that some contour's box finds,
-    averaged over its IoU levels.
-    """
-    totals: dict[str, dict[str, Any]] = {}
-    for kind in kinds_of(table):
-        errors = cell_errors(table, kind, iou_threshold=iou_threshold)
-        totals[kind] = {name: float(wrong.mean()) for name, wrong in errors.items()}
-        if f"iou_all_{kind}" in table:
-            hits = count_correct(np.asarray(table[f"iou_all_{kind}"])[:, None])
-            totals[kind]["box_acc_v2"] = float(hits.mean() / len(table["image_id"]))
-        names = np.asarray(table[f"outcome_{kind}"])
-        totals[kind]["outcomes"] = {name: float((names == name).mean()) for name in OUTCOMES}
-    return totals
-
-
-def kinds_of(table: Mapping[str, Any], kinds: Sequence[str] = KINDS) -> list[str]:
-    """Return the kinds of threshold that a per-image table has numbers for."""
-    return [kind for kind in kinds if not np.isnan(np.asarray(table[f"iou_{kind}"])).any()]
-
-
-def accuracies(curves: Curves, images: int) -> dict[str, float]:
-    """Return MaxBoxAcc and MaxBoxAccV2, whose thresholds are oracles by definition."""
-    largest = max_box_acc(curves.correct, images)
-    return {
-        "max_box_acc": float(largest[IOU_LEVELS.index(0.5)]),
-        "max_box_acc_v2": float(max_box_acc(curves.correct_all, images).mean()),
-    }
-
-
-def cell_errors(
-    table: Mapping[str, Any], kind: str, *, iou_threshold: float
-) -> dict[str, NDArray[np.bool_]]:
-    """Return the per-image errors of a table of this module at one kind of threshold."""
-    second = table.get(f"second_iou_{kind}")
-    return image_errors(
-        np.asarray(table[f"iou_{kind}"]),
-        np.column_stack([table[name] for name in table if _is_guess(name)]),
-        np.asarray(table["class_id"]),
-        iou_threshold=iou_threshold,
-        second_iou=None if second is None else np.asarray(second),
-    )
-
-
-def _tests(workspace: Workspace, cell: Cell) -> Columns:
+def _tests(manifest: Columns, maps: Path) -> Columns:
     """Return columns of manifest and scores for the test images, in the maps' order."""
-    manifest = read_columns(workspace.packed(cell.dataset) / "manifest.parquet")
-    scores = read_columns(workspace.maps(cell) / "scores.parquet")
+    scores = read_columns(maps / "scores.parquet")
     places = {image_id: place for place, image_id in enumerate(manifest["image_id"])}
     try:
         rows = np.array([places[image_id] for image_id in scores["image_id"]])
     except KeyError as error:
-        raise UserError(
-            f"{workspace.maps(cell)}: image {error} is not in the manifest; localize again"
-        ) from None
+        raise UserError(f"{maps}: image {error} is not in the manifest; localize again") from None
     images = select(manifest, rows) | scores
     return select(images, images["split"] == TEST)
 
 
-def _batches_of(path: Path, extractor: str, names: Sequence[str]) -> Iterator[Columns]:
-    for batch in read_batches(path, ("extractor", *names)):
-        own = select(batch, batch["extractor"] == extractor)
-        if len(own["extractor"]):
-            yield own
-
-
-def _pick(rows: Columns, places: Mapping[str, int]) -> dict[str, Any]:
-    """Return the columns of a per-image table at the chosen thresholds."""
-    boxes = rows["box"].reshape(len(rows["box"]), -1, 4)  # [n, T, 4]
-    picked: dict[str, Any] = {region: rows[region].astype(np.float64) for region in REGIONS}
-    for kind, place in places.items():
-        for name in ("iou", "second_iou", "iou_all"):
-            picked[f"{name}_{kind}"] = rows[name][:, place].astype(np.float64)
-        picked[f"box_{kind}"] = list(boxes[:, place].astype(np.float64))
-    picked["iou_cam_code"], picked["second_iou_cam_code"] = rows["cam_code_iou"].T
-    picked["box_cam_code"] = list(rows["cam_code_box"])
-    picked["iou_graph_cut"] = rows["graph_cut_iou"]
-    picked["box_graph_cut"] = list(rows["graph_cut_box"])
-    return picked
-
-
-def _stacked(tables: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Put tables with the same columns under each other; boxes stay lists."""
-    stacked = {name: [value for table in tables for value in table[name]] for name in tables[0]}
-    return {
-        name: values if name.startswith("box_") else np.array(values)
-        for name, values in stacked.items()
-    }
-
-
 def _mean_or_none(shares: NDArray[np.float64]) -> float | None:
     return None if np.isnan(shares).any() else float(shares.mean())
-
-
-def _is_guess(name: str) -> bool:
-    return name.startswith("top")

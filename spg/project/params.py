@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
+from pydantic_core import ErrorDetails
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from spg.project.errors import UserError
 from spg.project.protocols import apply_protocol
 from spg.project.schema import (
-    AcolParams,
-    CamParams,
     ComparisonParams,
     DatasetParams,
     EvaluationParams,
     ExecutionParams,
     GuidanceParams,
-    HasParams,
     LocalizationParams,
     Name,
     PretrainingParams,
@@ -32,6 +38,9 @@ from spg.project.schema import (
     Strict,
     SweepParams,
 )
+from spg.project.workspace import Cell
+
+Section = TypeVar("Section", bound=BaseModel)
 
 
 class Params(Strict):
@@ -48,9 +57,8 @@ class Params(Strict):
     protocols: dict[Name, ProtocolParams]
     datasets: dict[Name, DatasetParams]
     spg: SpgParams
-    cam: CamParams
-    has: HasParams
-    acol: AcolParams
+    sections: dict[Name, dict[str, Any]]
+    """Of params.yaml's top level, those that are named after a method; see `section_of`."""
     variants: dict[Name, SpgOverrides]
     guidance: GuidanceParams
     pretraining: PretrainingParams
@@ -60,6 +68,29 @@ class Params(Strict):
     evaluation: EvaluationParams
     comparison: ComparisonParams
     report: ReportParams
+
+    @model_validator(mode="before")
+    @classmethod
+    def _gather_sections(cls, mapping: Any) -> Any:
+        """Put the sections that are named after methods under ``sections``; SPG's are fields."""
+        if not isinstance(mapping, dict) or "sections" in mapping:
+            return mapping
+        localization, guided = mapping.get("localization"), mapping.get("variants")
+        methods = localization.get("extractors") if isinstance(localization, dict) else None
+        if not isinstance(methods, dict) or not isinstance(guided, dict):
+            return mapping | {"sections": {}}
+        named = [name for name in methods if name not in guided and name not in cls.model_fields]
+        for name in named:
+            if name not in mapping:
+                raise ValueError(f"{name}: this key is missing")
+        rest = {name: section for name, section in mapping.items() if name not in named}
+        return rest | {"sections": {name: mapping[name] for name in named}}
+
+    @model_serializer(mode="wrap")
+    def _spread_sections(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        mapping: dict[str, Any] = serialize(self)
+        sections: dict[str, Any] = mapping.pop("sections")
+        return mapping | sections
 
     @model_validator(mode="after")
     def _names_exist(self) -> Params:
@@ -92,6 +123,15 @@ class Params(Strict):
         """Every method of the grid, in the order of the tables."""
         return [*self.methods, *self.guided]
 
+    def cells(self, dataset: str) -> list[Cell]:
+        """Return every cell on ``dataset``, in the order of the tables."""
+        return [
+            Cell(dataset, backbone, method, seed)
+            for backbone in self.backbones
+            for method in self.all_methods
+            for seed in self.seeds
+        ]
+
     def setup(self, dataset: str, backbone: str) -> SetupParams:
         """Return how ``backbone`` is trained on ``dataset``.
 
@@ -109,6 +149,15 @@ class Params(Strict):
     def method_module(self, method: str) -> str:
         """Return the file in spg/networks/methods that builds ``method``."""
         return "spg" if method in self.variants else method
+
+    def section_of(self, method: str) -> dict[str, Any]:
+        """Return what params.yaml says to ``method``, for the ``Settings`` of its file to read.
+
+        For a guided method that is ``spg`` with the changes of its variant, and ``guidance``.
+        """
+        if method in self.variants:
+            return self.spg_of(method).model_dump() | {"guidance": self.guidance.model_dump()}
+        return self.sections.get(method, {})
 
     def spg_of(self, method: str) -> SpgParams:
         """Return ``spg`` with the changes that the variant ``method`` makes."""
@@ -147,29 +196,48 @@ def parse_params(mapping: object, source: str) -> Params:
         raise UserError(f"{source}: {describe(error)}") from None
 
 
-def describe(error: ValidationError) -> str:
-    """Return the first of pydantic's findings as ``key.path: reason``, and how many follow."""
+def validated(model: type[Section], section: Mapping[str, Any], path: str) -> Section:
+    """Read one section of params.yaml by the class of whoever owns it.
+
+    Args:
+        model: a strict model.
+        section: what params.yaml says.
+        path: of the section, for errors, e.g. ``acol``.
+
+    Raises:
+        UserError: one sentence that names the key by its whole path.
+    """
+    try:
+        return model.model_validate(section)
+    except ValidationError as error:
+        raise UserError(f"params.yaml: {describe(error, path)}") from None
+
+
+def describe(error: ValidationError, below: str = "") -> str:
+    """Return the first of pydantic's findings as ``key.path: reason``, and how many follow.
+
+    Args:
+        error: what pydantic found.
+        below: path of the section that was read; empty: the whole file.
+    """
     first, *others = error.errors()
-    # behind `source` pydantic names the kind, which is no level of the file
-    path = ".".join(
-        str(part)
-        for before, part in zip((None, *first["loc"]), first["loc"], strict=False)
-        if part != "[key]" and before != "source"
-    )
-    reason = first["msg"].removeprefix("Value error, ")
-    if first["type"] == "extra_forbidden":
-        reason = "no such key; remove it or correct its spelling"
-    elif first["type"].startswith("union_tag"):
-        path = f"{path}.kind"
-        known = first["ctx"].get("expected_tags", "the kinds of source")
-        given = isinstance(first["input"], dict) and "kind" in first["input"]
-        reason = f"is not one of {known}" if given else "this key is missing"
-    elif first["type"] == "missing":
-        reason = "this key is missing"
-    elif isinstance(first["input"], (int, float, str, bool)) and path:
-        reason = f"{reason}, got {first['input']!r}"
     more = f" ({len(others)} more after this one)" if others else ""
-    return f"{path}: {reason}{more}" if path else f"{reason}{more}"
+    return describe_finding(first, below) + more
+
+
+def describe_finding(finding: ErrorDetails, below: str = "") -> str:
+    """Return one of pydantic's findings as ``key.path: reason``; see :func:`describe`."""
+    # what Params gathers under `sections` stands at the top of the file
+    parts = [str(part) for part in finding["loc"] if part not in ("[key]", "sections")]
+    path = ".".join([below, *parts] if below else parts)
+    reason = finding["msg"].removeprefix("Value error, ")
+    if finding["type"] == "extra_forbidden":
+        reason = "no such key; remove it or correct its spelling"
+    elif finding["type"] == "missing":
+        reason = "this key is missing"
+    elif isinstance(finding["input"], (int, float, str, bool)) and path:
+        reason = f"{reason}, got {finding['input']!r}"
+    return f"{path}: {reason}" if path else reason
 
 
 def _check_protocol(mapping: dict[str, Any], source: str) -> None:

@@ -17,7 +17,9 @@ SHELVES = {
     "method": "spg.networks.methods",
     "classifier": "spg.networks.classifiers",
     "extractor": "spg.localize.extractors",
+    "dataset": "spg.data.datasets",
     "source": "spg.data.sources",
+    "measure": "spg.evaluate.sweep.measures",
 }
 """The package of each kind of plug-in."""
 

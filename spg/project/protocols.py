@@ -11,7 +11,7 @@ import copy
 from collections.abc import Mapping
 from typing import Any
 
-SECTIONS = ("guidance", "spg", "cam", "sweep")
+SECTIONS = ("guidance", "spg", "sweep")
 
 
 def apply_protocol(params: Mapping[str, Any]) -> dict[str, Any]:
@@ -35,6 +35,7 @@ def apply_protocol(params: Mapping[str, Any]) -> dict[str, Any]:
     name = filled.get("protocol")
     preset = _child(_child(filled, "protocols"), name if isinstance(name, str) else "")
     _fill(filled, {section: _child(preset, section) for section in SECTIONS})
+    _fill(filled, _child(preset, "methods"))
     for dataset in _child(filled, "datasets").values():
         for backbone, own in _child(dataset, "backbones").items():
             train = _child(_child(preset, "train_of"), backbone)

@@ -1,11 +1,15 @@
 """The sections of params.yaml as strict models: every key is named here, with its range.
 
+Two kinds of section are read elsewhere, by whoever owns them: that of a method beside SPG, by the
+``Settings`` of its file in spg/networks/methods, and a data set's ``source``, by the class that its
+SPEC in spg/data/datasets names. A new method or data set changes nothing here.
+
 Nothing has a default: what changes a published number stands in params.yaml with its source.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -23,34 +27,20 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
-class SyntheticBirdsSource(Strict):
-    """What ``fetch`` draws for a synthetic data set."""
+class SourceParams(BaseModel):
+    """Where a data set comes from; what stands beside ``kind`` is read by that kind's own class.
 
-    kind: Literal["synthetic_birds"]
-    seed: Seed
-    side: Annotated[int, Field(ge=32, le=1024)]
-    classes: Annotated[int, Field(ge=2, le=20)]
-    train_per_class: Count
-    test_per_class: Count
+    See ``spg.data.layouts``: the data set's SPEC names the class.
+    """
 
+    model_config = ConfigDict(extra="allow", frozen=True, strict=True)
 
-class CubSource(Strict):
-    """CUB-200-2011; addresses and checksums are facts and stand in spg/data/sources/cub.py."""
+    kind: Name
 
-    kind: Literal["cub"]
-    fullsup: Literal["none", "wsolevaluation"]
-
-
-class IlsvrcSource(Strict):
-    """ILSVRC 2012 CLS-LOC, below the folder that SPG_ILSVRC_ROOT names."""
-
-    kind: Literal["ilsvrc"]
-    fullsup: Literal["none", "wsolevaluation"]
-
-
-SourceParams = Annotated[
-    SyntheticBirdsSource | CubSource | IlsvrcSource, Field(discriminator="kind")
-]
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Every key but ``kind``."""
+        return dict(self.model_extra or {})
 
 
 class PrepareParams(Strict):
@@ -229,12 +219,6 @@ class ProtocolSpg(Strict):
     b2_input: Literal["a2", "a2_inner"]
 
 
-class ProtocolCam(Strict):
-    """The disputed key of ``cam``."""
-
-    head: Literal["one_conv", "wsolevaluation"]
-
-
 class ProtocolSweep(Strict):
     """The disputed key of ``sweep``."""
 
@@ -244,34 +228,16 @@ class ProtocolSweep(Strict):
 class ProtocolParams(Strict):
     """One reading of the sources: a value for every disputed key (:mod:`spg.project.protocols`).
 
+    ``methods`` has the disputed keys of methods beside SPG, each in that method's section;
     ``train_of`` takes the place of ``setup.train`` for single backbones.
     """
 
     spg: ProtocolSpg
-    cam: ProtocolCam
+    methods: dict[Name, dict[str, Any]]
     guidance: GuidanceParams
     sweep: ProtocolSweep
     setup: ProtocolSetup
     train_of: dict[Name, ProtocolTrain]
-
-
-class CamParams(Strict):
-    """What stands between a backbone and the GAP network's classifier."""
-
-    head: Literal["one_conv", "wsolevaluation"]
-
-
-class HasParams(Strict):
-    """What Hide-and-Seek hides: sides of patches, pixels of a 224-pixel image; 0 hides nothing."""
-
-    patches: Annotated[list[Annotated[int, Field(ge=0, le=224)]], Field(min_length=1)]
-    hidden: Fraction
-
-
-class AcolParams(Strict):
-    """ACoL's one number."""
-
-    threshold: Fraction
 
 
 class LocalizationParams(Strict):
@@ -300,11 +266,12 @@ class GraphCutParams(Strict):
 
 
 class SweepParams(Strict):
-    """The evaluator, its grid of map thresholds, and boxes that need none."""
+    """The evaluator, its grid of map thresholds, boxes that need none, and measures of maps."""
 
     protocol: Literal["paper", "official", "wsolevaluation"]
     thresholds: Annotated[int, Field(ge=2, le=1000)]
     graph_cut: GraphCutParams
+    measures: list[Name]
 
 
 class EvaluationParams(Strict):

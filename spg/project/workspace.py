@@ -5,6 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+GUESSES = 5
+"""Classes that are kept of an image, best first: those of the top-5 errors."""
+
+PROVENANCE = "provenance.json"
+"""Beside a model: what it came from (:mod:`spg.data.results.provenance`)."""
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -61,13 +67,21 @@ class Workspace:
         """Scores and raw maps, from ``localize``."""
         return self.root / "maps" / cell.dataset / cell.name
 
+    def sweep(self, cell: Cell) -> Path:
+        """Boxes and IoU at every map threshold, from ``sweep``."""
+        return self.root / "sweep" / cell.dataset / cell.name
+
+    def evaluations(self, dataset: str) -> Path:
+        """A folder for each cell of a data set, from ``evaluate``."""
+        return self.root / "eval" / dataset
+
     def evaluation(self, cell: Cell) -> Path:
-        """Per-image table and metrics, from ``evaluate``."""
-        return self.root / "eval" / cell.dataset / cell.name
+        """Per-image table and metrics of one cell, from ``evaluate``."""
+        return self.evaluations(cell.dataset) / cell.name
 
     def class_scores(self, dataset: str, classifier: str) -> Path:
         """Scores of another classifier for the test images, from ``classify``."""
-        return self.root / "eval" / dataset / f"classifier-{classifier}.parquet"
+        return self.root / "runs" / dataset / f"classifier-{classifier}.parquet"
 
     def report(self, dataset: str) -> Path:
         """Tables, figures and pages, from ``compare`` and ``report``."""

@@ -16,6 +16,7 @@ from spg.data.images.packed import PackedImages
 from spg.data.results.tables import read_maps, read_table, read_tensors
 from spg.evaluate.metrics.maps import localization_map
 from spg.evaluate.metrics.rules import largest_box
+from spg.evaluate.per_image import REGIONS
 from spg.project.files import read_json
 from spg.project.params import Params
 from spg.project.workspace import Cell, Workspace
@@ -52,7 +53,7 @@ def draw_figures(
     if not judged.empty:
         yield "claims", charts.forest_plot(judged)
     energy = read_table(folder / "energy.csv").dropna()
-    if not energy.empty:
+    if set(REGIONS) <= set(energy) and not energy.empty:
         yield "energy", figures.energy_bars(energy)
     if params.guided:
         yield "guidance", guidance_growth(workspace, params, dataset)

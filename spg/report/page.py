@@ -14,23 +14,21 @@ from markupsafe import Markup
 
 from spg.compare.variants import grid
 from spg.data.images.manifest import TEST, read_manifest
-from spg.data.results.tables import read_table
+from spg.data.results.provenance import read_provenance
+from spg.data.results.tables import flattened, read_table
 from spg.evaluate.outcomes import OUTCOMES
-from spg.project.files import read_json, write_text
+from spg.project.files import write_text
 from spg.project.params import Params
-from spg.project.workspace import Workspace
+from spg.project.workspace import PROVENANCE, Workspace
 from spg.report.page_data import gallery_data
-from spg.report.paper_tables import PaperTable
 from spg.report.render import to_html
-from spg.report.tables import KIND_NAMES, METRIC_NAMES, percent, variant_name
+from spg.report.tables import KIND_NAMES, METRIC_NAMES, Table, percent, variant_name
 
 NOTEBOOKS = ("results", "gallery", "thresholds", "data")
 SHOWN_METRICS = ("gt_known_loc_err", "top1_loc_err", "top5_loc_err", "top1_cls_err")
 
 
-def write_page(
-    workspace: Workspace, params: Params, dataset: str, tables: list[PaperTable]
-) -> None:
+def write_page(workspace: Workspace, params: Params, dataset: str, tables: list[Table]) -> None:
     """Write index.html from what ``compare``, ``evaluate`` and ``localize`` left.
 
     Args:
@@ -80,7 +78,7 @@ def page_facts(workspace: Workspace, params: Params, dataset: str) -> dict[str, 
     claims = read_table(folder / "claims.csv")
     manifest = read_manifest(workspace.packed(dataset) / "manifest.parquet")
     first = next(iter(grid(params, dataset).values()))[0]
-    provenance = read_json(workspace.run(first) / "provenance.json")
+    provenance = read_provenance(workspace.run(first) / PROVENANCE)
     judged = claims[claims["verdict"] != "not run"]
     return {
         "dataset": dataset,
@@ -96,10 +94,17 @@ def page_facts(workspace: Workspace, params: Params, dataset: str) -> dict[str, 
         "kinds": {"none": "no threshold", **KIND_NAMES},
         "outcomes": list(OUTCOMES),
         "notebooks": NOTEBOOKS,
-        "provenance": _flat(
-            {key: provenance[key] for key in ("machine", "packages")}
-            | {"protocol": params.protocol, "seeds": params.seeds}
-        ),
+        "provenance": {
+            key: str(value)
+            for key, value in flattened(
+                {
+                    "machine": provenance.machine,
+                    "packages": provenance.packages,
+                    "protocol": params.protocol,
+                    "seeds": params.seeds,
+                }
+            ).items()
+        },
         "confidence": f"{params.comparison.confidence:.0%}",
         "command": "dvc repro",
         "settings": f"dataset={dataset} backbones=[{','.join(params.backbones)}] "
@@ -156,14 +161,6 @@ def _plain(row: dict[Any, Any]) -> str:
 
 def _interval(row: Any, digits: int) -> str:
     return f"{percent(row['low'], digits)} to {percent(row['high'], digits)}"
-
-
-def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, str]:
-    flat: dict[str, str] = {}
-    for key, value in tree.items():
-        deeper = isinstance(value, dict)
-        flat |= _flat(value, f"{prefix}{key}.") if deeper else {f"{prefix}{key}": str(value)}
-    return flat
 
 
 def _asset(name: str) -> str:

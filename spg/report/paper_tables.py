@@ -11,13 +11,11 @@ import pandas as pd
 from spg.compare.paper import Paper, Result
 from spg.data.results.tables import read_table
 from spg.project.params import Params
-from spg.report.tables import KIND_NAMES, METRIC_NAMES, percent
+from spg.report.tables import KIND_NAMES, METRIC_NAMES, Table, percent
 
 KIND = "selected"
 RULES = {"threshold": KIND, "graph_cut": "graph_cut"}  # which kind of threshold a row's boxes have
 DASH = "–"
-DATASETS = {"ilsvrc": "ILSVRC", "cub": "CUB-200-2011"}
-SHORT = {"ilsvrc": "ILSVRC", "cub": "CUB", "openimages30k": "OpenImages"}
 BACKBONES = {"vgg16": "VGG", "inception_v3": "Inception", "resnet50": "ResNet"}
 TITLES = {
     "1": "Table 1 of the paper: ILSVRC validation",
@@ -50,16 +48,6 @@ ACCURACY_TITLES = {
 BLOCKS = {**METRIC_NAMES, "top5_loc_star_err": METRIC_NAMES["top5_loc_err"]}
 
 
-class PaperTable(NamedTuple):
-    """One table for :mod:`spg.report.render`, all cells plain text without markup."""
-
-    name: str
-    """A word: the end of its label in LaTeX and of its id in HTML."""
-    caption: str
-    frame: pd.DataFrame
-    """The first column names the row."""
-
-
 class Run(NamedTuple):
     """What ``compare`` found, and how to show it."""
 
@@ -89,7 +77,7 @@ def read_run(folder: Path, params: Params, dataset: str) -> Run:
     )
 
 
-def paper_tables(paper: Paper, run: Run) -> list[PaperTable]:
+def paper_tables(paper: Paper, run: Run) -> list[Table]:
     """Return every table of paper.yaml, row by row, in its order.
 
     A row that this run has no number for shows a dash and the reason, with what paper.yaml says of
@@ -101,7 +89,7 @@ def paper_tables(paper: Paper, run: Run) -> list[PaperTable]:
     ]
 
 
-def claims_table(run: Run) -> PaperTable:
+def claims_table(run: Run) -> Table:
     """Return the claims with their tests; see :mod:`spg.compare.claims` for the columns."""
     interval = f"{run.confidence:.0%} interval"
     corrected = int((run.claims["verdict"] != "not run").sum())
@@ -128,10 +116,10 @@ def claims_table(run: Run) -> PaperTable:
         "probability to see the reported gain here. Detectable: gain that is seen with "
         "probability 0.8 (PROTOCOL 14)."
     )
-    return PaperTable("claims", caption, pd.DataFrame(rows))
+    return Table("claims", caption, pd.DataFrame(rows))
 
 
-def _paper_table(key: str, paper: Paper, run: Run) -> PaperTable:
+def _paper_table(key: str, paper: Paper, run: Run) -> Table:
     results = [result for result in paper.results if result.table == key]
     verdicts = _verdicts(paper, run.claims)
     by_row: dict[str, list[Result]] = {}
@@ -141,8 +129,9 @@ def _paper_table(key: str, paper: Paper, run: Run) -> PaperTable:
     lines = []
     for name, own in by_row.items():
         line = {"method": name}
+        where = paper.title_of(own[0].dataset)
         for block in blocks:
-            line |= _block(block, [r for r in own if BLOCKS[r.metric] == block], own[0], run)
+            line |= _block(block, [r for r in own if BLOCKS[r.metric] == block], where, run)
         found = [RULES[r.rule] for r in own if _find(r, run) is not None]
         line["threshold"] = KIND_NAMES[found[0]] if found else DASH
         line["verdict"] = "; ".join(verdicts[r.id] for r in own if r.id in verdicts)
@@ -151,14 +140,13 @@ def _paper_table(key: str, paper: Paper, run: Run) -> PaperTable:
     frame = pd.DataFrame(lines)
     if not frame["verdict"].any():
         frame = frame.drop(columns="verdict")
-    return PaperTable(f"table_{key}", _caption(key, results[0], run), frame)
+    return Table(f"table_{key}", _caption(key, results[0], paper, run), frame)
 
 
-def _block(title: str, cells: Sequence[Result], first: Result, run: Run) -> dict[str, str]:
+def _block(title: str, cells: Sequence[Result], where: str, run: Run) -> dict[str, str]:
     """Return the columns of one error in one row; ``cells`` is empty for the paper's own dash."""
     found = _find(cells[0], run) if cells else None
     gap = DASH if found is None else f"{100 * found['mean'] - cells[0].value:+.{run.digits}f}"
-    where = DATASETS.get(first.dataset, first.dataset)
     return {
         f"{title}: reported on {where}": _number(cells[0].value, 2) if cells else DASH,
         f"{title}: reproduced on {run.dataset}": (
@@ -206,14 +194,14 @@ def _not_run(result: Result) -> str:
     return f"{name}{on} was not run"
 
 
-def _accuracy_table(key: str, paper: Paper, run: Run) -> PaperTable:
+def _accuracy_table(key: str, paper: Paper, run: Run) -> Table:
     """Return a table of accuracies: all that is reported, and ours of this run in one column."""
     results = [result for result in paper.results if result.table == key]
     metric = ACCURACIES[key]
     lines: dict[str, dict[str, str]] = {}
     for result in results:
         line = lines.setdefault(result.row, {"method": result.row})
-        line[_column(result)] = f"{result.value:.{1 if metric else 3}f}"
+        line[_column(result, paper)] = f"{result.value:.{1 if metric else 3}f}"
     for result in results:
         line = lines[result.row]
         if metric is not None:
@@ -221,16 +209,16 @@ def _accuracy_table(key: str, paper: Paper, run: Run) -> PaperTable:
         line["remark"] = result.missing or ""
     how = ORACLE if metric else SINGLE_THRESHOLD
     caption = f"{TITLES[key]}. Accuracies in per cent, higher is better; {how} Single source."
-    return PaperTable(f"table_{key}", caption, pd.DataFrame(list(lines.values())))
+    return Table(f"table_{key}", caption, pd.DataFrame(list(lines.values())))
 
 
-def _column(result: Result) -> str:
+def _column(result: Result, paper: Paper) -> str:
     if result.metric in ACCURACY_TITLES:
         return ACCURACY_TITLES[result.metric]
     if result.dataset == "mean":
         return "mean of the data sets"
     name = BACKBONES.get(str(result.backbone), str(result.backbone))
-    return f"{SHORT[result.dataset]}, {name}"
+    return f"{paper.datasets[result.dataset].short}, {name}"
 
 
 def _accuracy(result: Result, metric: str, run: Run) -> str:
@@ -255,7 +243,7 @@ def _verdicts(paper: Paper, claims: pd.DataFrame) -> dict[str, str]:
     }
 
 
-def _caption(key: str, first: Result, run: Run) -> str:
+def _caption(key: str, first: Result, paper: Paper, run: Run) -> str:
     images, seeds = int(run.comparison["images"].max()), int(run.comparison["seeds"].max())
     text = (
         f"{TITLES.get(key, key)}. Errors in per cent, difference in points. Reproduced: "
@@ -267,7 +255,7 @@ def _caption(key: str, first: Result, run: Run) -> str:
     )
     if first.dataset == run.dataset:
         return text
-    where = DATASETS.get(first.dataset, first.dataset)
+    where = paper.title_of(first.dataset)
     return f"{text} Reported numbers are of {where}: compare the order of rows, not the level."
 
 

@@ -1,4 +1,4 @@
-"""One table, three languages: Markdown, LaTeX and HTML with the same cells, each escaped."""
+"""A table in three languages: Markdown, LaTeX and HTML with the same cells, each escaped."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from collections.abc import Callable, Iterable
 
 import pandas as pd
 
-from spg.report.paper_tables import PaperTable
-from spg.report.tables import markdown
+from spg.report.tables import Table
 
 LATEX = {
     **{sign: f"\\{sign}" for sign in "&%$#_{}"},
@@ -26,13 +25,16 @@ LATEX = {
 PREAMBLE = "% Made by `dvc repro`. Needs the packages booktabs and graphicx.\n\n"
 
 
-def to_markdown(table: PaperTable) -> str:
-    """Return the caption as a paragraph and the table below it."""
-    frame = _escaped(table.frame, markdown_text)
-    return f"{markdown_text(table.caption)}\n\n{markdown(list(frame), frame.to_numpy().tolist())}"
+def to_markdown(table: Table) -> str:
+    """Return the caption, where there is one, as a paragraph and the table below it."""
+    frame = table.frame if table.marked else _escaped(table.frame, markdown_text)
+    rule = ["---", *["---:"] * (len(frame.columns) - 1)]  # the first column is left-aligned
+    rows = [list(frame), rule, *frame.to_numpy().tolist()]
+    lines = "".join(f"| {' | '.join(cells)} |\n" for cells in rows)
+    return f"{markdown_text(table.caption)}\n\n{lines}" if table.caption else lines
 
 
-def to_latex(table: PaperTable) -> str:
+def to_latex(table: Table) -> str:
     """Return a ``table*`` as wide as the page, labelled ``tab:`` and the table's name."""
     frame = _escaped(table.frame, latex_text)
     columns = "l" + "r" * (len(frame.columns) - 1)
@@ -46,7 +48,7 @@ def to_latex(table: PaperTable) -> str:
     )
 
 
-def to_html(table: PaperTable) -> str:
+def to_html(table: Table) -> str:
     """Return a ``figure`` with the caption and a table, its id ``tab-`` and the name."""
     body = table.frame.to_html(index=False, escape=True, border=0, table_id=f"tab-{table.name}")
     body = body.replace(' style="text-align: right;"', "")  # the page's policy allows none inline
@@ -54,7 +56,7 @@ def to_html(table: PaperTable) -> str:
     return f"<figure>\n<figcaption>{caption}</figcaption>\n{body}\n</figure>\n"
 
 
-def to_latex_page(tables: Iterable[PaperTable]) -> str:
+def to_latex_page(tables: Iterable[Table]) -> str:
     r"""Return all tables as a file to ``\input``."""
     return PREAMBLE + "\n".join(to_latex(table) for table in tables)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from spg.compare.paper import load_paper
 from spg.data.results.tables import read_table
 from spg.evaluate.image_errors import ERRORS
+from spg.evaluate.per_image import REGIONS
 from spg.project.files import whole_folder, write_text
 from spg.project.locks import sole_writer
 from spg.project.params import Params
@@ -15,8 +16,9 @@ from spg.project.workspace import Workspace
 from spg.report import figures, notebook, tables
 from spg.report.drawing import SHEETS, draw_figures
 from spg.report.page import NOTEBOOKS, write_page
-from spg.report.paper_tables import PaperTable, claims_table, paper_tables, read_run
+from spg.report.paper_tables import claims_table, paper_tables, read_run
 from spg.report.render import to_latex_page, to_markdown
+from spg.report.tables import Table
 
 ONE_SEED = "one seed, so that intervals and verdicts cover the images alone and no other training"
 
@@ -39,7 +41,7 @@ def report(workspace: Workspace, params: Params, dataset: str) -> None:
         notebook.execute(source, folder / f"{name}.ipynb", root=workspace.root)
 
 
-def tables_page(folder: Path, params: Params, dataset: str, rendered: Sequence[PaperTable]) -> str:
+def tables_page(folder: Path, params: Params, dataset: str, rendered: Sequence[Table]) -> str:
     """Return the whole of tables.md; ``rendered`` are the claims and the paper's tables."""
     digits = params.report.digits
     comparison = read_table(folder / "comparison.csv")
@@ -53,27 +55,27 @@ def tables_page(folder: Path, params: Params, dataset: str, rendered: Sequence[P
         f"{params.evaluation.map_threshold}. *reported*: the paper's number **on ILSVRC with the "
         "full-size network**; only the order of rows can be compared, not the level.\n",
         "## GT-known localization error\n",
-        tables.main_table(comparison, metric="gt_known_loc_err", digits=digits),
+        to_markdown(tables.main_table(comparison, metric="gt_known_loc_err", digits=digits)),
         "## GT-known localization error by kind of threshold\n",
         "*oracle*: the best threshold on these very test images, which no one may report as a "
         "result; *CAM code*: that code's own three thresholds and boxes (PROTOCOL 10, 17); "
         "*GraphCut*: no threshold, but the image's colors too, the box rule of the work cited for "
         "Backprop (PROTOCOL 11).\n",
-        tables.kinds_table(comparison, digits=digits),
+        to_markdown(tables.kinds_table(comparison, digits=digits)),
         "## Claims of the paper\n",
         to_markdown(rendered[0]),
         *(f"- `{row.claim}`: {row.sentence}" for row in claims.itertuples()),
         "\n## All errors at the selected threshold\n",
-        tables.metrics_table(comparison, digits=digits),
+        to_markdown(tables.metrics_table(comparison, digits=digits)),
         "## Top-1 localization error\n",
-        tables.main_table(comparison, metric=ERRORS[1], digits=digits),
+        to_markdown(tables.main_table(comparison, metric=ERRORS[1], digits=digits)),
         "## What becomes of the images\n",
         "Share of the test images at the selected threshold: one outcome an image.\n",
-        tables.outcome_table(read_table(folder / "outcomes.csv"), digits=digits),
+        to_markdown(tables.outcome_table(read_table(folder / "outcomes.csv"), digits=digits)),
         f"## Accuracies of wsolevaluation, protocol `{params.sweep.protocol}`\n",
         "Higher is better. MaxBoxAcc and MaxBoxAccV2 take the threshold that is best on the test "
         "images, as published; PxAP needs none.\n",
-        tables.accuracy_table(read_table(folder / "accuracies.csv"), digits=digits),
+        to_markdown(tables.accuracy_table(read_table(folder / "accuracies.csv"), digits=digits)),
         "## The paper's tables, and those of others on SPG\n",
         *(to_markdown(table) for table in rendered[1:]),
     ]
@@ -83,14 +85,14 @@ def tables_page(folder: Path, params: Params, dataset: str, rendered: Sequence[P
             "## Boxes of one network, classes of another\n",
             "At the selected threshold, as in Table 3 of the paper. The classifier chooses among "
             "the classes of this data set (PROTOCOL 25).\n",
-            tables.external_table(external, digits=digits),
+            to_markdown(tables.external_table(external, digits=digits)),
         ]
     energy = read_table(folder / "energy.csv")
-    if not energy.dropna().empty:
+    if set(REGIONS) <= set(energy) and not energy.dropna().empty:
         parts += [
             "## Where the maps look\n",
             "Share of a map's energy on the telling parts and on the whole object, and how many "
             "times their share of the area that is (1 = a uniform map; PROTOCOL 15).\n",
-            tables.energy_table(energy, digits=digits),
+            to_markdown(tables.energy_table(energy, digits=digits)),
         ]
     return "\n".join(parts)

@@ -1,8 +1,12 @@
-"""Tables as Markdown: the only place where fractions become per cent."""
+"""Tables as text: the only place where fractions become per cent.
+
+Every table of the report is a :class:`Table`; :mod:`spg.report.render` has the languages.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from typing import NamedTuple
 
 import pandas as pd
 
@@ -40,6 +44,19 @@ KIND_NAMES = {
 ACCURACY_NAMES = {"max_box_acc": "MaxBoxAcc", "max_box_acc_v2": "MaxBoxAccV2", "px_ap": "PxAP"}
 
 
+class Table(NamedTuple):
+    """One table, every cell text."""
+
+    name: str
+    """A word: the end of its label in LaTeX and of its id in HTML; empty where it needs none."""
+    caption: str
+    """A paragraph; empty where the page's own text says what the table shows."""
+    frame: pd.DataFrame
+    """The first column names the row."""
+    marked: bool = False
+    """Whether cells hold Markdown of their own, which only Markdown can show."""
+
+
 def variant_name(row: Row) -> str:
     """Return a variant's name as the tables show it, e.g. ``SPG-plain, Grad-CAM``."""
     method = METHOD_NAMES.get(str(row["method"]), str(row["method"]))
@@ -52,7 +69,7 @@ def percent(value: object, digits: int) -> str:
     return "–" if pd.isna(value) else f"{100 * float(value):.{digits}f}"  # type: ignore[arg-type]
 
 
-def main_table(comparison: pd.DataFrame, *, metric: str, digits: int) -> str:
+def main_table(comparison: pd.DataFrame, *, metric: str, digits: int) -> Table:
     """Return the table of one metric: every variant and baseline, reproduced beside reported."""
     rows = comparison[comparison["metric"] == metric]
     selected = rows[rows["threshold"].isin(["selected", "none"])]
@@ -72,10 +89,10 @@ def main_table(comparison: pd.DataFrame, *, metric: str, digits: int) -> str:
         ]
 
     header = ["variant", "selected", "95 % interval", "std of seeds", "fixed", "reported"]
-    return markdown(header, [cells(row) for row in selected.to_dict("records")])
+    return _table(header, [cells(row) for row in selected.to_dict("records")])
 
 
-def metrics_table(comparison: pd.DataFrame, *, digits: int) -> str:
+def metrics_table(comparison: pd.DataFrame, *, digits: int) -> Table:
     """Return all metrics side by side, at the selected threshold."""
     rows = comparison[comparison["threshold"].isin(["selected", "none"])]
     keys = ["backbone", "method", "extractor"]
@@ -85,10 +102,10 @@ def metrics_table(comparison: pd.DataFrame, *, digits: int) -> str:
         [variant_name(row), *(percent(row.get(metric), digits) for metric in METRIC_NAMES)]
         for row in wide.to_dict("records")
     ]
-    return markdown(header, lines)
+    return _table(header, lines)
 
 
-def kinds_table(comparison: pd.DataFrame, *, digits: int) -> str:
+def kinds_table(comparison: pd.DataFrame, *, digits: int) -> Table:
     """Return the GT-known error of each variant at each kind of threshold."""
     rows = comparison[comparison["metric"] == "gt_known_loc_err"]
     keys = ["backbone", "method", "extractor"]
@@ -98,10 +115,10 @@ def kinds_table(comparison: pd.DataFrame, *, digits: int) -> str:
         for row in wide.reset_index().to_dict("records")
         if "none" not in row or pd.isna(row["none"])
     ]
-    return markdown(["variant", *KIND_NAMES.values()], lines)
+    return _table(["variant", *KIND_NAMES.values()], lines)
 
 
-def external_table(external: pd.DataFrame, *, digits: int) -> str:
+def external_table(external: pd.DataFrame, *, digits: int) -> Table:
     """Return localization and classification error with the classes of other networks."""
     keys = ["backbone", "method", "extractor", "classifier"]
     wide = external.pivot_table(index=keys, columns="metric", values="mean", sort=False)
@@ -110,20 +127,20 @@ def external_table(external: pd.DataFrame, *, digits: int) -> str:
         [variant_name(row), str(row["classifier"]), *(percent(row.get(n), digits) for n in names)]
         for row in wide.reset_index().to_dict("records")
     ]
-    return markdown(["boxes of", "classes of", *names.values()], lines)
+    return _table(["boxes of", "classes of", *names.values()], lines)
 
 
-def outcome_table(outcomes: pd.DataFrame, *, digits: int) -> str:
+def outcome_table(outcomes: pd.DataFrame, *, digits: int) -> Table:
     """Return the share of images with each outcome at the selected threshold."""
     names = list(outcomes.columns[4:])
     lines = [
         [variant_name(row), *(percent(row[name], digits) for name in names)]
         for row in outcomes[outcomes["threshold"] == "selected"].to_dict("records")
     ]
-    return markdown(["variant", *(name.replace("_", " ") for name in names)], lines)
+    return _table(["variant", *(name.replace("_", " ") for name in names)], lines)
 
 
-def accuracy_table(accuracies: pd.DataFrame, *, digits: int) -> str:
+def accuracy_table(accuracies: pd.DataFrame, *, digits: int) -> Table:
     """Return wsolevaluation's accuracies with the standard deviation of the seeds."""
 
     def cell(row: Row, name: str) -> str:
@@ -134,10 +151,10 @@ def accuracy_table(accuracies: pd.DataFrame, *, digits: int) -> str:
         [variant_name(row), *(cell(row, name) for name in ACCURACY_NAMES)]
         for row in accuracies.to_dict("records")
     ]
-    return markdown(["variant", *ACCURACY_NAMES.values()], lines)
+    return _table(["variant", *ACCURACY_NAMES.values()], lines)
 
 
-def claims_table(claims: pd.DataFrame, *, digits: int) -> str:
+def claims_table(claims: pd.DataFrame, *, digits: int) -> Table:
     """Return each claim of the paper with its verdict."""
 
     def points(row: Row) -> str:
@@ -155,10 +172,10 @@ def claims_table(claims: pd.DataFrame, *, digits: int) -> str:
         [str(row["text"]), reported(row), points(row), f"**{row['verdict']}**"]
         for row in claims.to_dict("records")
     ]
-    return markdown(header, lines)
+    return _table(header, lines)
 
 
-def energy_table(energy: pd.DataFrame, *, digits: int) -> str:
+def energy_table(energy: pd.DataFrame, *, digits: int) -> Table:
     """Return the shares of map energy on telling parts and object, beside their areas."""
     header = ["variant", "energy on parts", "times its area", "energy on object", "times its area"]
     lines = []
@@ -168,11 +185,8 @@ def energy_table(energy: pd.DataFrame, *, digits: int) -> str:
             share, area = float(row[f"{region}_energy"]), float(row[f"{region}_area"])
             cells += [percent(share, digits), f"{share / area:.2f}"]
         lines.append(cells)
-    return markdown(header, lines)
+    return _table(header, lines)
 
 
-def markdown(header: list[str], rows: list[list[str]]) -> str:
-    """Return a Markdown table; the first column is left-aligned, the others right."""
-    line: Callable[[list[str]], str] = lambda cells: "| " + " | ".join(cells) + " |"  # noqa: E731
-    rule = ["---", *["---:"] * (len(header) - 1)]
-    return "\n".join([line(header), line(rule), *(line(cells) for cells in rows)]) + "\n"
+def _table(header: list[str], rows: list[list[str]]) -> Table:
+    return Table("", "", pd.DataFrame(rows, columns=header), marked=True)

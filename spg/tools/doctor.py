@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import subprocess
@@ -18,11 +17,14 @@ import torch
 from packaging.requirements import InvalidRequirement, Requirement
 
 from spg.data.inputs.batches import loading_workers
+from spg.data.results.provenance import read_provenance
 from spg.networks.compute.launch import wanted_processes
 from spg.networks.compute.machine import machine_facts, package_versions
 from spg.project.errors import UserError
 from spg.project.parallel import default_workers
+from spg.project.params import load_params
 from spg.project.workspace import Workspace
+from spg.tools.check_params import check_params
 
 LOCK = "requirements.lock"
 PYTHONS = ((3, 10), (3, 13))
@@ -31,7 +33,7 @@ LITTLE_DISK = 5 << 30
 LITTLE_MEMORY = 4 << 30
 VARIABLES = (
     "SPG_DEVICE", "SPG_WORKERS", "SPG_NPROC", "SPG_CUB_ARCHIVES", "SPG_CUB_URL", "SPG_ILSVRC_ROOT",
-    "SPG_WSOLEVALUATION", "OMP_NUM_THREADS", "GOMP_SPINCOUNT", "CUDA_VISIBLE_DEVICES",
+    "SPG_WSOLEVALUATION", "OMP_NUM_THREADS", "OMP_WAIT_POLICY", "CUDA_VISIBLE_DEVICES",
     "NUMBA_CACHE_DIR",
 )  # fmt: skip
 IGNORED = ("processes", "precision")  # of a record: they belong to the run, not to the machine
@@ -69,6 +71,7 @@ def diagnose(workspace: Workspace) -> Diagnosis:
         *python_warnings(sys.version_info[:2]),
         *(lock_warnings(lock) if lock.exists() else ()),
         *record_warnings(workspace.root / "runs", machine, packages),
+        *_params_warnings(workspace),
         *_setting_warnings(),
         *_space_warnings(places, free),
     ]
@@ -121,11 +124,11 @@ def record_warnings(
     others: Counter[str] = Counter()
     for path in sorted(runs.glob("*/*/provenance.json")):
         try:
-            record = json.loads(path.read_text(encoding="utf-8"))
-            before = {**record["machine"], **record["packages"]}
-        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+            record = read_provenance(path)
+        except UserError:
             yield f"{path}: not readable as the record of a training: train that cell again"
             continue
+        before = {**record.machine, **record.packages}
         now = {**machine, **packages}
         for key in before.keys() & now.keys() - set(IGNORED):
             if before[key] != now[key]:
@@ -182,6 +185,15 @@ def _memory() -> int | None:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, ValueError, OSError):
         return None
+
+
+def _params_warnings(workspace: Workspace) -> Iterator[str]:
+    """Yield the first mistake of params.yaml, where the folder has one."""
+    if workspace.params_file.exists():
+        try:
+            check_params(load_params(workspace.params_file))
+        except UserError as error:
+            yield str(error)
 
 
 def _setting_warnings() -> Iterator[str]:

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from spg.data.datasets.wsol_metadata import Box, WsolImage, write_metadata
 from spg.data.images.manifest import TEST, TRAIN_FULLSUP, TRAIN_WEAKSUP, boxes_of, read_manifest
+from spg.data.layouts.spec import spec_of
+from spg.data.layouts.wsol_metadata import Box, WsolImage, write_metadata
 from spg.project.params import Params
 from spg.project.workspace import Workspace
 
@@ -22,10 +23,10 @@ def export_metadata(workspace: Workspace, params: Params, dataset: str, output: 
     for CUB x + width, cut at the image's last pixel (spg_facts 7).
     """
     manifest = read_manifest(workspace.packed(dataset) / "manifest.parquet")
-    far_is_last_pixel = params.datasets[dataset].source.kind == "ilsvrc"
+    spec = spec_of(dataset, params.datasets[dataset].source)
     for split, name in FOLDERS.items():
         rows = manifest[manifest["split"] == split]
-        write_metadata(output / name, _images(rows, far_is_last_pixel))
+        write_metadata(output / name, _images(rows, spec.far_corner_is_last_pixel))
 
 
 def _images(rows: pd.DataFrame, far_is_last_pixel: bool) -> Iterator[WsolImage]:

@@ -11,29 +11,13 @@ import numpy as np
 
 from spg.data.images.manifest import TEST, TRAIN_FULLSUP, TRAIN_WEAKSUP, read_manifest
 from spg.data.inputs.batches import loading_workers
+from spg.data.layouts.spec import read_source, spec_of
 from spg.networks.compute.device import pick_device
 from spg.project.params import Params
-from spg.project.schema import SyntheticBirdsSource
 from spg.project.workspace import Cell, Workspace
 from spg.tools.step_costs import STEPS, DrawnImages, Timing, measure, peak_memory_bytes
 
 SWEEP_BYTES = 40  # an image and threshold in sweep.parquet, before compression: a box and 3 IoU
-PHOTO = (500, 375)  # pixels, the commonest size in both collections of photographs
-
-
-class Published(NamedTuple):
-    """Sizes of a data set as it is published (spg_facts 7)."""
-
-    train: int
-    test: int
-    classes: int
-    archive_bytes: int
-
-
-PUBLISHED = {
-    "cub": Published(5_994, 5_794, 200, 1_150_585_339 + 39_272_883),
-    "ilsvrc": Published(1_281_167, 50_000, 1_000, 138_000_000_000 + 6_300_000_000),
-}
 
 
 class Sizes(NamedTuple):
@@ -104,14 +88,11 @@ def sizes_of(workspace: Workspace, params: Params, dataset: str) -> Sizes:
     if manifest.exists():
         return _packed_sizes(manifest)
     entry = params.datasets[dataset]
-    if isinstance(entry.source, SyntheticBirdsSource):
-        source, side = entry.source, entry.source.side
-        classes, image_wh, origin = source.classes, (side, side), "params.yaml"
-        train, test = classes * source.train_per_class, classes * source.test_per_class
+    known = spec_of(dataset, entry.source).sizes(read_source(dataset, entry.source))
+    train, test, classes, image_wh, data_bytes = known
+    origin = "params.yaml" if data_bytes is None else "published sizes"
+    if data_bytes is None:
         data_bytes = (train + test) * DrawnImages(image_wh).encoded.nbytes
-    else:
-        train, test, classes, data_bytes = PUBLISHED[entry.source.kind]
-        image_wh, origin = PHOTO, "published sizes"
     held_out = classes * entry.prepare.holdout_per_class
     if entry.prepare.holdout_from == "train":
         train -= held_out

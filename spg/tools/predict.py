@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,18 +12,21 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from spg.data.inputs.batches import normalize_images, squash
+from spg.data.inputs.colors import Colors, normalize_images
+from spg.data.inputs.samples import squash
 from spg.data.prepare.recode import BadImageError, opened
+from spg.data.results.provenance import read_provenance
 from spg.evaluate.metrics.maps import localization_map
 from spg.evaluate.metrics.rules import largest_box
-from spg.networks.parts.build import build_network
-from spg.networks.parts.stem import Stem
+from spg.localize.maps import viewed
+from spg.networks.compute.device import make_deterministic, pick_device
+from spg.networks.parts.build import build_network, tested
+from spg.networks.parts.model_file import load_model
 from spg.project.errors import UserError
 from spg.project.files import write_bytes
 from spg.project.params import Params
-from spg.project.workspace import Cell
+from spg.project.workspace import PROVENANCE
 from spg.report.figures import GalleryRow, Panel, as_png, contact_sheet
-from spg.train.checkpoint import load_model
 
 
 class Prediction(NamedTuple):
@@ -51,19 +53,22 @@ def predict(
         checkpoint: ``model.safetensors`` with its ``provenance.json`` beside it.
         output: folder of the overlays, ``<name>.png`` each.
     """
-    cell, class_names = read_provenance(checkpoint)
-    model, _ = build_network(params, cell, len(class_names))
-    load_model(checkpoint, model)
-    model.eval()
-    stem: Stem = model.stem  # type: ignore[assignment]
-    side = params.setup(cell.dataset, cell.backbone).input.crop
+    record = read_provenance(checkpoint.with_name(PROVENANCE))
+    cell, class_names = record.cell, record.classes
+    whole, _ = build_network(params, cell, len(class_names))
+    load_model(checkpoint, whole)
+    colors: Colors = whole.stem.colors  # type: ignore[union-attr, assignment]
+    device = pick_device()
+    make_deterministic()
+    model = tested(whole).eval().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    side, _ = viewed(params.setup(cell.dataset, cell.backbone).input, ten_crop=False)
     for path, overlay in zip(paths, overlay_files(paths, output), strict=True):
         image = read_image(path)
         with torch.no_grad():
-            outputs = model(normalize_images(squash(image, side)[None], stem.colors))
+            outputs = model(normalize_images(squash(image, side)[None], colors).to(device))
         scores = outputs.logits[0].softmax(dim=0)
         best = int(scores.argmax())
-        raw_map = outputs.class_maps[0, best].numpy()
+        raw_map = outputs.class_maps[0, best].float().cpu().numpy()
         loc_map = localization_map(raw_map, (image.shape[1], image.shape[0]))
         threshold = params.evaluation.map_threshold
         panel = Panel(loc_map, threshold, largest_box(loc_map >= np.float64(threshold)), None)
@@ -87,20 +92,6 @@ def overlay_files(paths: list[Path], output: Path) -> list[Path]:
         number = f"-{taken[path.stem]}" if taken[path.stem] > 1 else ""
         files.append(output / f"{path.stem}{number}.png")
     return files
-
-
-def read_provenance(checkpoint: Path) -> tuple[Cell, list[str]]:
-    """Return the cell and the class names of a trained model."""
-    path = checkpoint.with_name("provenance.json")
-    try:
-        facts = json.loads(path.read_text(encoding="utf-8"))
-        return Cell(**facts["cell"]), list(facts["classes"])
-    except FileNotFoundError:
-        raise UserError(
-            f"{path}: no such file; --checkpoint wants a model.safetensors that `spg train` wrote"
-        ) from None
-    except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path}: not a provenance file of `spg train` ({error!r})") from None
 
 
 def read_image(path: Path) -> NDArray[np.uint8]:

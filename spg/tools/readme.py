@@ -10,6 +10,7 @@ from spg.project.files import write_text
 from spg.project.params import load_params
 from spg.project.workspace import Workspace
 from spg.report import tables
+from spg.report.render import to_markdown
 
 START, END = "<!-- results: made by `make readme` -->", "<!-- end of results -->"
 DATASET = "synthetic_birds"
@@ -22,8 +23,8 @@ def results_block(workspace: Workspace) -> str:
     comparison = read_table(folder / "comparison.csv")
     parts = [
         START,
-        tables.main_table(comparison, metric="gt_known_loc_err", digits=digits),
-        tables.claims_table(read_table(folder / "claims.csv"), digits=digits),
+        to_markdown(tables.main_table(comparison, metric="gt_known_loc_err", digits=digits)),
+        to_markdown(tables.claims_table(read_table(folder / "claims.csv"), digits=digits)),
         f"![Images, maps, boxes](reports/{DATASET}/figures/contact_sheet.png)",
         END,
     ]

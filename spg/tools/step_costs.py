@@ -16,10 +16,13 @@ from numpy.typing import NDArray
 from torch import nn
 
 from spg.data.images.manifest import TEST
-from spg.data.inputs.batches import Batch, EvalSamples, TrainSamples, normalize_images
-from spg.evaluate.metrics.protocols import PROTOCOLS
-from spg.evaluate.sweep.stage import Evaluator, Image
-from spg.localize.stage import find_extractors, localize_batch
+from spg.data.inputs.batches import Batch
+from spg.data.inputs.colors import normalize_images
+from spg.data.inputs.samples import EvalSamples, TrainSamples
+from spg.evaluate.metrics.evaluator import Evaluator
+from spg.evaluate.sweep.image import Image
+from spg.evaluate.sweep.rows import find_measures, measure_map
+from spg.localize.maps import find_extractors, localize_batch, viewed
 from spg.networks.compute.device import make_deterministic, pick_device
 from spg.networks.compute.distributed import share_of, world
 from spg.networks.parts.build import build_network, tested
@@ -81,13 +84,13 @@ class CellWork:
         )  # fmt: skip
         keys = [(0, 0, number) for number in range(setup.train.batch_size)]
         self.decode_seconds, self._train_batch = _timed_batch(samples, keys)
-        self._crop = setup.input.crop if localization.ten_crop else None
-        side = setup.input.resize if self._crop else setup.input.crop
+        side, self._crop = viewed(setup.input, ten_crop=localization.ten_crop)
         whole = EvalSamples(images, labels, side, stem.colors)
         _, self._whole_batch = _timed_batch(whole, list(range(localization.batch_size)))
-        self._extractors = find_extractors(params, cell.method)
+        self._extractors = find_extractors(localization.extractors[cell.method])
         self._precision = localization.precision
-        self._evaluator = Evaluator(PROTOCOLS[params.sweep.protocol], params.sweep.thresholds)
+        self._evaluator = Evaluator.named(params.sweep.protocol, params.sweep.thresholds)
+        self._measures = find_measures(params.sweep.measures)
         self._image = Image("drawn", TEST, size_wh, np.array([[0.0, 0.0, *size_wh]]), None, None)
         self.maps: dict[str, NDArray[np.float32]] = {}
 
@@ -112,7 +115,7 @@ class CellWork:
         """Measure the first map of each extractor ``images`` times at every threshold."""
         for values in self.maps.values():
             for _ in range(images):
-                self._evaluator.measure(values[0], self._image)
+                measure_map(values[0], self._image, self._evaluator, self._measures)
 
 
 def measure(params: Params, cell: Cell, classes: int, size_wh: tuple[int, int]) -> Timing:

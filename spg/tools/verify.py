@@ -11,14 +11,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from spg.data.results.tables import read_maps, read_table, read_tensors
+from spg.data.results.tables import flattened, read_maps, read_table, read_tensors
 from spg.project.errors import UserError
 from spg.project.files import read_json
+from spg.project.fingerprint import code_of, fingerprint
 from spg.project.locks import writing
 from spg.project.params import Params
 from spg.project.workspace import Cell, Workspace
-from spg.tools.effect.rerun import link, run_cell
-from spg.train.checkpoint import fingerprint, sources
+from spg.tools.effect.rerun import ROOMS, link, run_cell
 
 NAMED = 3  # differences of a file
 
@@ -77,12 +77,13 @@ def where(first: Path, second: Path) -> str:
 
 
 def _again(workspace: Workspace, params: Params, cell: Cell) -> Workspace:
-    facts = fingerprint(params.model_dump_json(), *sources())
+    facts = fingerprint(params.model_dump_json(), *code_of(ROOMS))
     return Workspace(workspace.scratch / f"verify-{cell.dataset}-{cell.name}-{facts}")
 
 
-def _folders(workspace: Workspace, cell: Cell) -> tuple[Path, Path, Path]:
-    return workspace.run(cell), workspace.maps(cell), workspace.evaluation(cell)
+def _folders(workspace: Workspace, cell: Cell) -> tuple[Path, ...]:
+    places = (Workspace.run, Workspace.maps, Workspace.sweep, Workspace.evaluation)
+    return tuple(place(workspace, cell) for place in places)
 
 
 def _equal(before: Any, after: Any) -> bool:
@@ -107,17 +108,6 @@ def _apart(before: Any, after: Any) -> str:
     return f"differs in {int(other.sum())} of {other.size} numbers, by {most:.3g} at most"
 
 
-def _flat(value: Any, key: str = "") -> dict[str, Any]:
-    """Return nested mappings as one, its keys joined by dots."""
-    if not isinstance(value, dict):
-        return {key: value}
-    return {
-        name: inner
-        for part, below in value.items()
-        for name, inner in _flat(below, f"{key}.{part}" if key else str(part)).items()
-    }
-
-
 def _table(frame: pd.DataFrame) -> dict[str, NDArray[Any]]:
     """Return a table's columns; lists of numbers as one array."""
     columns = {}
@@ -130,7 +120,7 @@ def _table(frame: pd.DataFrame) -> dict[str, NDArray[Any]]:
 
 
 READERS: dict[str, Reader] = {
-    ".json": lambda path: _flat(read_json(path)),
+    ".json": lambda path: flattened(read_json(path)),
     ".safetensors": read_tensors,
     ".npy": lambda path: {"maps": read_maps(path)},
     ".parquet": lambda path: _table(read_table(path)),

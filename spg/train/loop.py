@@ -16,9 +16,10 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
-from spg.data.inputs.batches import Batch, TrainSamples, epoch_rows, train_batches
+from spg.data.inputs.batches import Batch, epoch_rows, train_batches
+from spg.data.inputs.samples import TrainSamples
 from spg.networks.compute.device import autocast, make_deterministic, pick_device, resolve_precision
-from spg.networks.compute.distributed import all_sum, batch_mean, share_of, sharing, world
+from spg.networks.compute.distributed import agree_on, all_sum, batch_mean, share_of, sharing, world
 from spg.project.errors import UserError
 from spg.project.files import remove_leftovers
 from spg.project.schema import ExecutionParams, TrainParams
@@ -52,7 +53,8 @@ class Trainer:
         checkpoint: file of the unfinished state.
 
     ``look``, where it is set, is called with the model after each epoch; ``looks`` keeps
-    the results. ``names`` are what messages call the samples.
+    the results. ``names`` are what messages call the samples. ``machines`` are facts
+    about the machines that took part, this one last; a resumed training keeps the earlier ones.
     """
 
     def __init__(
@@ -87,6 +89,7 @@ class Trainer:
         self.look: Callable[[nn.Module], dict[str, Tensor]] | None = None
         self.looks: list[dict[str, Tensor]] = []
         self.names: Sequence[object] = range(len(samples.labels))
+        self.machines: list[dict[str, Any]] = []
         self.step = 0
         self.broken = torch.tensor(-1, device=self.device)  # first step without a finite loss
         self.sums: dict[str, Tensor] = {}
@@ -221,12 +224,14 @@ class Trainer:
             "sums": self.sums,
             "history": self.history,
             "looks": self.looks,
+            "machines": self.machines,
         }
 
     def _resume(self) -> None:
         if self.first:
             remove_leftovers(self.checkpoint)
         state = load_checkpoint(self.checkpoint)
+        agree_on(0 if state is None else state["step"], f"{self.checkpoint} is of step")
         if state is None:
             return
         self.model.load_state_dict(state["model"])
@@ -234,3 +239,5 @@ class Trainer:
         self.schedule.load_state_dict(state["schedule"])
         self.step, self.history, self.looks = state["step"], state["history"], state["looks"]
         self.sums = {name: value.to(self.device) for name, value in state["sums"].items()}
+        earlier = [machine for machine in state["machines"] if machine not in self.machines]
+        self.machines = [*earlier, *self.machines]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from typing import Any
 
 from spg.networks.compute.device import pick_device, resolve_precision
 from spg.networks.compute.distributed import world
@@ -11,12 +12,13 @@ from spg.project.params import Params
 from spg.project.workspace import Cell
 
 
-def provenance(
+def identity(
     params: Params, cell: Cell, *, classes: list[str], inputs: dict[str, str]
-) -> dict[str, object]:
-    """Return what is needed to say why two trainings of one cell differ.
+) -> dict[str, Any]:
+    """Return what a training computes, wherever it does: parameters and inputs.
 
-    No clock, path or host name: the same run on the same machine gives the same text.
+    Two trainings with equal identity and equal code are the same one, and may go on from each
+    other's checkpoint.
 
     Args:
         params: all parameters.
@@ -24,8 +26,8 @@ def provenance(
         classes: names of the classes, in the order of the logits.
         inputs: fingerprints of the files that the training read, by name.
     """
-    setup = params.setup(cell.dataset, cell.backbone)
     guided = cell.method in params.variants
+    section = params.section_of(cell.method)
     return {
         "cell": asdict(cell),
         "classes": classes,
@@ -33,16 +35,29 @@ def provenance(
             "protocol": params.protocol,
             "source": params.datasets[cell.dataset].source.model_dump(),
             "prepare": params.datasets[cell.dataset].prepare.model_dump(),
-            "setup": setup.model_dump(),
+            "setup": params.setup(cell.dataset, cell.backbone).model_dump(),
             "execution": params.execution.model_dump(),
             "spg": params.spg_of(cell.method).model_dump() if guided else None,
             "guidance": params.guidance.model_dump() if guided else None,
+            **({} if guided or not section else {cell.method: section}),
         },
         "inputs": inputs,
+    }
+
+
+def record(precision: str) -> dict[str, Any]:
+    """Return where a training was computed: the machine's kind and the packages.
+
+    No clock, path or host name: the same run on the same machine gives the same text.
+
+    Args:
+        precision: of the training, as params.yaml has it.
+    """
+    return {
         "machine": {
             **machine_facts(),
             "processes": world().size,
-            "precision": resolve_precision(setup.train.precision, pick_device()),
+            "precision": resolve_precision(precision, pick_device()),
         },
         "packages": package_versions(),
     }

@@ -3,26 +3,39 @@
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import torch
 
 from spg.data.images.manifest import TEST, TRAIN_WEAKSUP, class_names, read_manifest, spread
 from spg.data.images.packed import PackedImages
-from spg.data.inputs.batches import EvalSamples, TrainSamples, eval_batches
+from spg.data.inputs.batches import eval_batches
+from spg.data.inputs.samples import EvalSamples, TrainSamples
 from spg.networks.parts.build import build_network
+from spg.networks.parts.model_file import load_model, save_model
 from spg.networks.parts.stem import Stem
 from spg.project.files import whole_files, write_json, write_text
+from spg.project.fingerprint import code_of, fingerprint
 from spg.project.locks import sole_writer
 from spg.project.params import Params
+from spg.project.plugins import find_plugin
 from spg.project.seeding import torch_seed
-from spg.project.workspace import Cell, Workspace
-from spg.train.checkpoint import fingerprint, load_model, save_model, sources
+from spg.project.workspace import PROVENANCE, Cell, Workspace
 from spg.train.loop import Trainer
-from spg.train.provenance import provenance
+from spg.train.provenance import identity, record
 from spg.train.snapshots import IMAGES, save_snapshots, snapshot
 
-OUTPUTS = ("provenance.json", "history.csv", "epochs.safetensors", "model.safetensors")
+ROOMS = (
+    "spg/project",
+    "spg/data/images",
+    "spg/data/inputs",
+    "spg/networks/compute",
+    "spg/networks/parts",
+    "spg/train",
+)
+"""The rooms of this stage in dvc.yaml, beside its backbone and its method."""
+OUTPUTS = (PROVENANCE, "history.csv", "epochs.safetensors", "model.safetensors")
 
 
 @sole_writer(Workspace.run)
@@ -47,7 +60,7 @@ def train_cell(workspace: Workspace, params: Params, cell: Cell) -> None:
     shown = spread(np.flatnonzero(manifest["split"] == TEST), IMAGES)
     whole = EvalSamples(packed, labels, setup.input.crop, stem.colors)
     (batch,) = eval_batches(whole, shown, batch_size=IMAGES)
-    facts = provenance(params, cell, classes=classes, inputs=_inputs(workspace, cell))
+    facts = identity(params, cell, classes=classes, inputs=_inputs(workspace, cell))
     trainer = Trainer(
         model,
         criterion,
@@ -56,19 +69,29 @@ def train_cell(workspace: Workspace, params: Params, cell: Cell) -> None:
         train=setup.train,
         execution=params.execution,
         seed=cell.seed,
-        checkpoint=workspace.scratch / f"train-{fingerprint(repr(facts), *sources())}.pt",
+        checkpoint=workspace.scratch / f"train-{fingerprint(repr(facts), *_code(params, cell))}.pt",
     )
+    trainer.machines = [record(setup.train.precision)["machine"]]
     trainer.names = manifest["image_id"].tolist()
     trainer.look = partial(snapshot, batch=batch, device=trainer.device)
     history = trainer.run()
     if not trainer.first:
         return
     with whole_files(workspace.run(cell), *OUTPUTS) as folder:
-        write_json(folder / "provenance.json", facts)
+        facts |= record(setup.train.precision)
+        if trainer.machines[:-1]:  # it was interrupted, and went on elsewhere
+            facts["machines_before"] = trainer.machines[:-1]
+        write_json(folder / PROVENANCE, facts)
         write_text(folder / "history.csv", history.to_csv(index=False, float_format="%.6g"))
         save_snapshots(folder / "epochs.safetensors", shown, trainer.looks)
         save_model(folder / "model.safetensors", model)
     trainer.forget()
+
+
+def _code(params: Params, cell: Cell) -> list[Path]:
+    """Return the files whose edit starts the training over; no other file's does."""
+    method = find_plugin("method", params.method_module(cell.method))
+    return code_of(ROOMS, find_plugin("backbone", cell.backbone), method)
 
 
 def _inputs(workspace: Workspace, cell: Cell) -> dict[str, str]:

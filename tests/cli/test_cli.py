@@ -54,13 +54,13 @@ def test_help_does_not_load_torch():
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-def test_waiting_threads_yield_once_a_stage_is_entered():
-    code = "import os, spg.project.command_line; print(os.environ['GOMP_SPINCOUNT'])"
-    environment = {k: v for k, v in os.environ.items() if k != "GOMP_SPINCOUNT"}
+def test_waiting_threads_sleep_whatever_of_spg_is_imported_first():
+    code = "import os, spg.train.stage; print(os.environ['OMP_WAIT_POLICY'])"
+    environment = {k: v for k, v in os.environ.items() if k != "OMP_WAIT_POLICY"}
     done = subprocess.run(
         [sys.executable, "-c", code], env=environment, check=True, capture_output=True, text=True
     )
-    assert done.stdout.strip() == "20000"
+    assert done.stdout.strip() == "PASSIVE"
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_waiting_threads_yield_once_a_stage_is_entered():
         (["prepare", "synthetic_birds"], "images.txt: no such file; run `spg fetch` first"),
         (["train", "--method", "telepathy", "--seed", "0"], "has no 'telepathy'"),
         (["localize", *CELL], "manifest.parquet: no such file; run `spg prepare` first"),
-        (["evaluate", *CELL], "sweep.json: no such file; run the stage that writes it"),
+        (["evaluate", *CELL], "manifest.parquet: no such file; run the stage that writes it"),
         (["weights", "alexnet"], "backbone 'alexnet' has no file in spg/networks/backbones"),
     ],
 )
@@ -125,8 +125,8 @@ def test_predict_names_what_is_wrong_with_its_files(project):
     folder.mkdir()
     (folder / "provenance.json").write_text('{"cell": {}}')
     for arguments, said in (
-        (["x.jpg", "--checkpoint", "nowhere/model.safetensors"], "no such file; --checkpoint"),
-        (["x.jpg", "--checkpoint", "run/model.safetensors"], "not a provenance file"),
+        (["x.jpg", "--checkpoint", "nowhere/model.safetensors"], "no such file"),
+        (["x.jpg", "--checkpoint", "run/model.safetensors"], "not the record of a trained cell"),
     ):
         result = subprocess.run(
             [sys.executable, "-m", "spg", "predict", *arguments],

@@ -42,7 +42,9 @@ def key_of(method):
 
 
 def judged(errors):
-    return claims_table(errors, PAPER, PARAMS).set_index("claim")
+    return claims_table(errors, PAPER, PARAMS.comparison, backbone=PARAMS.backbones[0]).set_index(
+        "claim"
+    )
 
 
 NOTHING_ELSE = {"no_cascade": (20, 20), "unshared_b": (20, 20), "no_c": (20, 20)}
@@ -134,7 +136,7 @@ def test_a_claim_without_a_reported_number_has_no_power_but_a_size():
 
 
 def test_where_nothing_ran_the_columns_stand_all_the_same():
-    table = claims_table({}, PAPER, PARAMS)
+    table = claims_table({}, PAPER, PARAMS.comparison, backbone="inception_v3")
     assert tuple(table.columns) == COLUMNS
     assert set(table["verdict"]) == {"not run"}
 

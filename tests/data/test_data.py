@@ -17,17 +17,13 @@ from PIL import Image
 import spg.data.images.packed as pack_module
 from spg.data.birds.flock import draw_flock
 from spg.data.birds.species import benchmark_species
-from spg.data.datasets.cub import read_annotations
 from spg.data.fetch.stage import fetch
 from spg.data.images.manifest import SCHEMA, boxes_of, class_names, read_manifest, write_manifest
 from spg.data.images.packed import EncodedImage, PackedImages, shard_name, write_shard
-from spg.data.inputs.batches import (
-    EvalSamples,
-    TrainSamples,
-    eval_batches,
-    normalize_images,
-    train_batches,
-)
+from spg.data.inputs.batches import eval_batches, train_batches
+from spg.data.inputs.colors import normalize_images
+from spg.data.inputs.samples import EvalSamples, TrainSamples
+from spg.data.layouts.cub import read_annotations
 from spg.data.prepare.stage import prepare
 from spg.data.sources.synthetic_birds import write_archive
 from spg.networks.backbones.inception_v3 import InceptionV3Stem

@@ -14,19 +14,19 @@ import pytest
 from servers import serving
 
 import spg.data.fetch.download as download_module
-from spg.data.datasets.cub import read_annotations
-from spg.data.datasets.raw import read_image
+from spg.data.datasets.cub import Source as CubSource
 from spg.data.fetch.download import ATTEMPTS, Remote, download, verify
 from spg.data.fetch.stage import fetch
+from spg.data.layouts.cub import read_annotations
+from spg.data.layouts.raw import read_image
 from spg.data.sources import cub
 from spg.project.errors import UserError
 from spg.project.params import parse_params
-from spg.project.schema import CubSource
 from spg.project.workspace import Workspace
 
 DATASET = "synthetic_birds"
 CONTENT = random.Random(0).randbytes(300_000)
-SOURCE = CubSource(kind="cub", fullsup="none")
+SOURCE = CubSource(fullsup="none")
 
 
 def remote_of(content, url, name="file.tgz"):

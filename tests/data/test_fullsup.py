@@ -9,14 +9,15 @@ import tarfile
 import pytest
 from tiny_ilsvrc import jpeg, tiny_ilsvrc
 
-from spg.data.datasets import cub as cub_reader
-from spg.data.datasets import ilsvrc as ilsvrc_reader
-from spg.data.datasets.raw import read_image
+from spg.data.datasets.cub import Source as CubSource
+from spg.data.datasets.ilsvrc import Source as IlsvrcSource
 from spg.data.fetch.download import Remote
+from spg.data.layouts import cub as cub_reader
+from spg.data.layouts import ilsvrc as ilsvrc_reader
+from spg.data.layouts.raw import read_image
 from spg.data.prepare.splits import split_images
 from spg.data.sources import cub, ilsvrc
 from spg.project.errors import UserError
-from spg.project.schema import CubSource, IlsvrcSource
 from spg.project.workspace import Workspace
 
 DATASET = "synthetic_birds"
@@ -57,7 +58,7 @@ def fetched(tmp_path, monkeypatch, checkout):
     monkeypatch.setenv("SPG_ILSVRC_ROOT", str(tiny_ilsvrc().write_kaggle(tmp_path / "tree")))
 
     def run():
-        source = IlsvrcSource(kind="ilsvrc", fullsup="wsolevaluation")
+        source = IlsvrcSource(fullsup="wsolevaluation")
         ilsvrc.fetch(Workspace(tmp_path), "ilsvrc", source)
         return Workspace(tmp_path).raw("ilsvrc")
 
@@ -91,7 +92,7 @@ def test_cub_gets_them_too(tmp_path, monkeypatch, checkout, tiny_workspace):
     data = (store / "all.tgz").read_bytes()
     remote = Remote("all.tgz", "", len(data), hashlib.md5(data).hexdigest())
     monkeypatch.setenv("SPG_CUB_ARCHIVES", str(store))
-    source = CubSource(kind="cub", fullsup="wsolevaluation")
+    source = CubSource(fullsup="wsolevaluation")
     cub.fetch(Workspace(tmp_path), "cub", source, archives=[remote])
     *same, extra = cub_reader.read_annotations(Workspace(tmp_path).raw("cub"))
     assert same == before

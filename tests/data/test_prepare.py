@@ -19,10 +19,10 @@ import pytest
 from PIL import Image
 
 import spg.data.prepare.recode as recode_module
-import spg.data.prepare.stage as prepare_module
-from spg.data.datasets.cub import read_annotations
+import spg.data.prepare.shards as shards_module
 from spg.data.images.manifest import boxes_of, read_manifest
 from spg.data.images.packed import PackedImages
+from spg.data.layouts.cub import read_annotations
 from spg.data.prepare.recode import BadImageError, recode
 from spg.data.prepare.stage import prepare
 from spg.project.errors import UserError
@@ -170,7 +170,7 @@ def project(tiny_workspace, tmp_path):
 
 @pytest.fixture
 def small_shards(monkeypatch):
-    monkeypatch.setattr(prepare_module, "ROWS_PER_SHARD", 4)
+    monkeypatch.setattr(shards_module, "ROWS_PER_SHARD", 4)
 
 
 def files_of(workspace):
@@ -296,7 +296,8 @@ def test_a_box_outside_its_image_is_named(project, tiny_params, box):
 
 SLOW = """
 import sys, time
-import spg.data.prepare.stage as module
+import spg.data.prepare.shards as module
+from spg.data.prepare.stage import prepare
 from spg.project.params import load_params
 from spg.project.workspace import Workspace
 from pathlib import Path
@@ -307,7 +308,7 @@ def slow(*arguments):
     return read(*arguments)
 module.read_image = slow
 root = Path(sys.argv[1])
-module.prepare(Workspace(root), load_params(root / "params.yaml"), "synthetic_birds")
+prepare(Workspace(root), load_params(root / "params.yaml"), "synthetic_birds")
 """
 
 

@@ -14,16 +14,16 @@ import torchvision.datasets.imagenet as torchvision_imagenet
 from PIL import Image
 from tiny_ilsvrc import Ilsvrc, from_kaggle, jpeg, tiny_ilsvrc, voc
 
-from spg.data.datasets import cub, ilsvrc
-from spg.data.datasets.raw import read_image
+from spg.data.datasets.ilsvrc import Source as IlsvrcSource
 from spg.data.fetch.ilsvrc import archives, kaggle
 from spg.data.fetch.ilsvrc.voc import parse_voc
+from spg.data.layouts import cub, ilsvrc
+from spg.data.layouts.raw import read_image
 from spg.data.sources.ilsvrc import fetch
 from spg.project.errors import UserError
-from spg.project.schema import IlsvrcSource
 from spg.project.workspace import Workspace
 
-SOURCE = IlsvrcSource(kind="ilsvrc", fullsup="none")
+SOURCE = IlsvrcSource(fullsup="none")
 GOLDEN = Path(__file__).parents[1] / "golden"
 ORDER = ["n02119789", "n01751748", "n01440764"]  # the devkit's, which is not sorted
 

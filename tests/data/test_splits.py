@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from spg.data.datasets.annotations import Annotation
+from spg.data.layouts.annotations import Annotation
 from spg.data.prepare.splits import split_images
 from spg.project.errors import UserError
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spg.data.datasets.wsol_metadata import WsolImage, read_metadata
+from spg.data.layouts.wsol_metadata import WsolImage, read_metadata
 from spg.project.errors import UserError
 from spg.tools.scoring.object_masks import read_object_mask
 

@@ -14,7 +14,6 @@ from spg.evaluate.image_errors import (
     ERRORS,
     IOU_LEVELS,
     count_correct,
-    error_curve,
     image_errors,
     max_box_acc,
     select_threshold,
@@ -22,7 +21,7 @@ from spg.evaluate.image_errors import (
 from spg.evaluate.metrics.boxes import box_area, box_iou, center_box, whole_image_box
 from spg.evaluate.metrics.maps import energy_share, localization_map
 from spg.evaluate.metrics.protocols import PROTOCOLS
-from spg.evaluate.stage import Curves, choose_places
+from spg.evaluate.per_image import Curves, choose_places
 
 coordinates = st.integers(0, 12)
 
@@ -257,12 +256,6 @@ def test_a_selected_threshold_is_a_best_one(errors):
 # ---- Over thresholds ----
 
 
-def test_an_error_curve_counts_boxes_below_the_iou_threshold():
-    iou = np.array([[0.5, 0.2], [0.49, 0.9]], dtype=np.float32)
-    assert error_curve(iou, 0.5).tolist() == [0.5, 0.5]
-    assert error_curve(iou, 0.1).tolist() == [0, 0]
-
-
 @given(st.integers(0, 10**6), st.integers(1, 9), st.integers(1, 6))
 def test_accuracies_by_counting_images(seed, images, thresholds):
     rng = np.random.default_rng(seed)
@@ -274,7 +267,7 @@ def test_accuracies_by_counting_images(seed, images, thresholds):
         counts = [sum(value >= level for value in column) for column in iou.T]
         assert correct[row].tolist() == counts
         assert best[row] == max(counts) / images
-    assert best[IOU_LEVELS.index(0.5)] == pytest.approx(1 - error_curve(iou, 0.5).min())
+    assert best[IOU_LEVELS.index(0.5)] == pytest.approx(1 - (iou < 0.5).mean(axis=0).min())
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

@@ -20,7 +20,7 @@ from spg.evaluate.metrics.boxes import best_iou, box_iou
 from spg.evaluate.metrics.maps import localization_map
 from spg.evaluate.metrics.pixels import pixel_average_precision, pixel_histogram
 from spg.evaluate.metrics.protocols import PROTOCOLS, count_passed
-from spg.evaluate.metrics.sweeps import sweep_all, sweep_largest, sweep_map
+from spg.evaluate.metrics.sweeps import sweep_map
 
 GOLDEN = Path(__file__).parents[1] / "golden/wsolevaluation_boxes.npz"
 PAPER, WSOL = PROTOCOLS["paper"], PROTOCOLS["wsolevaluation"]
@@ -92,17 +92,6 @@ def test_pixel_precision_is_that_of_wsolevaluation():
     )
     assert total.sum() == (masks != 255).sum()
     assert pixel_average_precision(total) == pytest.approx(float(golden()["px_ap"]), rel=1e-12)
-
-
-def test_one_rule_alone_is_that_of_the_whole_sweep():
-    for protocol in PROTOCOLS.values():
-        grid = protocol.thresholds(49)
-        for image in golden_images()[:12]:
-            whole = sweep_map(image.loc_map, image.boxes, grid, protocol)
-            largest = sweep_largest(image.loc_map, image.boxes, grid, protocol)
-            every = sweep_all(image.loc_map, image.boxes, grid, protocol)
-            assert (largest == whole.iou[0]).all()
-            assert (every == whole.iou_all).all()
 
 
 # ---- Both protocols against a loop over thresholds ----

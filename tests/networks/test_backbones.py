@@ -10,15 +10,16 @@ import pytest
 import torch
 from torchvision.models import ResNet50_Weights, VGG16_Weights, resnet50, vgg16
 
-from spg.data.inputs.batches import EvalSamples, TrainSamples, eval_batches, train_batches
+from spg.data.inputs.batches import eval_batches, train_batches
+from spg.data.inputs.samples import EvalSamples, TrainSamples
 from spg.networks.parts.build import build_network
-from spg.networks.weights.stage import load_stem
+from spg.networks.parts.model_file import load_model, save_model
+from spg.networks.weights.load import load_stem
 from spg.project.errors import UserError
 from spg.project.params import parse_params
 from spg.project.plugins import find_plugin, plugin_names
 from spg.project.schema import InputParams
 from spg.project.workspace import Cell
-from spg.train.checkpoint import load_model, save_model
 
 BACKBONES = plugin_names("backbone")
 METHODS = plugin_names("method")

@@ -25,15 +25,15 @@ from spg.compare.other_classes import (
     with_classes,
 )
 from spg.compare.stage import compare
-from spg.data.datasets.imagenet_classes import devkit_wnids
 from spg.data.images.manifest import read_manifest
 from spg.data.images.packed import PackedImages
+from spg.data.inputs.colors import IMAGENET, Colors
+from spg.data.layouts.imagenet_classes import devkit_wnids
 from spg.data.results.columns import read_columns
 from spg.evaluate.image_errors import image_errors
 from spg.networks.classify import stage
-from spg.networks.classify.preprocess import IMAGENET, Preprocess
+from spg.networks.classify.preprocess import Preprocess
 from spg.networks.classify.stage import CenterSamples, classify, imagenet_places
-from spg.networks.parts.stem import Colors
 from spg.project.errors import UserError
 from spg.project.files import write_json
 from spg.project.params import parse_params
@@ -212,7 +212,8 @@ def test_compare_puts_the_classes_to_our_boxes(project, two_methods, tiny_mappin
     compare(project, params, "synthetic_birds")
     table = pd.read_csv(project.report("synthetic_birds") / "external.csv")
     assert set(table["classifier"]) == {"resnet50", "dpn92", "both"}
-    guesses = external_guesses(project, "synthetic_birds", ["resnet50"]).set_index("image_id")
+    guesses = external_guesses([project.class_scores("synthetic_birds", "resnet50")])
+    guesses = guesses.set_index("image_id")
     wrong = []
     for seed in params.seeds:
         cell = project.root / f"eval/synthetic_birds/inception_v3-spg-{seed}/per_image.parquet"
@@ -233,11 +234,10 @@ def test_without_classifiers_the_table_is_empty_but_has_its_columns(finished):
 
 
 def test_an_ensemble_is_there_when_all_its_members_are(params):
-    listed = {"external_classifier": ["dpn92", "dpn98", "resnet50"]}
-    some = params.model_copy(update=listed)
-    assert classifiers_of(some) == {name: [name] for name in listed["external_classifier"]}
-    whole = params.model_copy(update={"external_classifier": ["dpn131", "dpn92", "dpn98"]})
-    assert classifiers_of(whole)["dpn_ensemble"] == ["dpn92", "dpn98", "dpn131"]
+    some = ["dpn92", "dpn98", "resnet50"]
+    assert classifiers_of(some, params.ensembles) == {name: [name] for name in some}
+    whole = classifiers_of(["dpn131", "dpn92", "dpn98"], params.ensembles)
+    assert whole["dpn_ensemble"] == ["dpn92", "dpn98", "dpn131"]
 
 
 def test_an_ensemble_is_the_mean_of_scores_not_a_vote():

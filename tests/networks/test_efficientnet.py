@@ -14,7 +14,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from spg.data.inputs.batches import normalize_images, squash
+from spg.data.inputs.colors import normalize_images
+from spg.data.inputs.samples import squash
 from spg.networks.backbones import efficientnet_lite0, inception_v3
 from spg.networks.backbones.efficientnet_lite0 import (
     DROPPED,
@@ -23,7 +24,7 @@ from spg.networks.backbones.efficientnet_lite0 import (
     EfficientNetLite0Stem,
     build,
 )
-from spg.networks.weights.stage import load_published
+from spg.networks.weights.load import load_published
 from spg.project.errors import UserError
 from spg.project.plugins import find_plugin
 from spg.tools.predict import read_image

@@ -6,7 +6,6 @@ those for float32 on another build: rtol 1e-3, atol 1e-4, 0.1 % of the pixels of
 
 from __future__ import annotations
 
-import json
 from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,7 +13,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from formula import images_by_formula, summary, value_by_formula
+from formula import OFFICIAL_CASES, images_by_formula, summary, value_by_formula
 from tiny import with_setup
 
 import spg.networks.methods.spg as spg_module
@@ -24,7 +23,7 @@ from spg.project.params import parse_params
 from spg.project.workspace import Cell
 from spg.tools.checkpoints.names import Published, published_names
 
-CASES = json.loads((Path(__file__).parents[1] / "golden/official_spg.json").read_text())["cases"]
+CASES = OFFICIAL_CASES
 OFFICIAL = Published("official", "inception_v3", "spg")
 BRANCHES = {"b1": "b1_logits", "b2": "b2_logits", "c": "c_logits"}
 
@@ -101,7 +100,7 @@ def differences(case, run) -> list[str]:
 def judge(outputs, labels, criterion) -> SimpleNamespace:
     """Losses, masks and maps of ``criterion`` on given network outputs."""
     losses = criterion(outputs, labels)
-    targets = criterion.targets(outputs, labels)
+    targets = criterion.targets(criterion.upsample(outputs), labels)
     losses["total"] = torch.stack(list(losses.values())).sum()
     rules = criterion.guidance
     attention = attention_map(
@@ -202,7 +201,8 @@ ELSEWHERE = {
     "setup.train.optimizer.bias_lr_factor": "test_every_protocol_sets_the_published_rates",
     "setup.train.optimizer.weight_decay": "test_every_protocol_sets_the_published_rates",
     "sweep.protocol": "test_the_evaluators_differ_in_the_order_alone",
-    "cam.head": "test_the_head_of_the_gap_network_is_the_papers_or_wsolevaluations",
+    "methods.cam.head": "test_the_head_of_the_gap_network_is_the_papers_or_wsolevaluations",
+    "methods.has.head": "test_the_head_of_the_gap_network_is_the_papers_or_wsolevaluations",
 }
 
 

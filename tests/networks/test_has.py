@@ -139,6 +139,6 @@ def test_the_head_of_the_gap_network_is_the_papers_or_wsolevaluations(
     tiny_mapping, cell_of, method, head, convolutions
 ):
     mapping = copy.deepcopy(tiny_mapping)
-    mapping["cam"]["head"] = head
+    mapping[method]["head"] = head
     model, _ = build_network(parse_params(mapping, "tiny"), cell_of(method), CLASSES)
     assert len(model.branch_a.a3) == convolutions

@@ -206,10 +206,15 @@ def spread_outputs(seed: int) -> spg_module.SPGOutput:
     return spg_module.SPGOutput(class_maps.mean(dim=(2, 3)), class_maps, *maps)
 
 
+def masks(criterion, outputs, labels) -> spg_module.GuidanceTargets:
+    """The masks that teach the branches, of network outputs as they come."""
+    return criterion.targets(criterion.upsample(outputs), labels)
+
+
 @pytest.fixture(scope="module")
 def targets_of(build, batch):
     def targets(method, outputs):
-        return build(method)[1].targets(outputs, batch[1])
+        return masks(build(method)[1], outputs, batch[1])
 
     return targets
 
@@ -252,11 +257,11 @@ def test_without_the_cascade_attention_teaches_both(targets_of):
 def test_each_mask_is_cut_with_the_pair_named_after_it(tiny_mapping, build, batch):
     """One pair changed at a time; a pair that is mixed up changes another mask."""
     outputs = spread_outputs(0)
-    base = build("spg")[1].targets(outputs, batch[1])
+    base = masks(build("spg")[1], outputs, batch[1])
     for pair in sorted(BRANCHES):
         guidance = {**tiny_mapping["guidance"], pair: {"low": 0.3, "high": 0.4}}
         params = parse_params({**tiny_mapping, "guidance": guidance}, "")
-        other = build("spg", params)[1].targets(outputs, batch[1])
+        other = masks(build("spg", params)[1], outputs, batch[1])
         differing = {n for n in BRANCHES if not torch.equal(getattr(base, n), getattr(other, n))}
         assert differing == {pair}
 
@@ -265,7 +270,7 @@ def test_targets_and_the_maps_they_come_from_carry_no_gradient(build, batch):
     outputs = spread_outputs(0)
     leaves = spg_module.SPGOutput(*(tensor.requires_grad_() for tensor in outputs))
     _, criterion = build("spg")
-    assert not any(target.requires_grad for target in criterion.targets(leaves, batch[1]))
+    assert not any(target.requires_grad for target in masks(criterion, leaves, batch[1]))
     losses = criterion(leaves, batch[1])
     for name, loss in losses.items():
         reached = torch.autograd.grad(loss, list(leaves), retain_graph=True, allow_unused=True)

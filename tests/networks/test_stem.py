@@ -9,14 +9,9 @@ import torch
 from torch import nn
 from torchvision.models import Inception3
 
-from spg.networks.backbones.inception_v3 import (
-    DROPPED,
-    PUBLISHED_URL,
-    InceptionV3Stem,
-    build,
-    scale_channels,
-)
-from spg.networks.weights.stage import load_published, load_stem
+from spg.networks.backbones.inception_v3 import DROPPED, PUBLISHED_URL, InceptionV3Stem, build
+from spg.networks.parts.channels import scale_channels
+from spg.networks.weights.load import load_published, load_stem
 from spg.project.errors import UserError
 from spg.project.plugins import find_plugin
 

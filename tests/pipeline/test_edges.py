@@ -13,14 +13,16 @@ import pytest
 from spg.compare.stage import compare
 from spg.data.fetch.stage import fetch
 from spg.data.prepare.stage import prepare
+from spg.evaluate.metrics.evaluator import Evaluator
 from spg.evaluate.metrics.graph_cut import graph_cut_box
 from spg.evaluate.metrics.protocols import PROTOCOLS
 from spg.evaluate.outcomes import OUTCOMES
-from spg.evaluate.stage import read_curves
-from spg.evaluate.sweep.stage import Evaluator, Image
+from spg.evaluate.per_image import read_curves
+from spg.evaluate.sweep.image import Image
+from spg.evaluate.sweep.rows import find_measures, measure_map
 from spg.localize.stage import localize_cell
 from spg.project.files import read_json
-from spg.project.params import parse_params
+from spg.project.params import Params, parse_params
 from spg.project.workspace import Workspace
 from spg.tools.effect.rerun import run_cell
 from spg.train.stage import train_cell
@@ -38,14 +40,19 @@ def image(mask):
     return Image("a.jpg", "test", SIZE, np.array([[2.0, 2, 10, 9]]), mask, mask)
 
 
+def measured(raw_map, known, protocol):
+    return measure_map(
+        raw_map, known, Evaluator.named(protocol, 9), measures=find_measures(["energy"])
+    )
+
+
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 @pytest.mark.parametrize("name", MAPS)
 @pytest.mark.parametrize("mask", [None, False, True])
 def test_every_map_is_measured_in_finite_numbers(protocol, name, mask):
     """No pixel, or every pixel, passes a threshold; no pixel, or every pixel, is of the object."""
     known = image(None if mask is None else np.full(SIZE[::-1], mask))
-    evaluator = Evaluator(PROTOCOLS[protocol], 9)
-    row = evaluator.measure(MAPS[name], known)
+    row, counts = measured(MAPS[name], known, protocol)
     for column in ("iou", "second_iou", "iou_all", "cam_code_iou"):
         assert ((row[column] >= 0) & (row[column] <= 1)).all(), column
     for column in ("box", "cam_code_box", "graph_cut_box"):
@@ -53,7 +60,6 @@ def test_every_map_is_measured_in_finite_numbers(protocol, name, mask):
     for column in ("object_energy", "object_area", "part_energy", "part_area"):
         assert (row[column] is None) == (mask is None)
         assert mask is None or 0 <= row[column] <= 1
-    counts = evaluator.histogram(MAPS[name], known)
     side = PROTOCOLS[protocol].side
     pixels = side * side if side else math.prod(SIZE)
     assert counts.sum() == (0 if mask is None else pixels)
@@ -62,7 +68,7 @@ def test_every_map_is_measured_in_finite_numbers(protocol, name, mask):
 @pytest.mark.parametrize("name", ["zeros", "ones", "negative"])
 def test_a_constant_map_has_the_same_box_at_every_threshold(name):
     """It is zeros after normalization: nothing passes, so the box is empty."""
-    row = Evaluator(PROTOCOLS["paper"], 9).measure(MAPS[name], image(None))
+    row, _ = measured(MAPS[name], image(None), "paper")
     assert not row["iou"].any()
     pixels = np.zeros((*SIZE[::-1], 3), dtype=np.uint8)
     assert not graph_cut_box(pixels, 0 * np.ones(SIZE[::-1]), background=0.2, foreground=0.7).any()
@@ -97,7 +103,7 @@ def test_a_class_with_one_image_goes_through_every_stage(smallest, cell_of):
         folder = workspace.evaluation(cell_of(method))
         totals = read_json(folder / "metrics.json")["cam"]["selected"]
         assert sum(totals["outcomes"][name] for name in OUTCOMES) == pytest.approx(1)
-        curves = read_curves(folder / "sweep.parquet", "cam", 0.5)
+        curves = read_curves(workspace.sweep(cell_of(method)) / "sweep.parquet", "cam", 0.5)
         assert set(np.unique(curves.test * 3)) <= {0, 1, 2, 3}
     compare(workspace, params, NAME)
     summary = read_json(workspace.report(NAME) / "summary.json")
@@ -111,7 +117,7 @@ def test_batches_of_one_train_and_localize_in_finite_numbers(smallest, cell_of, 
     setup = changed["datasets"][NAME]["backbones"]["inception_v3"]
     setup["train"]["precision"] = changed["localization"]["precision"] = precision
     changed["localization"]["batch_size"] = 1
-    own = parse_params(changed, precision)
+    own = Params.model_validate(changed)
     train_cell(workspace, own, cell_of("spg"))
     localize_cell(workspace, own, cell_of("spg"))
     maps = np.load(workspace.maps(cell_of("spg")) / "cam.npy")

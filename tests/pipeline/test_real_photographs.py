@@ -12,10 +12,10 @@ import pytest
 from PIL import Image
 
 from spg.compare.stage import compare
-from spg.data.datasets.raw import read_image
 from spg.data.fetch.stage import fetch
 from spg.data.images.manifest import boxes_of, read_manifest
 from spg.data.images.packed import PackedImages
+from spg.data.layouts.raw import read_image
 from spg.data.prepare.stage import prepare
 from spg.evaluate.stage import evaluate_cell
 from spg.evaluate.sweep.stage import sweep_cell

@@ -18,18 +18,25 @@ import torchvision
 from tiny import sharing
 
 from spg.compare.claims import claims_table
+from spg.compare.comparison import comparison_table, summary
+from spg.compare.errors import collect_errors
 from spg.compare.paper import load_paper
-from spg.compare.stage import Variant, collect_errors, compare, comparison_table, summary
+from spg.compare.stage import compare
+from spg.compare.variants import Variant
 from spg.data.images.manifest import boxes_of, read_manifest, write_manifest
 from spg.data.images.packed import EncodedImage, PackedImages, shard_name, write_shard
-from spg.data.inputs.batches import normalize_images
+from spg.data.inputs.colors import normalize_images
 from spg.evaluate.image_errors import ERRORS, select_threshold
 from spg.evaluate.metrics.boxes import best_iou
 from spg.evaluate.metrics.graph_cut import graph_cut_box
 from spg.evaluate.metrics.maps import localization_map
-from spg.evaluate.stage import evaluate_cell
-from spg.evaluate.sweep.stage import Image, Source, graph_cut_columns, sweep_cell
-from spg.localize.stage import MapWriter, localize_cell, top_classes
+from spg.evaluate.stage import evaluate, evaluate_cell
+from spg.evaluate.sweep.image import Image
+from spg.evaluate.sweep.rows import graph_cut_columns
+from spg.evaluate.sweep.stage import Source, sweep_cell
+from spg.localize.map_file import MapWriter
+from spg.localize.maps import top_classes
+from spg.localize.stage import localize_cell
 from spg.networks.backbones.inception_v3 import InceptionV3Stem
 from spg.networks.parts.build import load_network
 from spg.project.errors import UserError
@@ -49,7 +56,8 @@ VERDICTS = {"reproduced", "not reproduced", "undecided", "not run"}
 def again(finished, tmp_path):
     """A project with the maps of the finished one and a copy of what came of them."""
     workspace = sharing(finished, tmp_path, "data", "weights", "runs", "maps")
-    shutil.copytree(finished.root / "eval", workspace.root / "eval")
+    for folder in ("sweep", "eval"):
+        shutil.copytree(finished.root / folder, workspace.root / folder)
     shutil.copy(finished.paper_file, workspace.paper_file)
     return workspace
 
@@ -73,7 +81,7 @@ def per_image(workspace, cell, extractor):
 
 
 def sweep_of(workspace, cell):
-    return pd.read_parquet(workspace.evaluation(cell) / "sweep.parquet")
+    return pd.read_parquet(workspace.sweep(cell) / "sweep.parquet")
 
 
 # ---- localize ----
@@ -88,8 +96,9 @@ def test_every_stage_leaves_its_files(finished, cells):
         assert set(files_in(finished.maps(cell))) == {
             "scores.parquet", *(f"{name}.npy" for name in extractors)
         }  # fmt: skip
+        assert set(files_in(finished.sweep(cell))) == {"sweep.parquet", "sweep.json"}
         assert set(files_in(finished.evaluation(cell))) == {
-            "sweep.parquet", "sweep.json", "per_image.parquet", "curves.parquet", "metrics.json"
+            "per_image.parquet", "curves.parquet", "metrics.json"
         }  # fmt: skip
     assert set(files_in(finished.report(NAME))) == {
         "comparison.csv", "claims.csv", "energy.csv", "outcomes.csv", "accuracies.csv",
@@ -226,10 +235,8 @@ def test_any_number_of_processes_sweeps_to_the_same_bytes(
     workspace, cell = sharing(finished, tmp_path, "data", "maps"), cell_of("spg_plain")
     monkeypatch.setenv("SPG_WORKERS", workers)
     sweep_cell(workspace, two_methods, cell)
-    whole = files_in(finished.evaluation(cell))  # of one task an extractor, in this process
-    assert files_in(workspace.evaluation(cell)) == {
-        name: whole[name] for name in ("sweep.parquet", "sweep.json")
-    }
+    # that of one task an extractor, in this process
+    assert files_in(workspace.sweep(cell)) == files_in(finished.sweep(cell))
 
 
 @pytest.mark.usefixtures("many_tasks")
@@ -239,7 +246,7 @@ def test_row_groups_hold_an_extractors_rows_in_order_whatever_the_tasks(
     workspace, cell = sharing(finished, tmp_path, "data", "maps"), cell_of("spg_plain")
     monkeypatch.setattr("spg.evaluate.sweep.stage.ROWS_PER_GROUP", 14)
     sweep_cell(workspace, two_methods, cell)
-    folder, whole = workspace.evaluation(cell), finished.evaluation(cell)
+    folder, whole = workspace.sweep(cell), finished.sweep(cell)
     file = pq.ParquetFile(folder / "sweep.parquet")
     sizes = [file.metadata.row_group(at).num_rows for at in range(file.num_row_groups)]
     assert sizes == [14, 1] * 3
@@ -433,7 +440,7 @@ def replace_iou(workspace, cell, split, iou):
         np.array(iou, dtype=np.float64) if hit else old
         for hit, old in zip(chosen, sweep["iou"], strict=True)
     ]
-    sweep.to_parquet(workspace.evaluation(cell) / "sweep.parquet", index=False)
+    sweep.to_parquet(workspace.sweep(cell) / "sweep.parquet", index=False)
 
 
 @pytest.mark.parametrize("place", [1, 7])
@@ -459,6 +466,14 @@ def test_evaluating_twice_gives_the_same_bytes(finished, again, two_methods, cel
         sweep_cell(again, two_methods, cell)
         evaluate_cell(again, two_methods, cell)
         assert files_in(again.evaluation(cell)) == files_in(finished.evaluation(cell))
+
+
+def test_all_cells_at_once_are_each_of_them_alone(finished, tmp_path, two_methods, cells):
+    workspace = sharing(finished, tmp_path, "data", "maps", "sweep")
+    evaluate(workspace, two_methods, NAME)
+    for cell in cells:
+        assert files_in(workspace.evaluation(cell)) == files_in(finished.evaluation(cell))
+    assert len(list(workspace.evaluations(NAME).iterdir())) == len(cells)
 
 
 def test_the_fixed_threshold_is_the_params(again, tiny_mapping, cell_of):
@@ -665,6 +680,10 @@ def errors_of(rates):
     }
 
 
+def judged(errors, paper, params):
+    return claims_table(errors, paper, params.comparison, backbone="inception_v3")
+
+
 @pytest.mark.parametrize(
     ("spg", "plain", "verdict"),
     [
@@ -676,7 +695,7 @@ def errors_of(rates):
 )
 def test_verdicts_follow_the_gain_of_the_better_side(finished, params, spg, plain, verdict):
     errors = errors_of({("spg", "cam"): spg, ("spg_plain", "cam"): plain})
-    table = claims_table(errors, load_paper(finished.paper_file), params).set_index("claim")
+    table = judged(errors, load_paper(finished.paper_file), params).set_index("claim")
     assert table.loc["spg_beats_plain", "mean"] == pytest.approx(plain - spg)
     assert table.loc["spg_beats_plain", "verdict"] == verdict
     assert table.loc["cascade_helps", "verdict"] == "not run"
@@ -687,7 +706,7 @@ def test_claims_are_judged_at_the_selected_threshold(finished, params):
     for key in errors:
         if key[1] == "fixed":
             errors[key] = 1 - errors[key]
-    table = claims_table(errors, load_paper(finished.paper_file), params).set_index("claim")
+    table = judged(errors, load_paper(finished.paper_file), params).set_index("claim")
     assert table.loc["spg_beats_plain", "verdict"] == "reproduced"
 
 
@@ -696,7 +715,7 @@ def test_no_two_variants_share_a_line_of_the_summary(finished, params):
     rates |= {("spg", "cam"): 0.3, ("spg", "grad_cam"): 0.4}
     errors, paper = errors_of(rates), load_paper(finished.paper_file)
     comparison = comparison_table(errors, paper, params.comparison)
-    told = summary(comparison, claims_table(errors, paper, params))
+    told = summary(comparison, judged(errors, paper, params))
     del told["gain"]
     values = sorted(line["gt_known_loc_err"] for line in told.values())
     assert values == pytest.approx([0.1, 0.2, 0.3, 0.4])

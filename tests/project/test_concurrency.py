@@ -68,13 +68,13 @@ def test_two_cells_from_nothing_share_the_making_of_their_data(undisturbed, tmp_
     assert "runs/synthetic_birds/inception_v3-spg_plain-1/model.safetensors" in found
 
 
-def test_sweep_and_evaluate_of_a_cell_are_not_run_at_once(undisturbed, tmp_path):
+@pytest.mark.parametrize(("name", "folder"), [("sweep", "sweep"), ("evaluate", "eval")])
+def test_a_cell_is_not_measured_twice_at_once(undisturbed, tmp_path, name, folder):
     workspace = Workspace(tmp_path)
-    undisturbed.copy_before("evaluate", tmp_path)
-    with writing(workspace, tmp_path / "eval/synthetic_birds/inception_v3-spg-0"):
-        for name in ("sweep", "evaluate"):
-            assert run(tmp_path, COMMANDS[name]).status == 2
-    assert run(tmp_path, COMMANDS["evaluate"]).status == 0
+    undisturbed.copy_before(name, tmp_path)
+    with writing(workspace, tmp_path / folder / "synthetic_birds/inception_v3-spg-0"):
+        assert run(tmp_path, COMMANDS[name]).status == 2
+    assert run(tmp_path, COMMANDS[name]).status == 0
 
 
 def test_a_lock_ends_with_its_block_and_holds_one_output_alone(tmp_path):
@@ -121,6 +121,7 @@ def process_of(_task):
 
 POOL = f"""
 import sys
+sys.path.insert(0, {str(Path(__file__).parent)!r})
 sys.path.insert(0, {str(Path(__file__).parents[1])!r})
 from test_concurrency import process_of
 from spg.project.parallel import in_order

@@ -10,7 +10,9 @@ from spg.compare.variants import Variant
 from spg.project.errors import UserError
 from spg.project.files import write_json
 from spg.project.params import load_params, parse_params, read_yaml
+from spg.project.plugins import plugin_names
 from spg.project.protocols import apply_protocol
+from spg.tools.check_params import check_params
 
 ROOT = Path(__file__).parents[2]
 MAPPING = read_yaml(ROOT / "params.yaml")
@@ -19,6 +21,7 @@ SETUP = (*DATA, "backbones", "inception_v3")
 NAMED = (("variants",), ("ensembles",), ("localization", "extractors"))
 NAMES = (("datasets",), (*DATA, "backbones"), ("protocols",))  # their keys are names
 TRAIN_OF = tuple(("protocols", name, "train_of") for name in MAPPING["protocols"])
+METHODS = tuple(("protocols", name, "methods") for name in MAPPING["protocols"])
 # Below these, keys are names of the user's own or may be left out, or have the form of others.
 FREE = (
     *NAMED,
@@ -54,7 +57,7 @@ KEYS = [path for path in nodes(MAPPING) if not is_free(path)]
 FILLED = apply_protocol(MAPPING)
 LEAVES = [path for path in KEYS if not isinstance(within(MAPPING, path), dict)]
 MAPPINGS = [(), *(path for path in KEYS if isinstance(within(MAPPING, path), dict))]
-CLOSED = [path for path in MAPPINGS if path not in (*NAMED, *NAMES, *TRAIN_OF)]
+CLOSED = [path for path in MAPPINGS if path not in (*NAMED, *NAMES, *TRAIN_OF, *METHODS)]
 
 
 @pytest.fixture
@@ -65,7 +68,7 @@ def tree():
 def complaint(tree) -> str:
     """The one sentence that a mapping gives rise to."""
     with pytest.raises(UserError) as caught:
-        parse_params(tree, "params.yaml")
+        check_params(parse_params(tree, "params.yaml"))
     message = str(caught.value)
     assert message.startswith("params.yaml: ")
     assert "\n" not in message
@@ -365,16 +368,16 @@ def test_the_claims_compare_what_stands_in_the_tables(paper):
 
 def test_what_the_paper_names_of_ours_exists(paper, params):
     """Methods, extractors, backbones and classifiers: any row is one line of params.yaml away."""
-    ours = {folder: {path.stem for path in (ROOT / "spg" / folder).glob("[a-z]*.py")}
-            for folder in ("methods", "models", "extractors", "classifiers")}  # fmt: skip
+    kinds = ("method", "backbone", "extractor", "classifier")
+    ours = {kind: set(plugin_names(kind)) for kind in kinds}
     for result in paper.results:
-        assert result.method in {None, *ours["methods"], *params.variants}
+        assert result.method in {None, *ours["method"], *params.variants}
         assert result.method is None or result.method in params.localization.extractors
-        assert result.extractor in ours["extractors"]
-        assert result.backbone in {None, "mean", *ours["models"]}
-        assert result.classifier in {None, *ours["classifiers"], *params.ensembles}
+        assert result.extractor in ours["extractor"]
+        assert result.backbone in {None, "mean", *ours["backbone"]}
+        assert result.classifier in {None, *ours["classifier"], *params.ensembles}
     used = {result.method for result in paper.results}
-    assert used >= ours["methods"], "each method has a row in the tables"
+    assert used >= ours["method"], "each method has a row in the tables"
 
 
 def test_a_row_has_a_method_or_a_reason(paper, tmp_path):

@@ -97,7 +97,7 @@ def test_a_folder_where_a_file_belongs_is_one_sentence(undisturbed, tmp_path, na
     targets = {
         "fetch": "data/raw/synthetic_birds", "prepare": "data/packed/synthetic_birds",
         "weights": "weights/inception_v3.safetensors", "train": "runs/synthetic_birds",
-        "localize": "maps/synthetic_birds/inception_v3-spg-0", "sweep": "eval",
+        "localize": "maps/synthetic_birds/inception_v3-spg-0", "sweep": "sweep",
         "evaluate": "eval/synthetic_birds/inception_v3-spg-0/metrics.json",
     }  # fmt: skip
     target = tmp_path / targets[name]
@@ -144,12 +144,12 @@ def as_anybody(tmp_path_factory):
 
 
 @pytest.mark.parametrize(
-    ("locked", "mode"), [("eval", 0o500), ("data/packed/synthetic_birds/manifest.parquet", 0o000)]
+    ("locked", "mode"), [("sweep", 0o500), ("data/packed/synthetic_birds/manifest.parquet", 0o000)]
 )
 def test_a_missing_permission_is_one_sentence(undisturbed, tmp_path, as_anybody, locked, mode):
     undisturbed.copy_before("sweep", tmp_path)
     before, (_, made) = hashes(tmp_path), undisturbed.after["sweep"]
-    (tmp_path / "eval").mkdir()
+    (tmp_path / "sweep").mkdir()
     usual = (tmp_path / locked).stat().st_mode
     (tmp_path / locked).chmod(mode)
     done = spg(tmp_path, *COMMANDS["sweep"], prefix=as_anybody)

@@ -18,7 +18,9 @@ from test_config import LEAVES, MAPPING, text, within
 
 from spg.project.errors import UserError
 from spg.project.params import Params, parse_params
+from spg.project.plugins import find_plugin, plugin_names
 from spg.project.protocols import apply_protocol
+from spg.tools.check_params import check_params
 
 # Keys whose valid values other keys may forbid: names that have to exist, and orders.
 RELATED = {
@@ -36,11 +38,38 @@ def is_number(_, value):
 
 
 @cache
-def oracle():
+def oracle(model):
     types = Draft202012Validator.TYPE_CHECKER.redefine_many(
         {"integer": is_integer, "number": is_number}
     )
-    return extend(Draft202012Validator, type_checker=types)(Params.model_json_schema())
+    return extend(Draft202012Validator, type_checker=types)(model.model_json_schema())
+
+
+METHODS = {name: find_plugin("method", name).Settings for name in plugin_names("method")}
+METHODS.pop("spg")  # its keys are fields of Params
+
+
+def is_valid(filled):
+    """Whether a file with its nulls filled in is valid: Params, and every section's own reader."""
+    sections = {name: filled[name] for name in METHODS if name in filled}
+    rest = {name: value for name, value in filled.items() if name not in METHODS}
+    if not oracle(Params).is_valid({**rest, "sections": sections}):
+        return False
+    for dataset in filled["datasets"].values():
+        kind, keys = dataset["source"]["kind"], dict(dataset["source"])
+        if kind not in plugin_names("dataset"):
+            return False
+        del keys["kind"]
+        if not oracle(find_plugin("dataset", kind).SPEC.source).is_valid(keys):
+            return False
+    for name, model in METHODS.items():
+        readings = [reading["methods"].get(name, {}) for reading in filled["protocols"].values()]
+        for reading in ({}, *readings):
+            if not oracle(model).is_valid(filled[name] | reading):
+                return False
+    maps = {name for row in filled["localization"]["extractors"].values() for name in row}
+    measures = set(filled["sweep"]["measures"])
+    return maps <= set(plugin_names("extractor")) and measures <= set(plugin_names("measure"))
 
 
 NUMBERS = st.one_of(
@@ -76,6 +105,7 @@ def test_any_value_is_refused_with_its_path_or_accepted(path, value):
     tree = with_value(path, value)
     try:
         params = parse_params(tree, "params.yaml")
+        check_params(params)
     except UserError as error:
         params, said = None, str(error)
         assert said.startswith("params.yaml: ")
@@ -85,7 +115,7 @@ def test_any_value_is_refused_with_its_path_or_accepted(path, value):
         assert text(shown) in said or related, said
     known = path[0] != "protocol" or value in list(MAPPING["protocols"])
     filled = apply_protocol(copy.deepcopy(tree)) if known else tree
-    valid = known and oracle().is_valid(filled)
+    valid = known and is_valid(filled)
     if not valid:
         assert params is None, f"{text(path)}: {value!r} was accepted"
     elif params is None:

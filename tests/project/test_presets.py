@@ -11,11 +11,11 @@ import torch
 from safetensors.torch import load_file
 from tiny import with_setup
 
-from spg.data.inputs.batches import TrainSamples
+from spg.data.inputs.colors import Colors
+from spg.data.inputs.samples import TrainSamples
 from spg.evaluate.metrics.maps import localization_map
 from spg.evaluate.metrics.protocols import PROTOCOLS
 from spg.networks.parts.build import build_network
-from spg.networks.parts.stem import Colors
 from spg.networks.weights.stage import make_weights
 from spg.project.errors import UserError
 from spg.project.params import parse_params
@@ -58,7 +58,9 @@ def test_every_null_gets_the_value_of_the_reading(mapping, name):
     for path in paths:
         value = within(filled, path)
         assert value is not None, path
-        if path[0] != "datasets":
+        if path[0] in ("cam", "has"):
+            assert value == within(preset["methods"], path)
+        elif path[0] != "datasets":
             assert value == within(preset, path)
         elif path[-1] != "new_lr" and path[3] not in preset["train_of"]:
             assert value == within(preset["setup"], path[4:])

@@ -20,8 +20,8 @@ READ = [
     ("sweep", f"maps/{CELL}/cam.npy"),
     ("sweep", f"maps/{CELL}/scores.parquet"),
     ("evaluate", f"maps/{CELL}/scores.parquet"),
-    ("evaluate", f"eval/{CELL}/sweep.parquet"),
-    ("evaluate", f"eval/{CELL}/sweep.json"),
+    ("evaluate", f"sweep/{CELL}/sweep.parquet"),
+    ("evaluate", f"sweep/{CELL}/sweep.json"),
 ]
 
 
@@ -49,7 +49,7 @@ def test_a_torn_file_is_named(undisturbed, tmp_path, name, file):
         (read_maps, f"maps/{CELL}/cam.npy"),
         (read_json, f"eval/{CELL}/metrics.json"),
     ],
-    ids=lambda one: str(one).split("/")[-1],
+    ids=lambda one: getattr(one, "__name__", str(one).split("/")[-1]),
 )
 def test_what_compare_and_report_read_is_whole_or_named(undisturbed, tmp_path, read, name):
     content = (undisturbed.root / name).read_bytes()

@@ -12,8 +12,9 @@ import pytest
 
 from spg.compare.paper import load_paper
 from spg.project.params import load_params
-from spg.report.paper_tables import PaperTable, Run, claims_table, paper_tables, read_run
+from spg.report.paper_tables import Run, claims_table, paper_tables, read_run
 from spg.report.render import to_html, to_latex, to_latex_page, to_markdown
+from spg.report.tables import Table
 
 ROOT = Path(__file__).parents[2]
 PAPER = load_paper(ROOT / "paper.yaml")
@@ -295,7 +296,7 @@ def plain(cell):
 
 @pytest.fixture
 def every_table():
-    odd = PaperTable("odd", ODD, pd.DataFrame({"method": [ODD, "*"], ODD: ["–", "[1]"]}))
+    odd = Table("odd", ODD, pd.DataFrame({"method": [ODD, "*"], ODD: ["–", "[1]"]}))
     return [claims_table(run_of()), *paper_tables(PAPER, run_of(dataset="a_b&c")), odd]
 
 

@@ -19,6 +19,7 @@ from spg.project.errors import UserError
 from spg.project.files import write_json
 from spg.project.workspace import Workspace
 from spg.report import figures, notebook, tables
+from spg.report.render import to_markdown
 from spg.tools.readme import END, START, results_block, with_results
 
 ROOT = Path(__file__).parents[2]
@@ -40,7 +41,8 @@ def comparison_rows():
 
 
 def test_the_main_table_shows_per_cent_of_both_thresholds_beside_the_reported_number():
-    lines = tables.main_table(comparison_rows(), metric="gt_known_loc_err", digits=2).splitlines()
+    table = tables.main_table(comparison_rows(), metric="gt_known_loc_err", digits=2)
+    lines = to_markdown(table).splitlines()
     assert lines[2] == "| SPG | 50.00 | 40.00 to 60.00 | 1.00 | 71.24 | 35.31 |"
     assert lines[3].startswith("| *center box* | 78.00 |")
     assert lines[3].endswith("| 1.00 | – | – |")
@@ -56,7 +58,7 @@ def test_claims_without_a_run_show_dashes():
              "high": np.nan, "verdict": "not run"},
         ]
     )  # fmt: skip
-    lines = tables.claims_table(claims, digits=2).splitlines()
+    lines = to_markdown(tables.claims_table(claims, digits=2)).splitlines()
     assert lines[2] == "| A | 2.01 | 1.00 (-1.00 to 3.00) | **undecided** |"
     assert lines[3] == "| B | – | – | **not run** |"
 

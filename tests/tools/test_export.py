@@ -7,8 +7,8 @@ import pytest
 from click.testing import CliRunner
 
 from spg.cli import main
-from spg.data.datasets.wsol_metadata import read_metadata
 from spg.data.images.manifest import boxes_of, read_manifest
+from spg.data.layouts.wsol_metadata import read_metadata
 from spg.project.params import parse_params
 from spg.tools.export_metadata import export_metadata
 

@@ -21,7 +21,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from python2 import python2_file
 
-from spg.data.datasets.imagenet_classes import devkit_rows, devkit_wnids, sorted_rows
+from spg.data.layouts.imagenet_classes import devkit_rows, devkit_wnids, sorted_rows
 from spg.project.errors import UserError
 from spg.tools.checkpoints.convert import mismatches, to_ours, to_published
 from spg.tools.checkpoints.names import Published, published_names, recognize, told_stride

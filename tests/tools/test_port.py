@@ -9,20 +9,20 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-import test_golden as golden
 import torch
 from click.testing import CliRunner
+from formula import OFFICIAL_CASES, images_by_formula, summary, value_by_formula
 from safetensors.torch import load_file
 from test_layouts import STATE_DICTS, WNIDS, Bomb, our_names, published, same_bits
-from test_stages import sharing
-from tiny import with_setup
+from tiny import sharing, with_setup
 
 import spg.tools.checkpoints.exchange
 from spg.cli import main
 from spg.data.inputs.batches import Batch
-from spg.localize.stage import find_extractors, localize_batch
+from spg.localize.maps import find_extractors, localize_batch
 from spg.networks.methods.spg.guidance import attention_map
 from spg.networks.parts.build import build_network
+from spg.networks.parts.model_file import load_model
 from spg.project.errors import UserError
 from spg.project.files import read_json, write_json
 from spg.project.params import parse_params
@@ -30,12 +30,11 @@ from spg.project.workspace import Cell, Workspace
 from spg.tools.checkpoints.exchange import export_checkpoint, import_checkpoint
 from spg.tools.checkpoints.names import published_names
 from spg.tools.checkpoints.torch_file import parse_state_dict
-from spg.train.checkpoint import load_model
 
 OFFICIAL = "official inception_v3 spg"
 CASE = next(
     case
-    for case in golden.CASES
+    for case in OFFICIAL_CASES
     if case["input_size"] == 224 and case["batchnorm"] != "batch statistics"
     and not case["align_corners"]
 )  # fmt: skip
@@ -75,7 +74,7 @@ def run(*arguments: object):
 def whole(tmp_path_factory) -> Path:
     """The authors' checkpoint by formula, as their PyTorch wrote it: without counters."""
     state = OrderedDict(
-        (f"module.{name}", golden.value_by_formula(CASE["salt"], name, torch.Size(shape)))
+        (f"module.{name}", value_by_formula(CASE["salt"], name, torch.Size(shape)))
         for name, shape in STATE_DICTS[OFFICIAL]
         if not name.endswith("num_batches_tracked")
     )
@@ -103,11 +102,11 @@ def test_an_imported_checkpoint_localizes_as_the_authors_code_did(imported, offi
     workspace, cell = imported
     model, _ = build_network(official_params, cell, CASE["num_classes"])
     load_model(workspace.run(cell) / "model.safetensors", model.eval())
-    images, labels = golden.images_by_formula(CASE), torch.tensor(CASE["labels"])
+    images, labels = images_by_formula(CASE), torch.tensor(CASE["labels"])
     batch = Batch(images, labels, torch.arange(len(labels)), len(labels))
     seen = []
     model.register_forward_hook(lambda _model, _images, outputs: seen.append(outputs))
-    extractors = find_extractors(official_params, "spg")
+    extractors = find_extractors(official_params.localization.extractors["spg"])
     cpu = torch.device("cpu")
     scores, maps = localize_batch(model, extractors, batch, cpu, precision="float32", crop=None)
     (outputs,) = seen
@@ -127,7 +126,7 @@ def test_an_imported_checkpoint_localizes_as_the_authors_code_did(imported, offi
         "c_logits": outputs.c,
     }
     for name, tensor in tensors.items():
-        for key, value in golden.summary(tensor, CASE[name]["index"]).items():
+        for key, value in summary(tensor, CASE[name]["index"]).items():
             assert value == pytest.approx(CASE[name][key], rel=1e-3, abs=1e-4), (name, key)
     assert scores["top1"].tolist() == outputs.logits.argmax(dim=1).tolist()
 
@@ -170,7 +169,7 @@ def test_one_layouts_checkpoint_leaves_in_the_others(imported, official_params, 
     key = "wsolevaluation inception_v3 spg"
     wanted = [name for name, _ in STATE_DICTS[key] if not name.endswith("num_batches_tracked")]
     assert list(loaded["state_dict"]) == wanted
-    b2 = golden.value_by_formula(CASE["salt"], "side4.0.weight", torch.Size([512, 768, 3, 3]))
+    b2 = value_by_formula(CASE["salt"], "side4.0.weight", torch.Size([512, 768, 3, 3]))
     assert torch.equal(loaded["state_dict"]["SPG_B_2a.0.weight"], b2)
 
 
@@ -404,12 +403,13 @@ def test_a_cell_that_no_layout_has_is_not_exported(project, wide_mapping, tmp_pa
                  "seed": 0},
         "classes": ["a", "b", "c"],
         "params": {"spg": None, "setup": {"stem": {"stride": 8}}},
+        "machine": {}, "packages": {},
     }  # fmt: skip
     write_json(folder / "provenance.json", facts)
     with pytest.raises(UserError, match="layout official has no inception_v3 with spg_plain"):
         export_checkpoint(params, "official", folder, tmp_path / "out.pth")
     write_json(folder / "provenance.json", {"cell": {}})
-    with pytest.raises(UserError, match=r"provenance\.json: not a provenance file of a cell"):
+    with pytest.raises(UserError, match=r"provenance\.json: not the record of a trained cell"):
         export_checkpoint(params, "official", folder, tmp_path / "out.pth")
     with pytest.raises(UserError, match=r"provenance\.json: no such file"):
         export_checkpoint(params, "official", tmp_path / "none", tmp_path / "out.pth")

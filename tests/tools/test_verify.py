@@ -24,7 +24,7 @@ from spg.tools.verify import differences, verify_cell, where
 def copy(finished, tiny_workspace, tmp_path, two_methods):
     """A finished project of its own, to be spoilt."""
     workspace = sharing(tiny_workspace, tmp_path, "data", "weights")
-    for folder in ("runs", "maps", "eval"):
+    for folder in ("runs", "maps", "sweep", "eval"):
         shutil.copytree(finished.root / folder, tmp_path / folder)
     write_json(tmp_path / "params.yaml", two_methods.model_dump())
     return workspace

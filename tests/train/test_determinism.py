@@ -40,7 +40,7 @@ def results(root, precision, **variables):
     )  # fmt: skip
     return {
         str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest()
-        for folder in ("data", "weights", "runs", "maps", "eval")
+        for folder in ("data", "weights", "runs", "maps", "sweep", "eval")
         for path in sorted((root / folder).rglob("*"))
         if path.is_file()
     }

@@ -24,7 +24,7 @@ from torch.multiprocessing import ProcessExitedException, ProcessRaisedException
 import spg.train.loop
 from spg.data.images.manifest import TRAIN_WEAKSUP, class_names, read_manifest
 from spg.data.images.packed import PackedImages
-from spg.data.inputs.batches import TrainSamples
+from spg.data.inputs.samples import TrainSamples
 from spg.localize.stage import localize_cell
 from spg.networks.compute.distributed import (
     Share,

@@ -12,8 +12,8 @@ from safetensors.torch import load_file
 from spg.data.images.manifest import TEST, read_manifest, spread
 from spg.data.inputs.batches import Batch
 from spg.networks.parts.build import build_network
+from spg.networks.parts.model_file import load_model
 from spg.project.workspace import Workspace
-from spg.train.checkpoint import load_model
 from spg.train.snapshots import save_snapshots, snapshot
 from spg.train.stage import train_cell
 

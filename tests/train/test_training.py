@@ -13,17 +13,18 @@ from torch import nn
 import spg.train.loop
 from spg.data.images.manifest import SCHEMA, read_manifest, write_manifest
 from spg.data.images.packed import EncodedImage, shard_name, write_shard
-from spg.data.inputs.batches import TrainSamples
+from spg.data.inputs.samples import TrainSamples
 from spg.networks.backbones.inception_v3 import InceptionV3Stem
 from spg.networks.parts.build import build_network
 from spg.networks.parts.classifier import ClassCriterion
 from spg.networks.parts.heads import Classified
+from spg.networks.parts.model_file import load_model, save_model
 from spg.networks.weights.stage import make_weights
 from spg.project.errors import UserError
 from spg.project.params import parse_params
 from spg.project.schema import InputParams, OptimizerParams
 from spg.project.workspace import Workspace
-from spg.train.checkpoint import load_checkpoint, load_model, save_checkpoint, save_model
+from spg.train.checkpoint import load_checkpoint, save_checkpoint
 from spg.train.loop import Trainer
 from spg.train.optimizer import build_optimizer, build_schedule, parameter_groups
 from spg.train.stage import train_cell

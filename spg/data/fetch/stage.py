@@ -1,7 +1,8 @@
-"""Get or draw raw data: the source that params.yaml names, and no other."""
+"""Stage ``fetch``: get or draw raw data from the source that params.yaml names, and no other."""
 
 from __future__ import annotations
 
+from spg.data.layouts.spec import read_source
 from spg.project.locks import sole_writer
 from spg.project.params import Params
 from spg.project.plugins import find_plugin
@@ -16,4 +17,5 @@ def fetch(workspace: Workspace, params: Params, dataset: str) -> None:
         UserError: when something is missing, damaged or not to be had; nothing half-made stays.
     """
     source = params.datasets[dataset].source
-    find_plugin("source", source.kind).fetch(workspace, dataset, source)
+    settings = read_source(dataset, source)
+    find_plugin("source", source.kind).fetch(workspace, dataset, settings)

@@ -1,7 +1,7 @@
-"""From packed images to normalized batches: the geometry of training and evaluation.
+"""From samples to normalized batches, each process its share of them.
 
-Every random choice of an image depends on (seed, epoch, image) alone, and the order on
-(seed, epoch), so the pixels are the same for any number of workers and after any interruption.
+The order depends on (seed, epoch) alone: neither it nor what a batch holds depends on the number of
+processes and workers, or on an interruption.
 """
 
 from __future__ import annotations
@@ -10,30 +10,21 @@ import math
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import cycle, islice
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 import torch
-import torchvision.transforms.v2.functional as V
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
+from spg.data.inputs.colors import normalize_images
+from spg.data.inputs.samples import EvalSamples, TrainSamples
 from spg.networks.compute.distributed import World, share_of
-from spg.networks.parts.stem import Colors
 from spg.project.environment import number_of
-from spg.project.schema import InputParams
 from spg.project.seeding import generator
 
 ALONE = World(0, 1)
-
-
-class Images(Protocol):
-    """Anything that returns images by index."""
-
-    def image(self, index: int) -> NDArray[np.uint8]:
-        """Return ``uint8 [H, W, 3]``, RGB."""
-        ...
 
 
 class Batch(NamedTuple):
@@ -47,43 +38,6 @@ class Batch(NamedTuple):
     """``int64 Tensor[B]``, positions among the packed images."""
     total: int
     """Images of the whole batch, of which these are this process's share."""
-
-
-class TrainSamples(Dataset[tuple[Tensor, int, int]]):
-    """Resized, randomly cropped and flipped (PROTOCOL 8); the key is (seed, epoch, index)."""
-
-    def __init__(
-        self, images: Images, labels: Sequence[int], geometry: InputParams, colors: Colors
-    ) -> None:
-        self.images = images
-        self.labels = labels
-        self.geometry = geometry
-        self.colors = colors
-
-    def __getitem__(self, key: tuple[int, int, int]) -> tuple[Tensor, int, int]:
-        seed, epoch, index = key
-        size, crop = self.geometry.resize, self.geometry.crop
-        fit = squash if self.geometry.aspect == "squash" else shrink
-        image = fit(self.images.image(index), size)
-        stream = generator(seed, "augment", epoch, index)
-        height, width = image.shape[1:]
-        top, left = stream.integers(0, [height - crop + 1, width - crop + 1])
-        image = image[:, top : top + crop, left : left + crop]
-        image = V.horizontal_flip(image) if stream.random() < 0.5 else image
-        return image, self.labels[index], index
-
-
-class EvalSamples(Dataset[tuple[Tensor, int, int]]):
-    """The whole image squashed to ``side`` (wsolevaluation's geometry, PROTOCOL 8); key index."""
-
-    def __init__(self, images: Images, labels: Sequence[int], side: int, colors: Colors) -> None:
-        self.images = images
-        self.labels = labels
-        self.side = side
-        self.colors = colors
-
-    def __getitem__(self, key: int) -> tuple[Tensor, int, int]:
-        return squash(self.images.image(key), self.side), self.labels[key], key
 
 
 def train_batches(
@@ -158,24 +112,3 @@ def loading_workers() -> int:
     """Return SPG_WORKERS; without it, none on a CPU, which computes, and up to 8 beside a GPU."""
     default = min(8, os.cpu_count() or 1) if torch.cuda.is_available() else 0
     return number_of("SPG_WORKERS", default)
-
-
-def normalize_images(images: Tensor, colors: Colors) -> Tensor:
-    """Turn ``uint8 Tensor[B, 3, S, S]`` into normalized floats, channels_last."""
-    scaled: Tensor = V.normalize(
-        V.to_dtype(images, torch.float32, scale=True), list(colors.mean), list(colors.std)
-    )
-    return scaled.contiguous(memory_format=torch.channels_last)
-
-
-def shrink(image: NDArray[np.uint8], size: int) -> Tensor:
-    """Return the whole image as ``uint8 Tensor[3, h, w]`` whose shorter side is ``size``."""
-    resized: Tensor = V.resize(torch.from_numpy(image).permute(2, 0, 1), [size], antialias=True)
-    return resized
-
-
-def squash(image: NDArray[np.uint8], size: int) -> Tensor:
-    """Return the whole image as ``uint8 Tensor[3, size, size]``, its aspect ratio given up."""
-    tensor = torch.from_numpy(image).permute(2, 0, 1)  # [3, H, W]
-    squashed: Tensor = V.resize(tensor, [size, size], antialias=True)
-    return squashed

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 
-from spg.data.datasets.annotations import Annotation
 from spg.data.images.manifest import TEST, TRAIN_FULLSUP, TRAIN_WEAKSUP
+from spg.data.layouts.annotations import Annotation
 from spg.project.errors import UserError
 from spg.project.seeding import generator
 

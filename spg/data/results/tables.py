@@ -46,3 +46,19 @@ def read_tensors(path: Path) -> dict[str, NDArray[Any]]:
     """
     with readable(path):
         return load_file(path)
+
+
+def flattened(value: Any, key: str = "") -> dict[str, Any]:
+    """Return nested mappings as one, its keys joined by dots.
+
+    Example:
+        >>> flattened({"a": {"b": 1, "c": {"d": 2}}})
+        {'a.b': 1, 'a.c.d': 2}
+    """
+    if not isinstance(value, dict):
+        return {key: value}
+    return {
+        name: inner
+        for part, below in value.items()
+        for name, inner in flattened(below, f"{key}.{part}" if key else str(part)).items()
+    }

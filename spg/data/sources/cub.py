@@ -11,13 +11,13 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from spg.data.datasets.cub import read_annotations
-from spg.data.datasets.fullsup import copy_fullsup
+from spg.data.datasets.cub import Source
 from spg.data.fetch.download import Remote, download
 from spg.data.fetch.unpack import Limits, unpack
+from spg.data.layouts.cub import read_annotations
+from spg.data.layouts.fullsup import copy_fullsup
 from spg.project.errors import UserError
 from spg.project.files import whole_folder
-from spg.project.schema import CubSource
 from spg.project.workspace import Workspace
 
 ARCHIVES = (
@@ -42,7 +42,7 @@ TABLES = ("images", "image_class_labels", "train_test_split", "bounding_boxes", 
 def fetch(
     workspace: Workspace,
     dataset: str,
-    source: CubSource,
+    source: Source,
     *,
     archives: Sequence[Remote] = ARCHIVES,
 ) -> None:

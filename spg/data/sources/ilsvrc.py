@@ -13,16 +13,16 @@ from pathlib import Path
 from PIL import Image
 from tqdm import tqdm
 
-from spg.data.datasets.annotations import Box
-from spg.data.datasets.fullsup import copy_fullsup
-from spg.data.datasets.ilsvrc import IndexRow, read_annotations, write_index
-from spg.data.datasets.raw import ROOT_VARIABLE, data_root, read_place
+from spg.data.datasets.ilsvrc import Source
 from spg.data.fetch.ilsvrc import archives, kaggle
 from spg.data.fetch.ilsvrc.release import Release
 from spg.data.images.manifest import TEST, TRAIN_WEAKSUP
+from spg.data.layouts.annotations import Box
+from spg.data.layouts.fullsup import copy_fullsup
+from spg.data.layouts.ilsvrc import IndexRow, read_annotations, write_index
+from spg.data.layouts.raw import ROOT_VARIABLE, data_root, read_place
 from spg.project.errors import UserError
 from spg.project.files import whole_folder
-from spg.project.schema import IlsvrcSource
 from spg.project.workspace import Workspace
 
 ADDRESS = "https://image-net.org/challenges/LSVRC/2012/2012-downloads.php"
@@ -32,7 +32,7 @@ KAGGLE = "https://www.kaggle.com/c/imagenet-object-localization-challenge"
 def fetch(
     workspace: Workspace,
     dataset: str,
-    source: IlsvrcSource,
+    source: Source,
     *,
     md5: Mapping[str, str] = archives.MD5,
 ) -> None:

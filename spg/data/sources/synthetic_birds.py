@@ -16,14 +16,14 @@ from tqdm import tqdm
 
 from spg.data.birds.flock import Bird, draw_flock
 from spg.data.birds.species import Species, benchmark_species
+from spg.data.datasets.synthetic_birds import Source
 from spg.project.files import whole_folder, write_text
-from spg.project.schema import SyntheticBirdsSource
 from spg.project.workspace import Workspace
 
 JPEG_QUALITY = 92
 
 
-def fetch(workspace: Workspace, dataset: str, source: SyntheticBirdsSource) -> None:
+def fetch(workspace: Workspace, dataset: str, source: Source) -> None:
     """Draw the data set ``dataset`` into its raw folder."""
     species = benchmark_species(source.classes)
     per_class = source.train_per_class + source.test_per_class

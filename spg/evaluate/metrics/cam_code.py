@@ -46,6 +46,19 @@ def cam_code_boxes(loc_map: Map) -> IntBoxes:
     return np.hstack([np.minimum(boxes[:, :2], ends), np.maximum(boxes[:, :2], ends)])
 
 
+def first_boxes(loc_map: Map, count: int) -> NDArray[np.float64]:
+    """Return the generator's first boxes, ``Float[count, 4]``; zeros where it has none.
+
+    Args:
+        loc_map: ``Float[H, W]`` in [0, 1], in the original image's size.
+        count: how many.
+    """
+    boxes = np.zeros((count, 4))
+    found = cam_code_boxes(loc_map)[:count]
+    boxes[: len(found)] = found
+    return boxes
+
+
 def _core(mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
     if mask.all() or not mask.any():
         return mask.astype(np.uint8)  # no outside or no inside: no distance to speak of

@@ -43,24 +43,6 @@ def sweep_map(
     return MapSweep(boxes, iou, iou_all)
 
 
-def sweep_largest(
-    loc_map: Map, true_boxes: Boxes, thresholds: FloatArray, protocol: Protocol
-) -> FloatArray:
-    """Return the IoU of the rule ``largest`` alone, ``Float[T]``."""
-    levels, cuts = protocol.quantize(loc_map, thresholds)
-    _, iou = _ranked(fill_holes(levels), cuts, true_boxes, protocol)
-    largest: FloatArray = iou[0]
-    return largest
-
-
-def sweep_all(
-    loc_map: Map, true_boxes: Boxes, thresholds: FloatArray, protocol: Protocol
-) -> FloatArray:
-    """Return the best IoU of the rule ``all`` alone, ``Float[T]``."""
-    levels, cuts = protocol.quantize(loc_map, thresholds)
-    return _best_of_all(levels, fill_holes(levels), cuts, true_boxes, protocol)
-
-
 def _ranked(
     filled: Ints, cuts: Ints, true_boxes: Boxes, protocol: Protocol
 ) -> tuple[Ints, FloatArray]:

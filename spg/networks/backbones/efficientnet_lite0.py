@@ -20,8 +20,9 @@ from typing import NamedTuple
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from spg.data.inputs.colors import Colors
 from spg.networks.parts.channels import scale_channels
-from spg.networks.parts.stem import Colors, Features, Heads, Pools, Stem, Stride
+from spg.networks.parts.stem import Features, Heads, Pools, Stem, Stride
 
 # A file of an installed package, and the sha256 of that file in the published wheel.
 PUBLISHED_URL = (

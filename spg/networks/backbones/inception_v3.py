@@ -14,8 +14,9 @@ import torch.nn.functional as F
 from torch import Tensor
 from torchvision.models.inception import BasicConv2d, InceptionA, InceptionB, InceptionC
 
+from spg.data.inputs.colors import IMAGENET
 from spg.networks.parts.channels import scale_channels
-from spg.networks.parts.stem import Colors, Features, Heads, Pools, Stem, Stride
+from spg.networks.parts.stem import Features, Heads, Pools, Stem, Stride
 
 PUBLISHED_URL = "https://download.pytorch.org/models/inception_v3_google-0cc3c7bd.pth"
 PUBLISHED_SHA256 = "0cc3c7bd"  # its first digits, which end the file's name
@@ -53,7 +54,7 @@ class InceptionV3Stem(Stem):
     """
 
     # ImageNet's, as in the official code (LoadData.py:14-26; PROTOCOL 8).
-    colors = Colors(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
+    colors = IMAGENET
 
     def __init__(self, width: float, *, stride: Stride = 8) -> None:
         super().__init__()

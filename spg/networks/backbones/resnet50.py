@@ -15,8 +15,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.models.resnet import Bottleneck
 
+from spg.data.inputs.colors import IMAGENET
 from spg.networks.parts.channels import scale_channels
-from spg.networks.parts.stem import Colors, Features, Heads, Pools, Stem, Stride
+from spg.networks.parts.stem import Features, Heads, Pools, Stem, Stride
 
 PUBLISHED_URL = "https://download.pytorch.org/models/resnet50-0676ba61.pth"
 PUBLISHED_SHA256 = "0676ba61"  # its first digits, which end the file's name
@@ -32,7 +33,7 @@ class ResNet50Stem(Stem):
         stride: 16 keeps layer3's published stride.
     """
 
-    colors = Colors(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
+    colors = IMAGENET
 
     def __init__(self, width: float, *, stride: Stride) -> None:
         super().__init__()

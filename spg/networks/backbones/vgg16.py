@@ -12,8 +12,9 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from spg.data.inputs.colors import IMAGENET
 from spg.networks.parts.channels import scale_channels
-from spg.networks.parts.stem import Colors, Features, Heads, Pools, Stem, Stride
+from spg.networks.parts.stem import Features, Heads, Pools, Stem, Stride
 
 PUBLISHED_URL = "https://download.pytorch.org/models/vgg16-397923af.pth"
 PUBLISHED_SHA256 = "397923af"  # its first digits, which end the file's name
@@ -41,7 +42,7 @@ class VGG16Stem(Stem):
             without stride, as for ACoL.
     """
 
-    colors = Colors(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
+    colors = IMAGENET
 
     def __init__(self, width: float, *, stride: Stride, pools: Pools) -> None:
         super().__init__()

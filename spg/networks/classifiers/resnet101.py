@@ -5,7 +5,8 @@ from __future__ import annotations
 from torch import nn
 from torchvision.models import resnet101
 
-from spg.networks.classify.preprocess import IMAGENET, Preprocess
+from spg.data.inputs.colors import IMAGENET
+from spg.networks.classify.preprocess import Preprocess
 
 PUBLISHED_URL = "https://download.pytorch.org/models/resnet101-63fe2227.pth"
 PUBLISHED_SHA256 = "63fe2227"  # its first digits, which end the file's name

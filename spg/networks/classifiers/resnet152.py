@@ -5,7 +5,8 @@ from __future__ import annotations
 from torch import nn
 from torchvision.models import resnet152
 
-from spg.networks.classify.preprocess import IMAGENET, Preprocess
+from spg.data.inputs.colors import IMAGENET
+from spg.networks.classify.preprocess import Preprocess
 
 PUBLISHED_URL = "https://download.pytorch.org/models/resnet152-394f9c45.pth"
 PUBLISHED_SHA256 = "394f9c45"  # its first digits, which end the file's name

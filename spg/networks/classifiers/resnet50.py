@@ -5,7 +5,8 @@ from __future__ import annotations
 from torch import nn
 from torchvision.models import resnet50
 
-from spg.networks.classify.preprocess import IMAGENET, Preprocess
+from spg.data.inputs.colors import IMAGENET
+from spg.networks.classify.preprocess import Preprocess
 
 PUBLISHED_URL = "https://download.pytorch.org/models/resnet50-0676ba61.pth"
 PUBLISHED_SHA256 = "0676ba61"  # its first digits, which end the file's name

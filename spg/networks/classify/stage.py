@@ -17,10 +17,11 @@ from torch import Tensor
 from torchvision.transforms import InterpolationMode
 from tqdm import tqdm
 
-from spg.data.datasets.imagenet_classes import devkit_wnids
 from spg.data.images.manifest import TEST, class_names, read_manifest
 from spg.data.images.packed import PackedImages
-from spg.data.inputs.batches import EvalSamples, Images, eval_batches
+from spg.data.inputs.batches import eval_batches
+from spg.data.inputs.samples import EvalSamples, Images
+from spg.data.layouts.imagenet_classes import sorted_wnids
 from spg.networks.classify.preprocess import Preprocess
 from spg.networks.compute.device import make_deterministic, pick_device
 from spg.networks.parts.published import read_published
@@ -91,7 +92,7 @@ def imagenet_places(classes: Sequence[str], dataset: str) -> list[int]:
     Raises:
         UserError: when one of them is none of the 1,000.
     """
-    places = {wnid: place for place, wnid in enumerate(sorted(devkit_wnids()))}
+    places = {wnid: place for place, wnid in enumerate(sorted_wnids())}
     wnids = [name.partition(" ")[0] for name in classes]
     foreign = [name for name, wnid in zip(classes, wnids, strict=True) if wnid not in places]
     if foreign:

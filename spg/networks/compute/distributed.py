@@ -149,6 +149,27 @@ def all_sum(values: Tensor) -> Tensor:
     return summed
 
 
+def agree_on(value: int, what: str) -> None:
+    """Stop unless every process has the first one's value, as they do when they share a disk.
+
+    Args:
+        value: of this process, e.g. the step of the checkpoint that it has read.
+        what: the beginning of the sentence, before the two values.
+
+    Raises:
+        UserError: in every process that has another value.
+    """
+    if world().size == 1:
+        return
+    said = [value]
+    dist.broadcast_object_list(said, src=0)
+    if said[0] != value:
+        raise UserError(
+            f"{what} {value} for process {world().rank}, but {said[0]} for the first one: let all "
+            "nodes see the same .scratch, or delete it on all of them"
+        )
+
+
 def in_turn(own: Iterable[Value], total: int) -> Iterator[Value]:
     """Yield the items of all processes in the first process, in the order in which they were dealt.
 

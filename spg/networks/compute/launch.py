@@ -12,7 +12,8 @@ import signal
 import sys
 from uuid import uuid4
 
-from spg.project.command_line import CellStage, Terminated
+from spg.project.command_line import CellStage
+from spg.project.ending import Terminated
 from spg.project.environment import is_worker, number_of
 from spg.project.errors import UserError
 from spg.project.params import Params

@@ -16,11 +16,17 @@ from spg.networks.compute.device import full_precision
 from spg.networks.parts.heads import BranchA
 from spg.networks.parts.losses import class_loss
 from spg.networks.parts.normalize import normalize_maps
-from spg.networks.parts.stem import Pools, Stem
-from spg.project.params import Params
-from spg.project.workspace import Cell
+from spg.networks.parts.stem import Pools, Stem, Task
+from spg.project.schema import Fraction, Strict
 
 POOLS: Pools = "overlap_all"
+
+
+class Settings(Strict):
+    """ACoL's one number."""
+
+    threshold: Fraction
+    """Features are erased where the normalized map of the first classifier reaches it."""
 
 
 class ACoLOutput(NamedTuple):
@@ -98,9 +104,9 @@ def keep_mask(class_maps: Tensor, classes: Tensor, threshold: float) -> Tensor:
     return (normalize_maps(own) < threshold).to(class_maps.dtype)[:, None]
 
 
-def build(stem: Stem, num_classes: int, params: Params, cell: Cell) -> tuple[Model, Criterion]:
+def build(stem: Stem, settings: Settings, task: Task) -> tuple[Model, Criterion]:
     """Build model and criterion (see :mod:`spg.networks.methods`)."""
-    return Model(stem, num_classes, threshold=params.acol.threshold), Criterion()
+    return Model(stem, task.num_classes, threshold=settings.threshold), Criterion()
 
 
 def _normalized(maps: Tensor) -> Tensor:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from spg.networks.parts.classifier import ClassCriterion, StemClassifier, gap_branch
-from spg.networks.parts.stem import Pools, Stem
-from spg.project.params import Params
-from spg.project.workspace import Cell
+from spg.networks.parts.classifier import ClassCriterion, GapHead, StemClassifier, gap_branch
+from spg.networks.parts.stem import Pools, Stem, Task
+from spg.project.schema import Strict
 
 POOLS: Pools = "plain"
 
 
-def build(
-    stem: Stem, num_classes: int, params: Params, cell: Cell
-) -> tuple[StemClassifier, ClassCriterion]:
+class Settings(Strict):
+    """What stands between the backbone and the classifier."""
+
+    head: GapHead
+
+
+def build(stem: Stem, settings: Settings, task: Task) -> tuple[StemClassifier, ClassCriterion]:
     """Build model and criterion (see :mod:`spg.networks.methods`)."""
-    return StemClassifier(stem, gap_branch(stem, num_classes, params, cell)), ClassCriterion()
+    return StemClassifier(stem, gap_branch(stem, settings.head, task)), ClassCriterion()

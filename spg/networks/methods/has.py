@@ -7,19 +7,30 @@ hidden pixel becomes the mean color, which is 0 after normalization. Nothing is 
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from spg.networks.compute.distributed import own_rows
-from spg.networks.parts.classifier import ClassCriterion, StemClassifier, gap_branch
+from spg.networks.parts.classifier import ClassCriterion, GapHead, StemClassifier, gap_branch
 from spg.networks.parts.heads import BranchA, Classified
-from spg.networks.parts.stem import Pools, Stem
-from spg.project.params import Params
-from spg.project.schema import HasParams
-from spg.project.workspace import Cell
+from spg.networks.parts.stem import Pools, Stem, Task
+from spg.project.schema import Fraction, Strict
 
 POOLS: Pools = "plain"  # as the GAP network
 PUBLISHED_SIDE = 224  # pixels of the images that `patches` are given for
+
+
+class Settings(Strict):
+    """What is hidden of a training image, and the GAP network's head."""
+
+    head: GapHead
+    patches: Annotated[list[Annotated[int, Field(ge=0, le=224)]], Field(min_length=1)]
+    """Sides of patches, pixels of a 224-pixel image; 0 hides nothing."""
+    hidden: Fraction
+    """Probability of each patch."""
 
 
 class Model(StemClassifier):
@@ -31,7 +42,7 @@ class Model(StemClassifier):
         rule: what is hidden.
     """
 
-    def __init__(self, stem: Stem, branch_a: BranchA, *, rule: HasParams) -> None:
+    def __init__(self, stem: Stem, branch_a: BranchA, *, rule: Settings) -> None:
         super().__init__(stem, branch_a)
         self.rule = rule
 
@@ -70,7 +81,7 @@ def keep_mask(draws: Tensor, patches: Tensor, hidden: float) -> Tensor:
     return kept | (patches == 0)[:, None, None]
 
 
-def build(stem: Stem, num_classes: int, params: Params, cell: Cell) -> tuple[Model, ClassCriterion]:
+def build(stem: Stem, settings: Settings, task: Task) -> tuple[Model, ClassCriterion]:
     """Build model and criterion (see :mod:`spg.networks.methods`)."""
-    branch = gap_branch(stem, num_classes, params, cell)
-    return Model(stem, branch, rule=params.has), ClassCriterion()
+    branch = gap_branch(stem, settings.head, task)
+    return Model(stem, branch, rule=settings), ClassCriterion()

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from torch import Tensor, nn
 
 from spg.networks.parts.heads import BranchA, Classified
 from spg.networks.parts.losses import class_loss
-from spg.networks.parts.stem import Stem
-from spg.project.params import Params
-from spg.project.workspace import Cell
+from spg.networks.parts.stem import Stem, Task
+
+GapHead = Literal["one_conv", "wsolevaluation"]
 
 
 class StemClassifier(nn.Module):
@@ -33,11 +35,13 @@ class ClassCriterion(nn.Module):
         return {"cls": class_loss(outputs.logits, labels)}
 
 
-def gap_branch(stem: Stem, num_classes: int, params: Params, cell: Cell) -> BranchA:
+def gap_branch(stem: Stem, head: GapHead, task: Task) -> BranchA:
     """Return what the GAP network has behind ``stem``: convolutions, classifier, pooling.
 
-    Zhou et al., CVPR 2016, or wsolevaluation, as ``cam.head`` says (PROTOCOL 24).
+    Args:
+        stem: the backbone.
+        head: Zhou et al., CVPR 2016 (``one_conv``), or wsolevaluation (PROTOCOL 24).
+        task: classes and dropout.
     """
-    hidden = stem.heads.gap if params.cam.head == "one_conv" else stem.heads.cam
-    train = params.setup(cell.dataset, cell.backbone).train
-    return BranchA(stem.last_channels, hidden, num_classes, dropout=train.dropout)
+    hidden = stem.heads.gap if head == "one_conv" else stem.heads.cam
+    return BranchA(stem.last_channels, hidden, task.num_classes, dropout=task.dropout)

@@ -1,4 +1,4 @@
-"""The contract of every backbone: what the heads read from it and how wide they are."""
+"""The contract between backbones and methods: what heads read, how wide they are, what they do."""
 
 from __future__ import annotations
 
@@ -6,10 +6,22 @@ from typing import Literal, NamedTuple
 
 from torch import Tensor, nn
 
+from spg.data.inputs.colors import Colors
+
 Stride = Literal[8, 16]
 Pools = Literal["plain", "overlap_last", "overlap_all"]
 """Which max-pools are 3 x 3 instead of 2 x 2 where a backbone has a choice, which VGG-16 has alone:
 none, the one between A1 and A2, or all (PROTOCOL 1)."""
+
+
+class Task(NamedTuple):
+    """What a training asks of every method's network, whatever the method's own settings."""
+
+    num_classes: int
+    dropout: float
+    """Before the 3 x 3 convolutions of a classifier (PROTOCOL 5)."""
+    mask_side: int
+    """Side at which guidance losses are taken, pixels (PROTOCOL 12)."""
 
 
 class Features(NamedTuple):
@@ -25,13 +37,6 @@ class Features(NamedTuple):
     last: Tensor
     """What classifiers read: the end of A2, or of A3 where the backbone has layers of its own for
     it (ResNet's layer4)."""
-
-
-class Colors(NamedTuple):
-    """How a backbone wants its pixels: ``(x - mean) / std`` on RGB in [0, 1]."""
-
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
 
 
 class Heads(NamedTuple):

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from spg.data.datasets import imagenet_classes as labels
+from spg.data.layouts import imagenet_classes as labels
 from spg.tools.checkpoints.names import Published, is_classifier, is_linear
 
 State = Mapping[str, Tensor]

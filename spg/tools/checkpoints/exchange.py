@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from torch import Tensor
 
-from spg.data.datasets import imagenet_classes as labels
 from spg.data.images.manifest import class_names, read_manifest
+from spg.data.layouts.spec import spec_of
+from spg.data.results.provenance import read_provenance
 from spg.networks.parts.build import build_network
+from spg.networks.parts.model_file import load_model, save_model
 from spg.project.errors import UserError
-from spg.project.files import read_json, write_json
+from spg.project.files import write_json
 from spg.project.params import Params
-from spg.project.workspace import Cell, Workspace
+from spg.project.workspace import PROVENANCE, Cell, Workspace
 from spg.tools.checkpoints.convert import mismatches, reorders, to_ours, to_published
 from spg.tools.checkpoints.names import (
     HEADS,
@@ -29,14 +31,11 @@ from spg.tools.checkpoints.names import (
     told_stride,
 )
 from spg.tools.checkpoints.torch_file import parse_state_dict, save_state_dict
-from spg.train.checkpoint import load_model, save_model
-from spg.train.provenance import provenance
+from spg.train.provenance import identity, record
 
-MODEL, PROVENANCE = "model.safetensors", "provenance.json"
+MODEL = "model.safetensors"
 COUNTER = "num_batches_tracked"  # buffers that PyTorch before 0.4.1 did not have
 LISTED = 10  # mismatches in an error
-SOURCES = {200: "cub", 1000: "ilsvrc"}
-"""Which kind of data set a number of classes means."""
 
 
 def import_checkpoint(
@@ -82,7 +81,8 @@ def import_checkpoint(
     _refuse(mismatches(network, state, ours, wanted), network, source)
     model.load_state_dict(to_ours(network, state, ours, names))
     classes = _class_names(workspace, params, dataset, num_classes)
-    facts = provenance(params, cell, classes=classes, inputs={})
+    precision = params.setup(cell.dataset, cell.backbone).train.precision
+    facts = identity(params, cell, classes=classes, inputs={}) | record(precision)
     # the model last: without it there is no cell, whatever else is there
     imported = _imported(network, content, num_classes, filled)
     write_json(target.with_name(PROVENANCE), facts | {"imported": imported})
@@ -164,8 +164,11 @@ def _recognize(layout: LayoutName, state: dict[str, Tensor], source: Path) -> tu
 
 
 def _dataset_of(params: Params, num_classes: int) -> str:
-    kind = SOURCES.get(num_classes)
-    found = [name for name, entry in params.datasets.items() if entry.source.kind == kind]
+    found = [
+        name
+        for name, entry in params.datasets.items()
+        if spec_of(name, entry.source).published_classes == num_classes
+    ]
     if len(found) != 1:
         raise UserError(
             f"{num_classes} classes do not tell which of {sorted(params.datasets)} is meant; "
@@ -206,8 +209,10 @@ def _class_names(workspace: Workspace, params: Params, dataset: str, num_classes
         names = class_names(read_manifest(manifest))
         if len(names) == num_classes:
             return names
-    if num_classes == labels.CLASSES and params.datasets[dataset].source.kind == "ilsvrc":
-        return sorted(labels.devkit_wnids())
+    known = spec_of(dataset, params.datasets[dataset].source).class_names
+    names = known() if known is not None else []
+    if len(names) == num_classes:
+        return names
     return [f"class {number}" for number in range(num_classes)]
 
 
@@ -222,15 +227,11 @@ class _Facts(NamedTuple):
 
 
 def _read_facts(path: Path) -> _Facts:
-    tree: Any = read_json(path)
+    record = read_provenance(path)
     try:
-        used = tree["params"]
-        return _Facts(
-            Cell(**tree["cell"]),
-            len(tree["classes"]),
-            used["spg"] is not None,
-            used["setup"]["stem"]["stride"],
-            tree.get("imported", {}).get("filled", []),
-        )
-    except (KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"{path}: not a provenance file of a cell ({error!r})") from None
+        guided = record.params["spg"] is not None
+        stride = record.params["setup"]["stem"]["stride"]
+    except (KeyError, TypeError) as error:
+        raise UserError(f"{path}: not the record of a trained cell ({error!r})") from None
+    filled = record.imported.get("filled", [])
+    return _Facts(record.cell, len(record.classes), guided, stride, filled)

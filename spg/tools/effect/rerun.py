@@ -12,6 +12,23 @@ from spg.project.params import Params
 from spg.project.workspace import Cell, Workspace
 from spg.train.stage import train_cell
 
+ROOMS = (
+    "spg/project",
+    "spg/data/birds",
+    "spg/data/images",
+    "spg/data/inputs",
+    "spg/data/results",
+    "spg/networks/compute",
+    "spg/networks/parts",
+    "spg/networks/backbones",
+    "spg/networks/methods",
+    "spg/networks/weights",
+    "spg/train",
+    "spg/localize",
+    "spg/evaluate",
+)
+"""Whose edit starts an interrupted rerun over: the rooms of every stage of a cell."""
+
 
 def run_cell(own: Workspace, params: Params, cell: Cell) -> None:
     """Run a cell's stages, except those whose results are there, linked or of an earlier run."""

@@ -19,17 +19,17 @@ from ruamel.yaml.error import YAMLError
 
 from spg.compare.statistics.intervals import two_way_interval
 from spg.data.results.tables import read_table
-from spg.evaluate.stage import cell_errors
+from spg.evaluate.per_image import cell_errors
 from spg.networks.weights.stage import make_weights
 from spg.project.errors import UserError
 from spg.project.files import write_json
+from spg.project.fingerprint import code_of, fingerprint
 from spg.project.locks import writing
 from spg.project.params import Params, describe, parse_params, read_yaml
 from spg.project.schema import Strict
 from spg.project.seeding import generator
 from spg.project.workspace import Cell, Workspace
-from spg.tools.effect.rerun import link, run_cell
-from spg.train.checkpoint import fingerprint, sources
+from spg.tools.effect.rerun import ROOMS, link, run_cell
 
 KIND, EXTRACTOR = "selected", "cam"
 METRICS = ("gt_known_loc_err", "top1_loc_err", "top1_cls_err")
@@ -91,7 +91,7 @@ def measure_effect(workspace: Workspace, name: str) -> None:
     changed = parse_params(with_settings(mapping, effect.set, where), where)
     cells = [Cell(**study.cell.model_dump(), seed=seed) for seed in study.seeds]
     facts = changed.model_dump_json() + base.model_dump_json()
-    own = Workspace(workspace.scratch / f"effect-{name}-{fingerprint(facts, *sources())}")
+    own = Workspace(workspace.scratch / f"effect-{name}-{fingerprint(facts, *code_of(ROOMS))}")
     target = workspace.report(study.cell.dataset) / f"effects/{name}.json"
     with writing(workspace, target):
         _link_inputs(workspace, own, base, changed, cells)

@@ -14,14 +14,14 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 from tqdm import tqdm
 
-from spg.data.datasets.wsol_metadata import WsolImage, read_metadata
+from spg.data.layouts.wsol_metadata import WsolImage, read_metadata
 from spg.evaluate.image_errors import IOU_LEVELS, count_correct, max_box_acc, select_threshold
 from spg.evaluate.metrics.boxes import Boxes, best_iou
-from spg.evaluate.metrics.cam_code import cam_code_boxes
+from spg.evaluate.metrics.cam_code import first_boxes
+from spg.evaluate.metrics.evaluator import MAPS_A_TASK, Evaluator
 from spg.evaluate.metrics.maps import Map
-from spg.evaluate.metrics.pixels import Counts, pixel_average_precision, pixel_histogram
-from spg.evaluate.metrics.protocols import PROTOCOLS, FloatArray, Protocol
-from spg.evaluate.metrics.sweeps import sweep_map
+from spg.evaluate.metrics.pixels import Counts, pixel_average_precision
+from spg.evaluate.metrics.protocols import PROTOCOLS, FloatArray, Protocol, Size
 from spg.evaluate.outcomes import box_outcome
 from spg.project.errors import UserError
 from spg.project.parallel import in_order
@@ -33,7 +33,6 @@ Images = Sequence[WsolImage]
 
 THRESHOLDS = 999  # a step of 0.001, wsolevaluation's default
 IOU_THRESHOLD = 0.5
-MAPS_A_TASK = 64
 LARGEST, ALL = 0, 1  # rows of Tally.correct
 
 
@@ -46,7 +45,7 @@ class Source(NamedTuple):
 
     @property
     def protocol(self) -> Protocol:
-        """The evaluator."""
+        """The evaluator's rules."""
         return PROTOCOLS[self.protocol_name]
 
     @property
@@ -55,9 +54,14 @@ class Source(NamedTuple):
         return self.protocol.side is None
 
     @property
+    def evaluator(self) -> Evaluator:
+        """The protocol with its thresholds."""
+        return Evaluator.named(self.protocol_name, THRESHOLDS)
+
+    @property
     def thresholds(self) -> FloatArray:
         """``Float[T]``, ascending."""
-        return self.protocol.thresholds(THRESHOLDS)
+        return self.evaluator.thresholds
 
 
 class BadMap(NamedTuple):
@@ -123,9 +127,9 @@ def tally_maps(source: Source, images: Images, *, workers: int) -> Tally:
 
 def tally_some(source: Source, images: Images) -> Tally:
     """Count what the maps of some images find, in this process."""
-    thresholds = source.thresholds
-    correct = np.zeros((2, len(IOU_LEVELS), len(thresholds)), dtype=np.int64)
-    histogram = np.zeros((2, len(thresholds) + 2), dtype=np.int64)
+    evaluator = source.evaluator
+    correct = np.zeros((2, len(IOU_LEVELS), len(evaluator.thresholds)), dtype=np.int64)
+    histogram = evaluator.no_pixels()
     boxed, cam_code, bad = 0, 0, []
     for image in images:
         boxed += bool(image.boxes)
@@ -135,11 +139,10 @@ def tally_some(source: Source, images: Images) -> Tally:
         except BadMapError as error:
             bad.append(BadMap(image.image_id, str(error)))
         if image.boxes and loc_map is not None:
-            true_boxes = _true_boxes(source, image)
-            sweep = sweep_map(loc_map, true_boxes, thresholds, source.protocol)
+            sweep = evaluator.sweep(loc_map, _boxes(image), _size(image))
             correct[LARGEST] += count_correct(sweep.iou[:1])
             correct[ALL] += count_correct(sweep.iou_all[None])
-            cam_code += source.has_cam_code and _cam_code_finds(loc_map, true_boxes)
+            cam_code += source.has_cam_code and _cam_code_finds(loc_map, _true_boxes(source, image))
         if source.masks is not None:
             histogram += _pixels(source, image, loc_map)
     return Tally(len(images), boxed, correct, cam_code, histogram, tuple(bad))
@@ -224,8 +227,9 @@ def _row(source: Source, threshold: float, image: WsolImage) -> dict[str, Any]:
         return row | {"map": str(error), "outcome": "bad map"}
     if not image.boxes:
         return row
+    evaluator = Evaluator(source.protocol, np.array([threshold]))
+    sweep = evaluator.sweep(loc_map, _boxes(image), _size(image))
     true_boxes = _true_boxes(source, image)
-    sweep = sweep_map(loc_map, true_boxes, np.array([threshold]), source.protocol)
     box, iou = sweep.boxes[0, 0], float(sweep.iou[0, 0])
     name = box_outcome(box.astype(np.float64), true_boxes, iou, iou_threshold=IOU_THRESHOLD)
     corners = dict(zip(("x1", "y1", "x2", "y2"), box.tolist(), strict=True))
@@ -243,15 +247,23 @@ def _loc_map(source: Source, image: WsolImage) -> Map:
     return protocol.loc_map(stored, image.size or (width, height))
 
 
-def _true_boxes(source: Source, image: WsolImage) -> Boxes:
+def _boxes(image: WsolImage) -> Boxes:
+    return np.array(image.boxes, dtype=np.float64)
+
+
+def _size(image: WsolImage) -> Size:
     assert image.size is not None  # read_images has seen to it
-    boxes = np.array(image.boxes, dtype=np.float64)
-    return source.protocol.true_boxes(boxes, image.size)
+    return image.size
 
 
-def _cam_code_finds(loc_map: Map, true_boxes: Boxes) -> bool:
-    boxes = cam_code_boxes(loc_map)[:1].astype(np.float64)
-    return bool((best_iou(boxes, true_boxes) >= IOU_THRESHOLD).any())
+def _true_boxes(source: Source, image: WsolImage) -> Boxes:
+    """Return the image's boxes in the protocol's frame."""
+    return source.protocol.true_boxes(_boxes(image), _size(image))
+
+
+def _cam_code_finds(loc_map: Map, boxes: Boxes) -> bool:
+    """Return whether the CAM code's first box is right; its maps have the image's own size."""
+    return bool(best_iou(first_boxes(loc_map, 1), boxes)[0] >= IOU_THRESHOLD)
 
 
 def _pixels(source: Source, image: WsolImage, loc_map: Map | None) -> Counts:
@@ -266,7 +278,7 @@ def _pixels(source: Source, image: WsolImage, loc_map: Map | None) -> Counts:
     elif loc_map.shape != mask.shape:
         height, width = mask.shape
         raise UserError(f"{image.image_id}: its mask is {width} x {height}, its map is not")
-    return pixel_histogram(loc_map, mask, source.thresholds)
+    return source.evaluator.histogram(loc_map, mask)
 
 
 def _gt_known_acc(tally: Tally) -> FloatArray:

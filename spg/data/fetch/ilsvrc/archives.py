@@ -16,11 +16,11 @@ from typing import IO, cast
 from scipy.io import loadmat
 from tqdm import tqdm
 
-from spg.data.datasets.raw import Place
 from spg.data.fetch.download import verify
 from spg.data.fetch.ilsvrc.release import TRAIN_IMAGE, VAL_IMAGE, WNID, Release
 from spg.data.fetch.ilsvrc.voc import Voc, parse_voc
 from spg.data.fetch.unpack import DAMAGE, Limits, read_members
+from spg.data.layouts.raw import Place
 from spg.project.errors import UserError
 
 TRAIN, VAL = "ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar"

@@ -10,7 +10,6 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from spg.data.datasets.raw import Place
 from spg.data.fetch.ilsvrc.release import (
     CLASSES,
     TRAIN_IMAGE,
@@ -21,6 +20,7 @@ from spg.data.fetch.ilsvrc.release import (
     Release,
 )
 from spg.data.fetch.ilsvrc.voc import Voc, parse_voc
+from spg.data.layouts.raw import Place
 from spg.project.errors import UserError
 
 DATA, BOXES = "ILSVRC/Data/CLS-LOC", "ILSVRC/Annotations/CLS-LOC"

@@ -6,8 +6,8 @@ import re
 from collections.abc import Callable
 from typing import NamedTuple
 
-from spg.data.datasets.raw import Place
 from spg.data.fetch.ilsvrc.voc import Voc
+from spg.data.layouts.raw import Place
 
 WNID = re.compile(r"n\d{8}")
 TRAIN_IMAGE = re.compile(r"(n\d{8})_\d+\.JPEG")

@@ -14,7 +14,7 @@ from xml.etree.ElementTree import Element, ParseError
 from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
-from spg.data.datasets.annotations import Box
+from spg.data.layouts.annotations import Box
 
 
 class Voc(NamedTuple):

@@ -22,12 +22,16 @@ from spg.networks.methods.spg.guidance import (
 from spg.networks.parts.classifier import StemClassifier
 from spg.networks.parts.heads import BranchA, BranchC, MaskHead, MaskTail
 from spg.networks.parts.losses import class_loss
-from spg.networks.parts.stem import Pools, Stem
-from spg.project.params import Params
+from spg.networks.parts.stem import Pools, Stem, Task
 from spg.project.schema import GuidanceParams, SpgParams, ThresholdPair
-from spg.project.workspace import Cell
 
 POOLS: Pools = "overlap_last"  # wsolevaluation's VGG16-SPG: 3 x 3 between A1 and A2
+
+
+class Settings(SpgParams):
+    """The switches of the paper's ablations, and how maps become masks."""
+
+    guidance: GuidanceParams
 
 
 class SPGOutput(NamedTuple):
@@ -101,24 +105,42 @@ class Criterion(nn.Module):
 
     def forward(self, outputs: SPGOutput, labels: Tensor) -> dict[str, Tensor]:
         """Return ``{"cls", "b2", "b1"}`` and ``"c"`` where the branch exists."""
-        b1, b2 = self._upsample(outputs.b1), self._upsample(outputs.b2)
-        targets = self.targets(outputs, labels)
+        large = self.upsample(outputs)
+        targets = self.targets(large, labels)
         losses = {
             "cls": class_loss(outputs.logits, labels),
-            "b2": masked_bce(b2, targets.b2),
-            "b1": masked_bce(b1, targets.b1),
+            "b2": masked_bce(large.b2, targets.b2),
+            "b1": masked_bce(large.b1, targets.b1),
         }
-        if outputs.c is not None:
-            losses["c"] = masked_bce(self._upsample(outputs.c), targets.c)
+        if large.c is not None:
+            losses["c"] = masked_bce(large.c, targets.c)
         return losses
 
-    def targets(self, outputs: SPGOutput, labels: Tensor) -> GuidanceTargets:
-        """Return the three masks of Algorithm 1 for ``int64 Tensor[B]`` labels."""
+    def upsample(self, outputs: SPGOutput) -> SPGOutput:
+        """Return the outputs with the mask logits of the branches at the masks' size.
+
+        ``Tensor[B, 1, h, w] -> Tensor[B, S, S]`` in float32, with gradient. Losses and masks both
+        read them, and at full side this costs as much as a layer, so it is done once a step.
+        """
+
+        def larger(logits: Tensor) -> Tensor:
+            align_corners = self.guidance.align_corners
+            return upsample(full_precision(logits), self.mask_side, align_corners=align_corners)
+
+        c = None if outputs.c is None else larger(outputs.c)
+        return outputs._replace(b1=larger(outputs.b1), b2=larger(outputs.b2), c=c)
+
+    def targets(self, large: SPGOutput, labels: Tensor) -> GuidanceTargets:
+        """Return the three masks of Algorithm 1 for ``int64 Tensor[B]`` labels.
+
+        Args:
+            large: what :meth:`upsample` has returned.
+            labels: of the images, whose maps teach B2.
+        """
         rules = self.guidance
-        b1 = self._upsample(outputs.b1).detach().sigmoid()
-        b2 = self._upsample(outputs.b2).detach().sigmoid()
+        b1, b2 = large.b1.detach().sigmoid(), large.b2.detach().sigmoid()  # probabilities teach
         attention = attention_map(
-            outputs.class_maps,
+            large.class_maps,
             labels,
             self.mask_side,
             align_corners=rules.align_corners,
@@ -143,16 +165,9 @@ class Criterion(nn.Module):
             leak=minimum.leak,
         )
 
-    def _upsample(self, logits: Tensor) -> Tensor:
-        return upsample(
-            full_precision(logits), self.mask_side, align_corners=self.guidance.align_corners
-        )
 
-
-def build(stem: Stem, num_classes: int, params: Params, cell: Cell) -> tuple[Model, Criterion]:
+def build(stem: Stem, settings: Settings, task: Task) -> tuple[Model, Criterion]:
     """Build model and criterion (see :mod:`spg.networks.methods`)."""
-    spg, mask_side = params.spg_of(cell.method), params.setup(cell.dataset, cell.backbone).mask_side
-    train = params.setup(cell.dataset, cell.backbone).train
-    branch_a = BranchA(stem.last_channels, stem.heads.a3, num_classes, dropout=train.dropout)
-    criterion = Criterion(params.guidance, cascade=spg.cascade, mask_side=mask_side)
-    return Model(stem, branch_a, spg=spg), criterion
+    branch_a = BranchA(stem.last_channels, stem.heads.a3, task.num_classes, dropout=task.dropout)
+    criterion = Criterion(settings.guidance, cascade=settings.cascade, mask_side=task.mask_side)
+    return Model(stem, branch_a, spg=settings), criterion

@@ -14,9 +14,9 @@ from pathlib import Path
 from PIL import Image
 from tqdm import tqdm
 
-from spg.data.datasets.annotations import Annotation
-from spg.data.datasets.wsol_metadata import read_metadata
 from spg.data.images.manifest import TRAIN_FULLSUP
+from spg.data.layouts.annotations import Annotation
+from spg.data.layouts.wsol_metadata import read_metadata
 from spg.project.errors import UserError
 
 ROOT_VARIABLE = "SPG_WSOLEVALUATION"

@@ -20,7 +20,7 @@ class Annotation(NamedTuple):
     image_id: str
     """Unique; the image's path as wsolevaluation names it, e.g. ``val/ILSVRC2012_val_...``."""
     file: str
-    """Of the image, for :func:`spg.data.datasets.raw.read_image`."""
+    """Of the image, for :func:`spg.data.layouts.raw.read_image`."""
     class_id: int
     """From 0."""
     class_name: str

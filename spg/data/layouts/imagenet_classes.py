@@ -19,8 +19,13 @@ CLASSES = 1000
 
 def devkit_wnids() -> list[str]:
     """Return the WordNet ids in the devkit's order."""
-    text = files("spg.data.datasets").joinpath("devkit_order.txt").read_text(encoding="utf-8")
+    text = files("spg.data.layouts").joinpath("devkit_order.txt").read_text(encoding="utf-8")
     return text.split()
+
+
+def sorted_wnids() -> list[str]:
+    """Return the WordNet ids sorted, which is the order of torchvision, wsolevaluation and us."""
+    return sorted(devkit_wnids())
 
 
 def devkit_rows() -> list[int]:

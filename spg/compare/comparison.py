@@ -1,0 +1,132 @@
+"""comparison.csv: what every variant scored, with its interval, beside what is reported."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from spg.compare.errors import Errors, Tables, collect_errors
+from spg.compare.other_classes import with_classes
+from spg.compare.paper import Paper
+from spg.compare.statistics.intervals import Interval, seed_spread, two_way_interval
+from spg.compare.variants import Variant
+from spg.project.schema import ComparisonParams
+from spg.project.seeding import generator
+
+EXTERNAL_KINDS = ("selected",)  # of the threshold, in external.csv
+OWN_CLASSES = "own"
+COLUMNS = (
+    *Variant._fields, "classifier", "threshold", "metric", *Interval._fields, "seed_std", "seeds",
+    "images", "reported", "reported_dataset", "reported_table",
+)  # fmt: skip
+
+
+def named_interval(values: NDArray[np.float64], params: ComparisonParams, *names: Any) -> Interval:
+    """Return the two-way interval of ``values`` with random numbers of their own name.
+
+    Args:
+        values: ``Float[S, N]``, seeds by images.
+        params: resamples, confidence and seed.
+        names: of the number; another name draws other resamples.
+    """
+    return two_way_interval(
+        values,
+        resamples=params.resamples,
+        confidence=params.confidence,
+        rng=generator(params.seed, *(str(name) for name in names)),
+    )
+
+
+def external_table(
+    guesses: Mapping[str, pd.DataFrame],
+    tables: Tables,
+    paper: Paper,
+    params: ComparisonParams,
+    *,
+    iou_threshold: float,
+) -> pd.DataFrame:
+    """Return :func:`comparison_rows` with each external classifier's classes, and its name.
+
+    Args:
+        guesses: the best classes of every image by classifier (:mod:`spg.compare.other_classes`).
+        tables: whose boxes stand beside them.
+        paper: what is reported.
+        params: of the intervals.
+        iou_threshold: delta.
+    """
+    rows = []
+    for name, guessed in guesses.items():
+        theirs = {
+            variant: [with_classes(table, guessed) for table in seeds]
+            for variant, seeds in tables.items()
+        }
+        errors = collect_errors(theirs, iou_threshold=iou_threshold, kinds=EXTERNAL_KINDS)
+        rows += comparison_rows(errors, paper, params, classifier=name)
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def comparison_table(errors: Errors, paper: Paper, params: ComparisonParams) -> pd.DataFrame:
+    """Return :func:`comparison_rows` of the variants' own classes as a table."""
+    return pd.DataFrame(comparison_rows(errors, paper, params), columns=COLUMNS)
+
+
+def comparison_rows(
+    errors: Errors, paper: Paper, params: ComparisonParams, *, classifier: str = OWN_CLASSES
+) -> list[dict[str, Any]]:
+    """Return one row for each variant, threshold kind and metric, beside the reported number.
+
+    Values are fractions; ``reported`` is too, and belongs to ``reported_dataset``. ``classifier``
+    is whose classes the errors are of; ``own``: the variant's.
+    """
+    rows = []
+    for (variant, kind, metric), values in errors.items():
+        interval = named_interval(values, params, variant, kind, metric)
+        reported = _reported(paper, variant, metric, classifier)
+        rows.append(
+            {
+                **variant._asdict(),
+                "classifier": classifier,
+                "threshold": kind,
+                "metric": metric,
+                **interval._asdict(),
+                "seed_std": seed_spread(values),
+                "seeds": values.shape[0],
+                "images": values.shape[1],
+                **reported,
+            }
+        )
+    return rows
+
+
+def summary(comparison: pd.DataFrame, claims: pd.DataFrame) -> dict[str, Any]:
+    """Return what `dvc metrics` and `dvc exp show` display: few numbers, short names."""
+    own_classes = (comparison["metric"] == "top1_cls_err") & (comparison["threshold"] == "selected")
+    gt_known = comparison["metric"] == "gt_known_loc_err"
+    shown_kinds = comparison["threshold"].isin(["none", "selected", "fixed"])
+    shown = comparison[(gt_known & shown_kinds) | own_classes]
+    several = shown["backbone"].nunique() > 2  # "none" is one of them
+    result: dict[str, Any] = {}
+    for row in shown.to_dict("records"):
+        extractor = "" if row["extractor"] in ("cam", "none") else f"_{row['extractor']}"
+        backbone = f"{row['backbone']}-" if several else ""
+        at_fixed = "_fixed" if row["threshold"] == "fixed" else ""
+        line = result.setdefault(f"{backbone}{row['method']}{extractor}", {})
+        line[f"{row['metric']}{at_fixed}"] = round(row["mean"], 6)
+    judged = claims[claims["verdict"] != "not run"]
+    result["gain"] = {row["claim"]: round(row["mean"], 6) for row in judged.to_dict("records")}
+    return result
+
+
+def _reported(paper: Paper, variant: Variant, metric: str, classifier: str) -> dict[str, Any]:
+    found = paper.find(variant, metric, None if classifier == OWN_CLASSES else classifier)
+    if found is None:
+        return dict.fromkeys(("reported", "reported_dataset", "reported_table"))
+    return {
+        "reported": found.value / 100,
+        "reported_dataset": found.dataset,
+        "reported_table": found.table,
+    }

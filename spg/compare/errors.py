@@ -1,0 +1,68 @@
+"""Every image's errors in every cell: what all tables, intervals and verdicts are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from spg.compare.variants import Variant
+from spg.data.images.manifest import boxes_of
+from spg.evaluate.image_errors import ERRORS
+from spg.evaluate.metrics.boxes import box_iou, center_box, whole_image_box
+from spg.evaluate.per_image import KINDS, cell_errors, kinds_of
+from spg.project.errors import UserError
+
+BASELINES = {"center_box": center_box, "whole_image": whole_image_box}
+
+Errors = dict[tuple[Variant, str, str], NDArray[np.float64]]
+"""(variant, threshold kind, metric) -> ``Float[S, N]`` of 0 and 1: seeds by images."""
+Tables = Mapping[Variant, Sequence[pd.DataFrame]]
+"""The per-image tables of each variant's seeds (:mod:`spg.evaluate.per_image`)."""
+
+
+def collect_errors(
+    tables: Tables,
+    *,
+    iou_threshold: float,
+    kinds: tuple[str, ...] = KINDS,
+) -> Errors:
+    """Stack the per-image errors of each variant's seeds.
+
+    Raises:
+        UserError: when two cells were not evaluated on the same images.
+    """
+    images = [table["image_id"].to_numpy() for seeds in tables.values() for table in seeds]
+    if any(not np.array_equal(ids, images[0]) for ids in images):
+        raise UserError("eval/: cells were evaluated on different images; run `dvc repro`")
+    errors: Errors = {}
+    for variant, seeds in tables.items():
+        for kind in kinds_of(seeds[0], kinds):
+            cells = [cell_errors(table, kind, iou_threshold=iou_threshold) for table in seeds]
+            for metric in (name for name in ERRORS if name in cells[0]):
+                stacked = np.stack([cell[metric] for cell in cells]).astype(np.float64)
+                errors[variant, kind, metric] = stacked  # [S, N]
+    return errors
+
+
+def baseline_errors(
+    manifest: pd.DataFrame, classifier: Sequence[pd.DataFrame], *, iou_threshold: float
+) -> Errors:
+    """Return the errors of the naive boxes, which need no threshold (PROTOCOL 16).
+
+    Args:
+        manifest: sizes and true boxes.
+        classifier: per-image tables of one variant, a seed each; a naive box names no class, so
+            these classes stand beside it in top-1 and top-5.
+        iou_threshold: delta.
+    """
+    tests = manifest.set_index("image_id").loc[classifier[0]["image_id"]]
+    errors: Errors = {}
+    for name, guess in BASELINES.items():
+        boxes = zip(tests["width"], tests["height"], tests["boxes"], strict=True)
+        iou = [box_iou(guess(w, h)[None], boxes_of(true)).max() for w, h, true in boxes]
+        tables = {Variant("none", name, "none"): [t.assign(iou_none=iou) for t in classifier]}
+        errors |= collect_errors(tables, iou_threshold=iou_threshold, kinds=("none",))
+    return errors

@@ -1,0 +1,23 @@
+"""What the evaluator knows of an image: its size, true boxes and masks."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spg.evaluate.metrics.boxes import Boxes
+from spg.evaluate.metrics.protocols import Size
+
+
+class Image(NamedTuple):
+    """What is known of an image."""
+
+    image_id: str
+    split: str
+    size: Size
+    boxes: Boxes
+    """``Float[M, 4]``, half-open, in the image."""
+    object_mask: NDArray[np.bool_] | None
+    part_mask: NDArray[np.bool_] | None

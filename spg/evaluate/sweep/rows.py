@@ -1,0 +1,99 @@
+"""One map -> one row of sweep.parquet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spg.data.images.manifest import TEST
+from spg.evaluate.metrics.boxes import Boxes, best_iou
+from spg.evaluate.metrics.cam_code import first_boxes
+from spg.evaluate.metrics.component_tree import Ints
+from spg.evaluate.metrics.evaluator import Evaluator
+from spg.evaluate.metrics.graph_cut import graph_cut_box
+from spg.evaluate.metrics.maps import Map, localization_map
+from spg.evaluate.metrics.pixels import Counts
+from spg.evaluate.metrics.protocols import Protocol, Size
+from spg.evaluate.metrics.rules import RANKS
+from spg.evaluate.sweep.image import Image
+from spg.project.plugins import find_plugin
+from spg.project.schema import GraphCutParams
+
+Measure = Callable[[Map, Image], dict[str, float | None]]
+
+
+def find_measures(names: Sequence[str]) -> list[Measure]:
+    """Return the measures of maps that params.yaml names."""
+    return [find_plugin("measure", name).measure for name in names]
+
+
+def measure_map(
+    raw_map: Map, image: Image, evaluator: Evaluator, measures: Sequence[Measure]
+) -> tuple[dict[str, Any], Counts]:
+    """Return a map's row without the columns of GraphCut, and its pixels for PxAP.
+
+    A map is resized once into the evaluator's frame and, where that is not the image itself, once
+    more into the image, in which the CAM code's boxes and the measures are taken.
+
+    Args:
+        raw_map: ``Float[h, w]``, any range.
+        image: what is known of the image.
+        evaluator: protocol and thresholds.
+        measures: of :func:`find_measures`.
+    """
+    protocol = evaluator.protocol
+    loc_map = protocol.loc_map(raw_map, image.size)
+    same = protocol.loc_map is localization_map
+    in_image = loc_map if same else localization_map(raw_map, image.size)
+    sweep = evaluator.sweep(loc_map, image.boxes, image.size)
+    cam_code = first_boxes(in_image, RANKS)
+    row: dict[str, Any] = {
+        "image_id": image.image_id,
+        "split": image.split,
+        "iou": sweep.iou[0],
+        "second_iou": sweep.iou[1],
+        "iou_all": sweep.iou_all,
+        "box": _unscaled(sweep.boxes[0], protocol, image.size).ravel(),
+        "cam_code_iou": best_iou(cam_code, image.boxes),
+        "cam_code_box": cam_code[0],
+        "graph_cut_box": np.zeros(4),
+    }
+    for measure in measures:
+        row |= measure(in_image, image)
+    counted = image.split == TEST and image.object_mask is not None
+    pixels = evaluator.no_pixels()
+    if counted:
+        pixels = evaluator.histogram(loc_map, np.asarray(image.object_mask).astype(np.uint8))
+    return row, pixels
+
+
+def graph_cut_columns(
+    raw_map: Map, pixels: NDArray[np.uint8], image: Image, rule: GraphCutParams
+) -> dict[str, Any]:
+    """Return the box of GraphCut and its IoU.
+
+    Args:
+        raw_map: ``Float[h, w]``, any range.
+        pixels: ``uint8 [H, W, 3]``, of any size; the box is brought back to the original's.
+        image: the image.
+        rule: quantiles of the map.
+    """
+    size = np.array(pixels.shape[1::-1])
+    box = graph_cut_box(
+        pixels,
+        localization_map(raw_map, (int(size[0]), int(size[1]))),
+        background=rule.background,
+        foreground=rule.foreground,
+    )
+    box = box * np.tile(np.array(image.size) / size, 2)
+    return {"graph_cut_iou": best_iou(box[None], image.boxes)[0], "graph_cut_box": box}
+
+
+def _unscaled(boxes: Ints, protocol: Protocol, size: Size) -> Boxes:
+    """Return boxes of the protocol's frame in the image."""
+    scale = np.array(size) / np.array(protocol.frame(size))
+    unscaled: Boxes = boxes * np.array([*scale, *scale])
+    return unscaled

@@ -1,0 +1,58 @@
+"""sweep.parquet: a row for each extractor and localized image, with its curves over thresholds.
+
+Its first columns are those of :data:`SCHEMA`; what ``sweep.measures`` of params.yaml measures
+follows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from spg.evaluate.metrics.rules import RANKS
+from spg.project.files import readable
+from spg.project.plugins import find_plugin
+
+TABLE, FACTS = "sweep.parquet", "sweep.json"
+CURVE = pa.list_(pa.float64())
+
+SCHEMA = pa.schema(
+    {
+        "extractor": pa.string(),
+        "image_id": pa.string(),
+        "split": pa.string(),
+        "iou": CURVE,  # of the largest component's box, at each threshold
+        "second_iou": CURVE,  # of the second largest one's
+        "iou_all": CURVE,  # the best of every component and hole
+        "box": pa.list_(pa.float32()),  # the largest one's, flattened [T, 4], xyxy in the image
+        "cam_code_iou": pa.list_(pa.float64(), RANKS),  # of that code's first two boxes
+        "cam_code_box": pa.list_(pa.float64(), 4),  # its first
+        "graph_cut_iou": pa.float64(),  # null for extractors that are not asked for it
+        "graph_cut_box": pa.list_(pa.float64(), 4),
+    }
+)
+
+
+def schema_with(measures: Sequence[str]) -> pa.Schema:
+    """Return :data:`SCHEMA` and a column of fractions, or nulls, for each number of the measures.
+
+    Args:
+        measures: files in spg/evaluate/sweep/measures.
+    """
+    fields = [
+        pa.field(n, pa.float64()) for m in measures for n in find_plugin("measure", m).COLUMNS
+    ]
+    return pa.schema([*SCHEMA, *fields])
+
+
+def measured_columns(path: Path) -> list[str]:
+    """Return the columns of a sweep.parquet that its measures have written, in their order.
+
+    Raises:
+        UserError: when the file is missing or no Parquet file.
+    """
+    with readable(path, maker="`spg sweep`"):
+        return [name for name in pq.read_schema(path).names if name not in SCHEMA.names]
