@@ -3,8 +3,8 @@
     python benchmarks/evaluator.py                  # both rules against the plain loop, one core
     python benchmarks/evaluator.py --maps 50000     # and `spg score` on that many files
 
-The plain loop is what wsolevaluation does (spg_facts 4.2), written with the same libraries: one
-cv2.findContours a threshold. Ratios are taken within one run.
+The plain loop is what wsolevaluation does (docs/sources.md 4.2), written with the same libraries:
+one cv2.findContours a threshold. Ratios are taken within one run.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from spg.data.images.manifest import SCHEMA, TEST, TRAIN_WEAKSUP, read_manifest, write_manifest
 
-TRAIN, VAL, BOXES, CLASSES = 1_281_167, 50_000, 80_477, 1000  # spg_facts 7
+TRAIN, VAL, BOXES, CLASSES = 1_281_167, 50_000, 80_477, 1000  # docs/sources.md 7
 
 
 def rows() -> pa.Table:

@@ -1,4 +1,4 @@
-"""Localization and classification errors, per image and in total (spg_facts 4.1).
+"""Localization and classification errors, per image and in total (docs/sources.md 4.1).
 
 All are errors in [0, 1], lower is better. A guess is a class and a box; it is right when the class
 is and the box has IoU >= delta with any true box. The box of class k comes from the map of class
@@ -34,8 +34,8 @@ def image_errors(
 ) -> dict[str, NDArray[np.bool_]]:
     """Return each image's error under each of :data:`ERRORS`.
 
-    ``top5_loc_star_err`` is that of the tables' SPG* row (spg_facts 1): two boxes for each class,
-    the list cut at five guesses, so that the first two classes have both boxes and the third has
+    ``top5_loc_star_err`` is that of the tables' SPG* row (docs/sources.md 1): two boxes for each
+    class, the list cut at five guesses, so that the first two classes have both boxes and the third has
     one. It is left out where there is no second box.
 
     Args:
@@ -70,7 +70,7 @@ def max_box_acc(correct: NDArray[np.integer[Any]], images: int) -> NDArray[np.fl
 
     MaxBoxAcc is this of the rule ``largest`` at IoU 0.5; MaxBoxAccV2 is the mean over
     :data:`IOU_LEVELS` of this of the rule ``all``. The threshold is an oracle's: chosen, for each
-    level anew, on the very images that are scored (spg_facts 4.2).
+    level anew, on the very images that are scored (docs/sources.md 4.2).
 
     Args:
         correct: ``Int[L, T]``, images with IoU >= the level, at each threshold.

@@ -20,7 +20,7 @@ def export_metadata(workspace: Workspace, params: Params, dataset: str, output: 
     """Write the metadata folder of each split.
 
     Far corners are as wsolevaluation's own files have them: for ILSVRC the last pixel of the box;
-    for CUB x + width, cut at the image's last pixel (spg_facts 7).
+    for CUB x + width, cut at the image's last pixel (docs/sources.md 7).
     """
     manifest = read_manifest(workspace.packed(dataset) / "manifest.parquet")
     spec = spec_of(dataset, params.datasets[dataset].source)

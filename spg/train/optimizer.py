@@ -12,7 +12,8 @@ from spg.project.schema import OptimizerParams, TrainParams
 def parameter_groups(model: nn.Module, optimizer: OptimizerParams) -> list[dict[str, object]]:
     """Divide the parameters into stem and new layers, weights and biases: four groups.
 
-    The official code means to do this by names and misses (spg_facts 3.1); here a module decides.
+    The official code means to do this by names and misses (docs/sources.md 3.1); here a module
+    decides.
     Batch-norm weights count as weights. Every parameter is in exactly one group.
 
     Args:

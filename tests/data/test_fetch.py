@@ -370,7 +370,7 @@ def test_two_interrupted_runs_end_in_one_whole_archive(mirror, tmp_path, monkeyp
 
 
 def test_the_published_facts():
-    """spg_facts 7: sizes and checksums, agreed on by several repositories."""
+    """docs/sources.md 7: sizes and checksums, agreed on by several repositories."""
     facts = {item.name: (item.size, item.md5) for item in cub.ARCHIVES}
     assert facts == {
         "CUB_200_2011.tgz": (1150585339, "97eceeb196236b17998738112f37df78"),

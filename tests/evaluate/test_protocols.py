@@ -132,7 +132,7 @@ def check_paper(loc_map, true_boxes, thresholds):
 
 
 def check_wsol(loc_map, true_boxes, thresholds):
-    """As spg_facts 4.2 tells it."""
+    """As docs/sources.md 4.2 tells it."""
     sweep = sweep_map(loc_map, true_boxes, thresholds, WSOL)
     height, width = loc_map.shape
     grey = np.floor(loc_map * np.float32(255)).astype(np.uint8)

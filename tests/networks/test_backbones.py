@@ -118,7 +118,7 @@ def test_batches_have_the_colors_of_their_backbone(stem):
 
 # Channels behind the stem at width 1: A3, the GAP network's head in the CAM paper and in
 # wsolevaluation, ACoL's, B, C. Inception's are the paper's, VGG's and ResNet's wsolevaluation's
-# (spg_facts 2.4); Lite0's keep Inception's proportion to A2.
+# (docs/sources.md 2.4); Lite0's keep Inception's proportion to A2.
 HEADS = {
     "inception_v3": ((1024, 1024), (1024,), (1024, 1024), (1024, 1024), 512, 512),
     "vgg16": ((512, 512), (1024,), (1024,), (1024, 1024), 512, 512),

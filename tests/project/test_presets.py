@@ -93,7 +93,7 @@ def test_an_unknown_reading_is_one_sentence(mapping):
     assert str(caught.value) == f"params.yaml: protocol: 'gospel' is not one of {sorted(READINGS)}"
 
 
-# spg_facts 3.1, 3.3 and 5: base rate 0.001; new layers; biases; weight decay.
+# docs/sources.md 3.1 and 3.3: base rate 0.001; new layers; biases; weight decay.
 RATES = {
     ("paper", BACKBONE): (0.001, 0.01, 2, 5e-4),
     ("official", BACKBONE): (0.001, 0.001, 2, 5e-4),

@@ -1,4 +1,4 @@
-"""Reader of the CUB-200-2011 archive layout, drawn or downloaded (spg_facts 7).
+"""Reader of the CUB-200-2011 archive layout, drawn or downloaded (docs/sources.md 7).
 
 ``images.txt``, ``image_class_labels.txt``, ``train_test_split.txt``, ``bounding_boxes.txt`` and
 ``classes.txt`` beside ``images/``; masks in ``segmentations/`` and, for drawn birds,

@@ -1,8 +1,8 @@
 """A data set's own ``train_fullsup``, as wsolevaluation gives it to CUB and ILSVRC.
 
 CUBV2 and ImageNetV2 are other images of the same classes, with boxes: thresholds chosen on them
-cost neither training nor test images (spg_facts 7). ``train_fullsup/`` of a raw folder holds one
-split of wsolevaluation's metadata and, in ``images/``, its images.
+cost neither training nor test images (docs/sources.md 7). ``train_fullsup/`` of a raw folder holds
+one split of wsolevaluation's metadata and, in ``images/``, its images.
 """
 
 from __future__ import annotations

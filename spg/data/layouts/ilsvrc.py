@@ -62,7 +62,7 @@ def read_annotations(root: Path) -> list[Annotation]:
     """Read the annotations of all images, training before validation, each sorted by name.
 
     Classes are those present, numbered in the order of their WordNet ids as torchvision does; the
-    devkit's own order is another (spg_facts 7). Their names are the id and the first word.
+    devkit's own order is another (docs/sources.md 7). Their names are the id and the first word.
 
     Raises:
         UserError: when the index is missing or damaged.

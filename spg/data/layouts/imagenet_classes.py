@@ -2,7 +2,7 @@
 
 The devkit numbers them from 1 (``ILSVRC2012_ID``), and the authors' lists and their ImageNet
 checkpoint use that number less one; wsolevaluation, torchvision and we sort by WordNet id. Kit fox
-(n02119789) is the devkit's first class and the sorted list's 279th (spg_facts 7).
+(n02119789) is the devkit's first class and the sorted list's 279th (docs/sources.md 7).
 
 devkit_order.txt holds the devkit's facts: line n is the WordNet id of ``ILSVRC2012_ID`` n, as
 data/meta.mat and data/map_clsloc.txt of ILSVRC2012_devkit_t12 have it. It was taken from two public

@@ -1,4 +1,4 @@
-"""Metadata folders of wsolevaluation: one folder a split, four text files (spg_facts 7).
+"""Metadata folders of wsolevaluation: one folder a split, four text files (docs/sources.md 7).
 
 ``image_ids.txt``: a path a line. ``class_labels.txt``: path,class. ``image_sizes.txt``:
 path,width,height. ``localization.txt``: path,x0,y0,x1,y1, a line for each box; or, for data with

@@ -1,4 +1,4 @@
-"""CUB-200-2011 from its published addresses (spg_facts 7).
+"""CUB-200-2011 from its published addresses (docs/sources.md 7).
 
 The two archives are kept in the folder that SPG_CUB_ARCHIVES names, or in data/archives/<dataset>:
 one that lies there already is verified and used, a missing one is loaded. SPG_CUB_URL names a

@@ -40,7 +40,8 @@ def box_iou(boxes: Boxes, others: Boxes, *, inclusive: bool = False) -> NDArray[
 def best_iou(boxes: Boxes, true_boxes: Boxes, *, inclusive: bool = False) -> NDArray[np.float64]:
     """Return each box's IoU with the true box that it fits best, ``Float[N]``.
 
-    A match with any of an image's true boxes counts (spg_facts 4.1, 4.2); 0 where there is none.
+    A match with any of an image's true boxes counts (docs/sources.md 4.1, 4.2); 0 where there
+    is none.
     """
     if not len(true_boxes):
         return np.zeros(len(boxes))

@@ -1,4 +1,4 @@
-"""The box generator of the CAM code, which the SPG author says he used (spg_facts 4.1).
+"""The box generator of the CAM code, which the SPG author says he used (docs/sources.md 4.1).
 
 Re-told from bboxgenerator/dt_box.cpp and dt.c of zhoubolei/CAM: three fixed thresholds on an 8-bit
 heat map instead of a fraction of the maximum, and several boxes an image (PROTOCOL 17).

@@ -1,4 +1,7 @@
-"""PxAP: average precision over the pixels of all images (spg_facts 4.2; Choe et al., CVPR 2020)."""
+"""PxAP: average precision over the pixels of all images.
+
+Choe et al., CVPR 2020; docs/sources.md 4.2.
+"""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 ``largest`` takes the component whose contour encloses the largest area (the CAM paper's rule,
 wsolevaluation's MaxBoxAcc); ``all`` takes every component and, as published, every hole
-(MaxBoxAccV2). Sources: spg_facts 4.1, 4.2; PROTOCOL 11.
+(MaxBoxAccV2). Sources: docs/sources.md 4.1, 4.2; PROTOCOL 11.
 """
 
 from __future__ import annotations

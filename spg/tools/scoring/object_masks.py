@@ -24,7 +24,7 @@ def read_object_mask(
         folder: where the files lie.
         masks: files of the instances; every pixel above 0 belongs to the object.
         ignore: file of the regions to ignore, or ``None``.
-        size: width and height to squash to, nearest pixel (spg_facts 4.2); ``None`` keeps it.
+        size: width and height to squash to, nearest pixel (docs/sources.md 4.2); ``None`` keeps it.
 
     Returns:
         ``uint8 [H, W]``: 1 object, 0 background, 255 ignored.

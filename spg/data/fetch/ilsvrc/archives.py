@@ -27,7 +27,7 @@ TRAIN, VAL = "ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar"
 DEVKIT, VAL_BOXES = "ILSVRC2012_devkit_t12.tar.gz", "ILSVRC2012_bbox_val_v3.tgz"
 TRAIN_BOXES = "ILSVRC2012_bbox_train_v2.tar.gz"
 """Used where it lies beside the others; only some training images have boxes."""
-MD5 = {  # spg_facts 7; torchvision's table has the first three
+MD5 = {  # docs/sources.md 7; torchvision's table has the first three
     TRAIN: "1d675b47d978889d74fa0da5fadfb00e",
     VAL: "29b22e2961454d5413ddabcf34fc5622",
     DEVKIT: "fa75699e90414af021442c21a62c3abf",

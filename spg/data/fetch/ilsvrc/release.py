@@ -13,7 +13,7 @@ WNID = re.compile(r"n\d{8}")
 TRAIN_IMAGE = re.compile(r"(n\d{8})_\d+\.JPEG")
 VAL_IMAGE = re.compile(r"ILSVRC2012_val_\d{8}\.JPEG")
 CLASSES, TRAIN_IMAGES, VAL_IMAGES = 1000, 1_281_167, 50_000
-"""Of the whole release (spg_facts 7)."""
+"""Of the whole release (docs/sources.md 7)."""
 
 
 class Release(NamedTuple):

@@ -1,0 +1,121 @@
+"""Commands about this machine: plan, doctor, bench."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from spg.cli.options import cell_of, command, dataset_option, json_option, params_of
+from spg.project.command_line import workspace
+from spg.project.environment import is_first
+from spg.project.files import write_json
+from spg.project.params import Params
+from spg.project.workspace import Cell, Workspace
+
+
+@command()
+@click.option(
+    "--dataset",
+    help="Data set to plan for, which need not be there yet. Default: `dataset` of params.yaml.",
+)
+@click.option("--backbone", help="Plan this backbone alone. Default: all of `backbones`.")
+@json_option
+def plan(dataset: str | None, backbone: str | None, json_file: Path | None) -> None:
+    """Say what the whole matrix will cost here: images, steps, hours, disk.
+
+    Measures a few training, localization and decoding steps; an estimate, nothing is trained.
+    """
+    from spg.tools.plan import as_text
+    from spg.tools.plan import plan as make_plan
+
+    params, name = params_of(dataset)
+    facts = make_plan(workspace(), params, name, [backbone] if backbone else params.backbones)
+    click.echo(as_text(facts))
+    if json_file is not None:
+        write_json(json_file, facts)
+
+
+@command()
+@json_option
+def doctor(json_file: Path | None) -> None:
+    """Print versions, devices, threads, precision, cache and disk, and what would change results.
+
+    Compares what is installed with requirements.lock, and this machine with the one that trained
+    the cells in runs/; reads every section of params.yaml. Status 0: nothing found; 1: there are
+    warnings.
+    """
+    from spg.tools.doctor import as_text, diagnose
+
+    found = diagnose(workspace())
+    click.echo(as_text(found))
+    if json_file is not None:
+        write_json(json_file, found._asdict())
+    if found.warnings:
+        sys.exit(1)
+
+
+@command()
+@click.argument("work", type=click.Choice(["train", "localize", "evaluate"]))
+@dataset_option
+@click.option("--backbone", help="Backbone to time. Default: the first of `backbones`.")
+@click.option("--method", default="spg", show_default=True, help="Method whose network is timed.")
+@click.option(
+    "--classes",
+    type=click.IntRange(min=2),
+    default=200,
+    show_default=True,
+    help="Number of classes of the network.",
+)
+@click.option(
+    "--side",
+    type=click.IntRange(min=32),
+    help="Side of the network's input, pixels. Default: as params.yaml says.",
+)
+@click.option(
+    "--batch-size", type=click.IntRange(min=2), help="Images a step. Default: as params.yaml says."
+)
+@click.option(
+    "--precision",
+    type=click.Choice(["float32", "bf16"]),
+    help="Precision of the computation. Default: as params.yaml says.",
+)
+@click.option(
+    "--repeats",
+    type=click.IntRange(min=1),
+    default=5,
+    show_default=True,
+    help="Number of steps that are timed.",
+)
+@json_option
+def bench(
+    work: Any,
+    dataset: str | None,
+    backbone: str | None,
+    method: str,
+    classes: int,
+    repeats: int,
+    json_file: Path | None,
+    **sizes: Any,
+) -> None:
+    """Time WORK on drawn images: images a second, memory, share of the machine's matmul peak.
+
+    The median of some steps after two that do not count; nothing is written. SPG_NPROC=N times a
+    training in N processes.
+    """
+    from spg.networks.compute.launch import in_processes
+    from spg.tools.bench import as_text, with_sizes
+    from spg.tools.bench import bench as measure_work
+
+    def measured(_: Workspace, params: Params, cell: Cell) -> None:
+        sized = with_sizes(params, cell, **sizes)
+        facts = measure_work(sized, cell, work, classes=classes, repeats=repeats)
+        if is_first():
+            click.echo(as_text(facts))
+            if json_file is not None:
+                write_json(json_file, facts)
+
+    run = in_processes(measured) if work == "train" else measured
+    run(workspace(), *cell_of(dataset, backbone, method, seed=0))

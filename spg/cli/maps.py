@@ -1,0 +1,96 @@
+"""Commands for anybody's maps and images: score, predict."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from spg.cli.options import FILE, FOLDER, command
+from spg.project.command_line import workspace
+from spg.project.parallel import default_workers
+from spg.project.params import load_params
+
+
+@command()
+@click.option(
+    "--maps", required=True, type=FOLDER, help="Folder of the maps to score, IMAGE_ID.npy each."
+)
+@click.option(
+    "--metadata",
+    required=True,
+    type=FOLDER,
+    help="Folder with wsolevaluation's four text files of one split.",
+)
+@click.option("--masks", type=FOLDER, help="Folder of the object masks, which PxAP needs.")
+@click.option(
+    "--protocol",
+    type=click.Choice(["wsolevaluation", "paper", "official"]),
+    default="wsolevaluation",
+    show_default=True,
+    help="Evaluator. wsolevaluation: finished maps, 224 x 224 in [0, 1]; the others: raw maps of "
+    "any size.",
+)
+@click.option(
+    "--threshold",
+    type=click.FloatRange(0, 1, max_open=True),
+    help="Fixed map threshold of the GT-known error. Default: the best one (oracle).",
+)
+@click.option(
+    "--select-on",
+    nargs=2,
+    type=FOLDER,
+    metavar="MAPS METADATA",
+    help="Choose that threshold on these other maps instead, e.g. of train-fullsup.",
+)
+@click.option(
+    "--table", type=FILE, help="Write a table with one row an image to this .csv or .parquet file."
+)
+@click.option(
+    "--json", "json_file", type=FILE, help="Write all numbers, as fractions, to this JSON file."
+)
+@click.option(
+    "--workers",
+    type=click.IntRange(min=0),
+    default=default_workers,
+    show_default="number of cores",
+    help="Number of processes; any number gives the same result.",
+)
+def score(**options: Any) -> None:
+    """Score anybody's maps in wsolevaluation's format: a drop-in for its evaluation.py.
+
+    Missing and invalid maps are listed, count as wrong at every threshold, and end the command with
+    status 2 after the numbers are written.
+    """
+    from spg.tools.scoring.command import ScoreOptions, run_score
+
+    run_score(ScoreOptions(**options), click.echo)
+
+
+@command()
+@click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "--checkpoint",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="A model.safetensors of `spg train`, with its provenance.json beside it.",
+)
+@click.option(
+    "--output",
+    default=Path("predictions"),
+    show_default=True,
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder to which the overlay pictures are written.",
+)
+def predict(images: tuple[Path, ...], checkpoint: Path, output: Path) -> None:
+    """Find class and box in IMAGES; one line of JSON and one overlay picture each.
+
+    Computed on SPG_DEVICE; without it, on CUDA where there is one.
+    """
+    from spg.tools.predict import predict as stage
+
+    params = load_params(workspace().params_file)
+    for found in stage(params, list(images), checkpoint=checkpoint, output=output):
+        click.echo(json.dumps(found._asdict(), ensure_ascii=False))

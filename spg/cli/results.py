@@ -1,0 +1,58 @@
+"""Commands over all cells: classify, compare, report, effect."""
+
+from __future__ import annotations
+
+import click
+
+from spg.cli.options import command, dataset_option, params_of
+from spg.project.command_line import workspace
+
+
+@command()
+@click.argument("classifier")
+@dataset_option
+def classify(classifier: str, dataset: str | None) -> None:
+    """Write the scores of CLASSIFIER for the test images into runs/: the classes of Table 3.
+
+    CLASSIFIER is a file in spg/networks/classifiers, e.g. resnet50 or dpn131; its published weights
+    are downloaded and verified. List it in `external_classifier` for `compare` to use it.
+    """
+    from spg.networks.classify.stage import classify as stage
+
+    params, name = params_of(dataset)
+    stage(workspace(), params, name, classifier)
+    path = workspace().class_scores(name, classifier)
+    click.echo(f"wrote {path.relative_to(workspace().root)}")
+
+
+@command()
+@dataset_option
+def compare(dataset: str | None) -> None:
+    """Compare all cells with the paper: intervals, verdicts, baselines."""
+    from spg.compare.stage import compare as stage
+
+    params, name = params_of(dataset)
+    stage(workspace(), params, name)
+
+
+@command()
+@dataset_option
+def report(dataset: str | None) -> None:
+    """Render tables, figures, notebooks and the page index.html into reports/DATASET."""
+    from spg.report.stage import report as stage
+
+    params, name = params_of(dataset)
+    stage(workspace(), params, name)
+
+
+@command()
+@click.argument("name")
+def effect(name: str) -> None:
+    """Measure what the disputed choice NAME of effects/params.yaml changes on the default data.
+
+    Needs the results of `dvc repro`; trains every seed anew unless the choice acts on localization
+    or evaluation alone. `make effects` runs all of them and writes them into PROTOCOL.md.
+    """
+    from spg.tools.effect.stage import measure_effect
+
+    measure_effect(workspace(), name)
