@@ -5,10 +5,10 @@ BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export DVC_NO_ANALYTICS := 1
 .DEFAULT_GOAL := help
-.PHONY: help setup repro grid effects test smoke quality bench readme clean
+.PHONY: help setup repro grid effects test test-slow smoke quality bench readme clean
 
 help:  ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "%-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(VENV)/.ready  ## Make .venv and install the locked versions
 
@@ -31,8 +31,11 @@ effects: setup  ## Measure what each disputed choice changes, into PROTOCOL.md (
 	dvc repro effects/dvc.yaml
 	python -m spg.tools.protocol_page
 
-test: setup  ## Run all tests
-	pytest -q
+test: setup  ## Run the tests, on all cores (minutes)
+	pytest -q -n auto
+
+test-slow: setup  ## Run what `make test` leaves out: more kills, more processes, simulations
+	pytest -q -n auto -m slow
 
 smoke: setup  ## Run every stage on tiny sizes, in a folder of its own
 	python tests/smoke.py
@@ -49,4 +52,4 @@ readme: setup  ## Copy the results table into README.md
 	python -m spg.tools.readme
 
 clean:  ## Remove what the pipeline made, but neither .venv nor DVC's cache
-	rm -rf data weights runs maps eval .scratch
+	rm -rf data weights runs maps sweep eval .scratch

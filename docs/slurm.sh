@@ -7,12 +7,12 @@
 #SBATCH --requeue
 #SBATCH --output=slurm-%A_%a.out
 #
-# One cell a task: train, localize, sweep and evaluate one method with one seed, in a clone of its own
+# One cell a task: train, localize and sweep one method with one seed, in a clone of its own
 # that shares the DVC cache of the clone it was submitted from (the main clone, whose .venv it uses).
 #
 #     dvc repro prepare weights && git commit -m 'My settings' params.yaml dvc.lock
 #     sbatch --export=ALL,SPG_COMMIT="$(git rev-parse HEAD)" docs/slurm.sh   # from the root
-#     dvc repro                  # when all tasks have ended: trains nothing, compares and reports
+#     dvc repro                  # when all tasks have ended: trains nothing, evaluates and reports
 #
 # SPG_COMMIT  what the tasks run (default: HEAD when each of them starts)
 # SPG_CELLS   a pattern, which cells (default: all); --array has to fit
@@ -50,7 +50,7 @@ export SPG_WORKERS=${SPG_WORKERS:-$((${SLURM_CPUS_PER_TASK:-1} - 1))}
 
 # The last stage of each cell; what it depends on runs before it, or comes from the cache.
 mapfile -t cells < <(
-    dvc stage list --name-only | grep -E '^evaluate(_guided)?@' | grep -E "${SPG_CELLS:-.}"
+    dvc stage list --name-only | grep -E '^sweep(_guided)?@' | grep -E "${SPG_CELLS:-.}"
 )
 if [ "$task" -lt "${#cells[@]}" ]; then
     echo "task $task of ${#cells[@]}: ${cells[$task]} on $(hostname)"

@@ -17,11 +17,11 @@ import pandas as pd
 from IPython.display import Image, Markdown, display
 from matplotlib.figure import Figure
 
-from spg.project.params import load_params
 from spg.data.images.manifest import TEST, boxes_of, read_manifest
 from spg.data.images.packed import PackedImages
-from spg.report.figures import as_png
+from spg.project.params import load_params
 from spg.project.workspace import Workspace
+from spg.report.figures import as_png
 
 root = next(folder for folder in (Path.cwd(), *Path.cwd().parents) if (folder / "params.yaml").exists())
 workspace = Workspace(root)

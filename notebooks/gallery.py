@@ -20,16 +20,18 @@ from pathlib import Path
 import numpy as np
 from IPython.display import Image, Markdown, display
 
-from spg.project.params import load_params
+from spg.compare.variants import grid
 from spg.data.images.manifest import TEST, read_manifest, spread
+from spg.project.params import load_params
+from spg.project.workspace import Workspace
 from spg.report.drawing import contact_sheet
 from spg.report.figures import as_png
 from spg.report.render import markdown_text
-from spg.project.workspace import Workspace
 
 root = next(folder for folder in (Path.cwd(), *Path.cwd().parents) if (folder / "params.yaml").exists())
 workspace = Workspace(root)
 params = load_params(workspace.params_file)
+rows = grid(params, params.dataset)
 manifest = read_manifest(workspace.packed(params.dataset) / "manifest.parquet")
 tests = np.flatnonzero(manifest["split"] == TEST)
 
@@ -41,5 +43,5 @@ for place in places:
     row = manifest.loc[place]
     name, image_id = markdown_text(row["class_name"]), markdown_text(row["image_id"])
     display(Markdown(f"**{name}**, {image_id}, {row['width']} x {row['height']} pixels"))
-    sheet = contact_sheet(workspace, params, params.dataset, places=np.array([place]))
+    sheet = contact_sheet(workspace, params.dataset, rows, places=np.array([place]))
     display(Image(as_png(sheet)))

@@ -19,15 +19,17 @@ from pathlib import Path
 import pandas as pd
 from IPython.display import Image, Markdown, display
 
-from spg.project.params import load_params
+from spg.compare.variants import grid
 from spg.data.images.manifest import TEST, read_manifest, spread
+from spg.project.params import load_params
+from spg.project.workspace import Workspace
 from spg.report.drawing import contact_sheet, threshold_points
 from spg.report.figures import as_png
-from spg.project.workspace import Workspace
 
 root = next(folder for folder in (Path.cwd(), *Path.cwd().parents) if (folder / "params.yaml").exists())
 workspace = Workspace(root)
 params = load_params(workspace.params_file)
+rows = grid(params, params.dataset)
 manifest = read_manifest(workspace.packed(params.dataset) / "manifest.parquet")
 places = spread(manifest.index[manifest["split"] == TEST].to_numpy(), 2)
 
@@ -35,7 +37,7 @@ places = spread(manifest.index[manifest["split"] == TEST].to_numpy(), 2)
 def show(threshold: float) -> None:
     """Draw the same images at one threshold for all variants; call it with any value in (0, 1)."""
     display(Markdown(f"Threshold **{threshold}**"))
-    sheet = contact_sheet(workspace, params, params.dataset, places=places, threshold=threshold)
+    sheet = contact_sheet(workspace, params.dataset, rows, places=places, threshold=threshold)
     display(Image(as_png(sheet)))
 
 
@@ -53,7 +55,7 @@ folder = workspace.report(params.dataset)
 display(Image(folder / "figures" / "threshold_curves.png"))
 
 # %%
-points = threshold_points(workspace, params, params.dataset)
+points = threshold_points(workspace, rows)
 columns = ["backbone", "method", "extractor", "kind"]
 points.groupby(columns, sort=False).mean().round(4).reset_index().style.set_uuid("points").format(
     precision=4

@@ -118,6 +118,8 @@ def hashes(root: Path) -> Mapping[str, str]:
 
 
 def _command(root: Path, words: list[str], log: Path, moment: Moment, count: object) -> None:
+    # a shell starts background jobs with SIGINT ignored, and so does every child of theirs
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     os.chdir(root)
     os.environ |= {"SPG_WORKERS": "0", "SPG_DEVICE": "cpu"}
     sys.stderr = log.open("w", encoding="utf-8", buffering=1)

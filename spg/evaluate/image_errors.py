@@ -35,8 +35,8 @@ def image_errors(
     """Return each image's error under each of :data:`ERRORS`.
 
     ``top5_loc_star_err`` is that of the tables' SPG* row (docs/sources.md 1): two boxes for each
-    class, the list cut at five guesses, so that the first two classes have both boxes and the third has
-    one. It is left out where there is no second box.
+    class, the list cut at five guesses, so that the first two classes have both boxes and the third
+    has one. It is left out where there is no second box.
 
     Args:
         iou: ``Float[N]``, best IoU of the true class's box with any true box.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,7 @@ from spg.project.errors import UserError
 from spg.project.files import read_json, whole_files, write_json
 from spg.project.locks import sole_writer
 from spg.project.params import Params
+from spg.project.schema import EvaluationParams
 from spg.project.workspace import Cell, Workspace
 
 OUTPUTS = ("per_image.parquet", "curves.parquet", "metrics.json")
@@ -34,26 +36,34 @@ def evaluate(workspace: Workspace, params: Params, dataset: str) -> None:
     """Evaluate every cell of params.yaml on ``dataset`` (see :func:`evaluate_cell`)."""
     manifest = read_columns(workspace.packed(dataset) / "manifest.parquet")
     for cell in tqdm(params.cells(dataset), desc="evaluate", unit="cell"):
-        _evaluate(workspace, params, cell, manifest)
+        extractors = params.localization.extractors[cell.method]
+        _evaluate(workspace, cell, manifest, extractors, params.evaluation)
 
 
 @sole_writer(Workspace.evaluation)
 def evaluate_cell(workspace: Workspace, params: Params, cell: Cell) -> None:
     """Write ``per_image.parquet`` (test images), ``curves.parquet`` and ``metrics.json``."""
     manifest = read_columns(workspace.packed(cell.dataset) / "manifest.parquet")
-    _evaluate(workspace, params, cell, manifest)
+    extractors = params.localization.extractors[cell.method]
+    _evaluate(workspace, cell, manifest, extractors, params.evaluation)
 
 
-def _evaluate(workspace: Workspace, params: Params, cell: Cell, manifest: Columns) -> None:
-    swept, delta = workspace.sweep(cell), params.evaluation.iou_threshold
+def _evaluate(
+    workspace: Workspace,
+    cell: Cell,
+    manifest: Columns,
+    extractors: Sequence[str],
+    rule: EvaluationParams,
+) -> None:
+    swept, delta = workspace.sweep(cell), rule.iou_threshold
     facts = read_json(swept / FACTS)
     thresholds = np.array(facts["thresholds"])
     measured = _in_order(measured_columns(swept / TABLE))
     tests = _tests(manifest, workspace.maps(cell))
     tables, curves, metrics = [], [], {}
-    for extractor in params.localization.extractors[cell.method]:
+    for extractor in extractors:
         counts = read_curves(swept / TABLE, extractor, delta)
-        places = choose_places(counts, thresholds, params.evaluation.map_threshold)
+        places = choose_places(counts, thresholds, rule.map_threshold)
         table = table_at(
             swept / TABLE, extractor, places, tests, measured=measured, iou_threshold=delta
         )

@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from spg.compare.variants import Variant, grid
+from spg.compare.variants import Grid, Variant, grid
 from spg.data.images.manifest import TEST, boxes_of, read_manifest, spread
 from spg.data.images.packed import PackedImages
 from spg.data.results.tables import read_maps, read_table, read_tensors
@@ -19,6 +19,7 @@ from spg.evaluate.metrics.rules import largest_box
 from spg.evaluate.per_image import REGIONS
 from spg.project.files import read_json
 from spg.project.params import Params
+from spg.project.schema import GuidanceParams
 from spg.project.workspace import Cell, Workspace
 from spg.report import charts, figures
 from spg.report.guidance_sheet import GuidedImage, guidance_sheet
@@ -32,21 +33,22 @@ def draw_figures(
     workspace: Workspace, params: Params, dataset: str
 ) -> Iterator[tuple[str, Figure]]:
     """Yield each figure with its name; those that the results have no data for are left out."""
-    folder = workspace.report(dataset)
-    yield "contact_sheet", contact_sheet(workspace, params, dataset)
+    folder, rows = workspace.report(dataset), grid(params, dataset)
+    count = params.report.gallery_images
+    yield "contact_sheet", contact_sheet(workspace, dataset, rows, count=count)
     yield (
         "threshold_curves",
         figures.threshold_curves(
             read_table(folder / "curves.csv"),
             fixed=params.evaluation.map_threshold,
-            points=threshold_points(workspace, params, dataset),
+            points=threshold_points(workspace, rows),
         ),
     )
     yield "training_curves", figures.training_curves(read_table(folder / "history.csv"))
     outcomes = read_table(folder / "outcomes.csv")
     yield "outcomes", charts.outcome_bars(outcomes[outcomes["threshold"] == "selected"])
     delta = params.evaluation.iou_threshold
-    ious = selected_ious(workspace, params, dataset)
+    ious = selected_ious(workspace, rows)
     yield "iou", charts.iou_distributions(ious, iou_threshold=delta)
     claims = read_table(folder / "claims.csv")
     judged = claims[claims["verdict"] != "not run"]
@@ -56,13 +58,15 @@ def draw_figures(
     if set(REGIONS) <= set(energy) and not energy.empty:
         yield "energy", figures.energy_bars(energy)
     if params.guided:
-        yield "guidance", guidance_growth(workspace, params, dataset)
+        cell = Cell(dataset, params.backbones[0], params.guided[0], params.seeds[0])
+        cascade = params.spg_of(cell.method).cascade
+        yield "guidance", guidance_growth(workspace, cell, params.guidance, cascade=cascade)
 
 
-def threshold_points(workspace: Workspace, params: Params, dataset: str) -> pd.DataFrame:
+def threshold_points(workspace: Workspace, variants: Grid) -> pd.DataFrame:
     """Return each cell's error at its selected and its best threshold."""
     rows: list[dict[str, Any]] = []
-    for variant, cells in grid(params, dataset).items():
+    for variant, cells in variants.items():
         for cell in cells:
             totals = read_json(workspace.evaluation(cell) / "metrics.json")[variant.extractor]
             rows += [
@@ -73,10 +77,10 @@ def threshold_points(workspace: Workspace, params: Params, dataset: str) -> pd.D
     return pd.DataFrame(rows)
 
 
-def selected_ious(workspace: Workspace, params: Params, dataset: str) -> pd.DataFrame:
+def selected_ious(workspace: Workspace, variants: Grid) -> pd.DataFrame:
     """Return every image's IoU at the selected threshold, of all variants and seeds."""
     parts = []
-    for variant, cells in grid(params, dataset).items():
+    for variant, cells in variants.items():
         for cell in cells:
             table = read_table(workspace.evaluation(cell) / "per_image.parquet")
             own = table.loc[table["extractor"] == variant.extractor, "iou_selected"]
@@ -86,9 +90,10 @@ def selected_ious(workspace: Workspace, params: Params, dataset: str) -> pd.Data
 
 def contact_sheet(
     workspace: Workspace,
-    params: Params,
     dataset: str,
+    variants: Grid,
     *,
+    count: int = 0,
     places: NDArray[np.int64] | None = None,
     threshold: float | None = None,
 ) -> Figure:
@@ -96,17 +101,17 @@ def contact_sheet(
 
     Args:
         workspace: the project.
-        params: all parameters.
         dataset: whose images.
-        places: rows of the manifest; by default as many as `report.gallery_images`, spread evenly.
+        variants: a column each.
+        count: of images, spread evenly over the split.
+        places: rows of the manifest to show instead.
         threshold: for all variants; by default each variant's selected one.
     """
     manifest = read_manifest(workspace.packed(dataset) / "manifest.parquet")
     packed = PackedImages(workspace.packed(dataset))
     if places is None:
         tests = np.flatnonzero(manifest["split"] == TEST)
-        places = spread(tests, params.report.gallery_images)
-    variants = grid(params, dataset)
+        places = spread(tests, count)
     views = [
         _panels(workspace, cells[0], variant, manifest.loc[places], threshold)
         for variant, cells in variants.items()
@@ -125,12 +130,20 @@ def contact_sheet(
     return figures.contact_sheet(rows, titles)
 
 
-def guidance_growth(workspace: Workspace, params: Params, dataset: str) -> Figure:
-    """Draw the maps of the first guided cell after each epoch of its training."""
-    cell = Cell(dataset, params.backbones[0], params.guided[0], params.seeds[0])
+def guidance_growth(
+    workspace: Workspace, cell: Cell, rules: GuidanceParams, *, cascade: bool
+) -> Figure:
+    """Draw the maps of a guided cell after each epoch of its training.
+
+    Args:
+        workspace: the project.
+        cell: whose snapshots.
+        rules: the thresholds that its maps were cut at.
+        cascade: whether B2 taught B1; without it O taught both (PROTOCOL 7).
+    """
     kept = read_tensors(workspace.run(cell) / "epochs.safetensors")
-    manifest = read_manifest(workspace.packed(dataset) / "manifest.parquet")
-    packed = PackedImages(workspace.packed(dataset))
+    manifest = read_manifest(workspace.packed(cell.dataset) / "manifest.parquet")
+    packed = PackedImages(workspace.packed(cell.dataset))
     shown = spread(np.arange(len(kept["images"])), GUIDED_IMAGES)
     images = [
         GuidedImage(
@@ -140,9 +153,8 @@ def guidance_growth(workspace: Workspace, params: Params, dataset: str) -> Figur
         )
         for number in shown
     ]
-    rules = params.guidance
     teachers = {"O": rules.b2, "fused": rules.c}
-    if params.spg_of(cell.method).cascade:  # else O teaches B1 too (PROTOCOL 7)
+    if cascade:
         teachers["B2"] = rules.b1
     return guidance_sheet(images, teachers)
 

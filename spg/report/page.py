@@ -40,7 +40,7 @@ def write_page(workspace: Workspace, params: Params, dataset: str, tables: list[
     folder = workspace.report(dataset)
     page = render(
         page_facts(workspace, params, dataset),
-        gallery_data(workspace, params, dataset),
+        gallery_data(workspace, dataset, grid(params, dataset)),
         [(table.caption, Markup(to_html(table))) for table in tables],
     )
     write_text(folder / "index.html", page)

@@ -10,13 +10,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from spg.compare.variants import Variant, grid
+from spg.compare.variants import Grid, Variant
 from spg.data.images.manifest import TEST, boxes_of, read_manifest, spread
 from spg.data.images.packed import PackedImages
 from spg.data.results.tables import read_maps, read_table
 from spg.evaluate.metrics.maps import Map
 from spg.project.files import read_json
-from spg.project.params import Params
 from spg.project.workspace import Cell, Workspace
 from spg.report.tables import variant_name
 
@@ -27,7 +26,7 @@ MAP_SIDE = 64  # longer side of the maps in the page; larger ones are shrunk by 
 LEVELS = 255
 
 
-def gallery_data(workspace: Workspace, params: Params, dataset: str) -> dict[str, Any]:
+def gallery_data(workspace: Workspace, dataset: str, rows: Grid) -> dict[str, Any]:
     """Return the gallery: test images spread over the split, every variant's first seed.
 
     Pictures and maps are base64; maps are quantized to 8 bits between their own extremes, row after
@@ -39,7 +38,7 @@ def gallery_data(workspace: Workspace, params: Params, dataset: str) -> dict[str
     classes = dict(zip(manifest["class_id"], manifest["class_name"], strict=True))
     variants = [
         _variant_data(workspace, cells[0], variant, shown["image_id"].tolist(), classes)
-        for variant, cells in grid(params, dataset).items()
+        for variant, cells in rows.items()
     ]
     return {
         "images": [

@@ -64,7 +64,7 @@ class Run(NamedTuple):
 
 
 def read_run(folder: Path, params: Params, dataset: str) -> Run:
-    """Return what ``compare`` left in a report's folder."""
+    """Return what ``compare`` left in a report's folder, and how params.yaml wants it shown."""
     return Run(
         dataset=dataset,
         backbone=params.backbones[0],

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from spg.compare.paper import load_paper
 from spg.data.results.tables import read_table
@@ -23,13 +24,28 @@ from spg.report.tables import Table
 ONE_SEED = "one seed, so that intervals and verdicts cover the images alone and no other training"
 
 
+class PageRule(NamedTuple):
+    """What tables.md says of the run that it shows."""
+
+    dataset: str
+    digits: int
+    """Of per cent."""
+    map_threshold: float
+    """The fixed one."""
+    protocol: str
+    """Of the evaluator."""
+
+
 @sole_writer(Workspace.report)
 def report(workspace: Workspace, params: Params, dataset: str) -> None:
     """Write tables.md, tables.tex, index.html, figures/ and the notebooks with their pages."""
     folder = workspace.report(dataset)
     run = read_run(folder, params, dataset)
     claims, papers = claims_table(run), paper_tables(load_paper(workspace.paper_file), run)
-    write_text(folder / "tables.md", tables_page(folder, params, dataset, [claims, *papers]))
+    rule = PageRule(
+        dataset, params.report.digits, params.evaluation.map_threshold, params.sweep.protocol
+    )
+    write_text(folder / "tables.md", tables_page(folder, rule, [claims, *papers]))
     write_text(folder / "tables.tex", to_latex_page([claims, *papers]))
     write_page(workspace, params, dataset, [claims, *papers])
     with whole_folder(folder / "figures") as target:
@@ -41,18 +57,24 @@ def report(workspace: Workspace, params: Params, dataset: str) -> None:
         notebook.execute(source, folder / f"{name}.ipynb", root=workspace.root)
 
 
-def tables_page(folder: Path, params: Params, dataset: str, rendered: Sequence[Table]) -> str:
-    """Return the whole of tables.md; ``rendered`` are the claims and the paper's tables."""
-    digits = params.report.digits
+def tables_page(folder: Path, rule: PageRule, rendered: Sequence[Table]) -> str:
+    """Return the whole of tables.md.
+
+    Args:
+        folder: of the CSV files.
+        rule: what the page says of the run.
+        rendered: the claims and the paper's tables.
+    """
+    digits = rule.digits
     comparison = read_table(folder / "comparison.csv")
     claims = read_table(folder / "claims.csv")
     images, seeds = int(comparison["images"].max()), int(comparison["seeds"].max())
     repeated = f"{seeds} seeds" if seeds > 1 else ONE_SEED
     parts = [
-        f"# Results on {dataset}\n",
+        f"# Results on {rule.dataset}\n",
         f"{images} test images, {repeated}. Per cent; lower is better. *selected*: at the map "
         "threshold chosen on held-out training images; *fixed*: at "
-        f"{params.evaluation.map_threshold}. *reported*: the paper's number **on ILSVRC with the "
+        f"{rule.map_threshold}. *reported*: the paper's number **on ILSVRC with the "
         "full-size network**; only the order of rows can be compared, not the level.\n",
         "## GT-known localization error\n",
         to_markdown(tables.main_table(comparison, metric="gt_known_loc_err", digits=digits)),
@@ -72,27 +94,31 @@ def tables_page(folder: Path, params: Params, dataset: str, rendered: Sequence[T
         "## What becomes of the images\n",
         "Share of the test images at the selected threshold: one outcome an image.\n",
         to_markdown(tables.outcome_table(read_table(folder / "outcomes.csv"), digits=digits)),
-        f"## Accuracies of wsolevaluation, protocol `{params.sweep.protocol}`\n",
+        f"## Accuracies of wsolevaluation, protocol `{rule.protocol}`\n",
         "Higher is better. MaxBoxAcc and MaxBoxAccV2 take the threshold that is best on the test "
         "images, as published; PxAP needs none.\n",
         to_markdown(tables.accuracy_table(read_table(folder / "accuracies.csv"), digits=digits)),
         "## The paper's tables, and those of others on SPG\n",
         *(to_markdown(table) for table in rendered[1:]),
     ]
+    return "\n".join([*parts, *_further_tables(folder, digits)])
+
+
+def _further_tables(folder: Path, digits: int) -> Iterator[str]:
+    """Yield what only some runs have: other networks' classes, energies where there are masks."""
     external = read_table(folder / "external.csv")
     if not external.empty:
-        parts += [
-            "## Boxes of one network, classes of another\n",
+        yield "## Boxes of one network, classes of another\n"
+        yield (
             "At the selected threshold, as in Table 3 of the paper. The classifier chooses among "
-            "the classes of this data set (PROTOCOL 25).\n",
-            to_markdown(tables.external_table(external, digits=digits)),
-        ]
+            "the classes of this data set (PROTOCOL 25).\n"
+        )
+        yield to_markdown(tables.external_table(external, digits=digits))
     energy = read_table(folder / "energy.csv")
     if set(REGIONS) <= set(energy) and not energy.dropna().empty:
-        parts += [
-            "## Where the maps look\n",
+        yield "## Where the maps look\n"
+        yield (
             "Share of a map's energy on the telling parts and on the whole object, and how many "
-            "times their share of the area that is (1 = a uniform map; PROTOCOL 15).\n",
-            to_markdown(tables.energy_table(energy, digits=digits)),
-        ]
-    return "\n".join(parts)
+            "times their share of the area that is (1 = a uniform map; PROTOCOL 15).\n"
+        )
+        yield to_markdown(tables.energy_table(energy, digits=digits))

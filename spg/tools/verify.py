@@ -36,7 +36,9 @@ def verify_cell(workspace: Workspace, params: Params, cell: Cell) -> list[str]:
     Raises:
         UserError: when the cell is not finished.
     """
-    again = _again(workspace, params, cell)
+    facts = fingerprint(params.model_dump_json(), *code_of(ROOMS))
+    name = f"verify-{cell.dataset}-{cell.name}-{facts}"
+    again = Workspace(workspace.scratch / name)
     with writing(workspace, again.root):
         link(workspace.packed(cell.dataset), again.packed(cell.dataset))
         link(workspace.weights(cell.backbone), again.weights(cell.backbone))
@@ -74,11 +76,6 @@ def where(first: Path, second: Path) -> str:
     apart = alone + [f"{key} {_apart(before[key], after[key])}" for key in shared]
     more = f" and {len(apart) - NAMED} more" if len(apart) > NAMED else ""
     return ", ".join(apart[:NAMED]) + more if apart else "equal values in other bytes"
-
-
-def _again(workspace: Workspace, params: Params, cell: Cell) -> Workspace:
-    facts = fingerprint(params.model_dump_json(), *code_of(ROOMS))
-    return Workspace(workspace.scratch / f"verify-{cell.dataset}-{cell.name}-{facts}")
 
 
 def _folders(workspace: Workspace, cell: Cell) -> tuple[Path, ...]:

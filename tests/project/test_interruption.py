@@ -8,7 +8,7 @@ import signal
 import pytest
 from victims import COMMANDS, Moment, hashes, run
 
-KILLS = 20
+KILLS = [6, pytest.param(20, marks=pytest.mark.slow)]
 
 
 @pytest.fixture(params=COMMANDS)
@@ -19,20 +19,21 @@ def case(request, undisturbed, tmp_path):
     return tmp_path, COMMANDS[request.param], made, ended
 
 
-def moments(words, ended):
+def moments(words, ended, kills):
     """Random ones, half of them between file operations, half of them by time."""
-    draw = random.Random(" ".join(words))
-    operations = draw.sample(range(1, ended.operations + 1), min(KILLS // 2, ended.operations))
+    draw = random.Random(f"{words} {kills}")
+    operations = draw.sample(range(1, ended.operations + 1), min(kills // 2, ended.operations))
     yield from (Moment(operation=number) for number in sorted(operations))
-    for _ in range(KILLS - len(operations)):
+    for _ in range(kills - len(operations)):
         yield Moment(seconds=draw.uniform(0.0, 1.0) * ended.seconds)
 
 
-def test_after_a_kill_at_any_moment_the_same_command_ends_with_the_same_bytes(case):
+@pytest.mark.parametrize("kills", KILLS)
+def test_after_a_kill_at_any_moment_the_same_command_ends_with_the_same_bytes(case, kills):
     root, words, made, undisturbed = case
     before = hashes(root)
     killed = 0
-    for moment in moments(words, undisturbed):
+    for moment in moments(words, undisturbed, kills):
         ended = run(root, words, moment)
         assert ended.status in (-signal.SIGKILL, 0), ended.said
         killed += ended.status != 0
@@ -43,7 +44,7 @@ def test_after_a_kill_at_any_moment_the_same_command_ends_with_the_same_bytes(ca
         assert hashes(root) == before | made, moment
         for file in made:
             (root / file).unlink()
-    assert killed >= KILLS // 2
+    assert killed >= kills // 2
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from matplotlib.colors import to_hex
 
+from spg.compare.variants import grid
 from spg.evaluate.outcomes import OUTCOMES
 from spg.project.schema import ThresholdPair
 from spg.report import charts, drawing, figures
@@ -137,22 +138,22 @@ def test_every_figure_of_a_project_is_drawn(finished, two_methods):
     assert "guidance" not in [name for name, _ in draw_figures(finished, unguided, NAME)]
 
 
-def test_without_the_cascade_b2_teaches_nothing(finished, two_methods, monkeypatch):
+def test_without_the_cascade_b2_teaches_nothing(finished, two_methods, cell_of, monkeypatch):
     drawn = []
     monkeypatch.setattr(drawing, "guidance_sheet", lambda images, teachers: drawn.append(teachers))
     for cascade in (True, False):
-        spg = two_methods.spg.model_copy(update={"cascade": cascade})
-        drawing.guidance_growth(finished, two_methods.model_copy(update={"spg": spg}), NAME)
+        drawing.guidance_growth(finished, cell_of("spg"), two_methods.guidance, cascade=cascade)
     assert [set(teachers) for teachers in drawn] == [{"O", "B2", "fused"}, {"O", "fused"}]
 
 
 def test_points_and_ious_are_those_of_the_cells(finished, two_methods, cell_of):
-    points = threshold_points(finished, two_methods, NAME)
+    rows = grid(two_methods, NAME)
+    points = threshold_points(finished, rows)
     assert len(points) == 4 * 2 * 2  # variants, seeds, kinds
     best = points.groupby(["method", "extractor", "kind"])["gt_known_loc_err"].mean()
     assert (best.xs("oracle", level="kind") <= best.xs("selected", level="kind") + 1e-9).all()
     table = pd.read_parquet(finished.evaluation(cell_of("spg")) / "per_image.parquet")
-    found = selected_ious(finished, two_methods, NAME)
+    found = selected_ious(finished, rows)
     own = found[found["method"] == "spg"]["iou"].tolist()
     assert own[: len(table)] == table["iou_selected"].tolist()
 

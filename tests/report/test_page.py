@@ -20,6 +20,7 @@ from selenium.webdriver.support.ui import Select, WebDriverWait
 from tiny import sharing
 
 from spg.compare.paper import load_paper
+from spg.compare.variants import grid
 from spg.evaluate.metrics.boxes import box_iou
 from spg.evaluate.metrics.maps import localization_map
 from spg.evaluate.metrics.rules import largest_box
@@ -82,7 +83,7 @@ def test_it_loads_nothing(page):
 
 
 def test_the_gallery_holds_every_test_image_and_variant(project, two_methods):
-    data = gallery_data(project, two_methods, NAME)
+    data = gallery_data(project, NAME, grid(two_methods, NAME))
     manifest = pd.read_parquet(project.packed(NAME) / "manifest.parquet")
     tests = manifest[manifest["split"] == "test"]
     ids = [image["id"] for image in data["images"]]
@@ -120,7 +121,7 @@ def test_pictures_are_small_and_keep_the_aspect():
 def hostile(project, params):
     """Facts and gallery of the project with a hostile name wherever names come from."""
     facts = page_facts(project, params, NAME)
-    gallery = copy.deepcopy(gallery_data(project, params, NAME))
+    gallery = copy.deepcopy(gallery_data(project, NAME, grid(params, NAME)))
     facts["dataset"] = facts["settings"] = EVIL
     facts["provenance"] = {EVIL: EVIL}
     facts["rows"][0]["name"] = EVIL

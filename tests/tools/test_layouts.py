@@ -200,7 +200,7 @@ def test_what_does_not_fit_is_named_with_its_shape_and_type():
 
 
 def test_the_devkits_order_has_the_known_classes_in_their_places():
-    """docs/sources.md 7: kit fox is first; validation image 1 is the 490th, a sea snake, 66th sorted."""
+    """docs/sources.md 7: kit fox is first; image 1 is a sea snake, 490th and, sorted, 66th."""
     wnids = devkit_wnids()
     assert sorted(wnids) == WNIDS
     assert wnids[0] == "n02119789"

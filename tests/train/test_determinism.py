@@ -46,7 +46,7 @@ def results(root, precision, **variables):
     }
 
 
-@pytest.fixture(scope="module", params=["float32", "bf16"])
+@pytest.fixture(scope="module", params=["float32", pytest.param("bf16", marks=pytest.mark.slow)])
 def made(request, tmp_path_factory):
     """A precision and the results with it, without any worker."""
     return request.param, results(tmp_path_factory.mktemp("base") / "project", request.param)

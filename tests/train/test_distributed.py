@@ -50,6 +50,7 @@ from spg.train.sync_batch_norm import synchronize
 NAME, BACKBONE = "synthetic_birds", "inception_v3"
 ROOT = Path(__file__).parents[2]
 BATCH = 5  # of 12 images: 5, 5 and 2, which is fewer than three processes
+SIZES = [2, pytest.param(3, marks=pytest.mark.slow)]
 
 # ---- Shares ----
 
@@ -156,7 +157,7 @@ def alone(tiny_workspace, tiny_mapping, tmp_path_factory):
     return folder
 
 
-@pytest.fixture(scope="module", params=[2, 3])
+@pytest.fixture(scope="module", params=SIZES)
 def together(request, tiny_workspace, tiny_mapping, tmp_path_factory):
     folder = tmp_path_factory.mktemp(f"together{request.param}")
     run_in_processes(train_cases, request.param, tiny_workspace.root, tiny_mapping, folder)
@@ -238,7 +239,7 @@ def masked_bce_whole(logits, mask):
     return F.binary_cross_entropy_with_logits(logits[valid], mask[valid])
 
 
-@pytest.mark.parametrize("size", [2, 3])
+@pytest.mark.parametrize("size", SIZES)
 def test_parts_are_those_of_the_whole_batch(tmp_path, size):
     run_in_processes(check_parts, size, tmp_path)
     assert len(list(tmp_path.iterdir())) == size
@@ -251,7 +252,7 @@ def localize_in(root: Path, mapping: dict, cell: Cell) -> None:
     localize_cell(Workspace(root), parse_params(mapping, "tiny"), cell)
 
 
-@pytest.mark.parametrize("size", [2, 3])
+@pytest.mark.parametrize("size", SIZES)
 def test_localization_is_the_same_to_the_last_byte(finished, tmp_path, tiny_mapping, cell_of, size):
     cell = cell_of("spg_plain")
     workspace = sharing(finished, tmp_path, "data", "weights", "runs")

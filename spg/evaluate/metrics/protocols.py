@@ -7,8 +7,8 @@ the original image's size; thresholds are fractions of a map's range; boxes are 
 (344-348); it computes no boxes.
 
 ``wsolevaluation``: what its evaluation.py counts (docs/sources.md 4.2), to the last digit: maps
-and true boxes squashed to 224 x 224, eight bits a pixel, inclusive boxes of which the guessed one is a
-pixel too large.
+and true boxes squashed to 224 x 224, eight bits a pixel, inclusive boxes of which the guessed one
+is a pixel too large.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ from spg.project.files import write_json
 from spg.project.fingerprint import code_of, fingerprint
 from spg.project.locks import writing
 from spg.project.params import Params, describe, parse_params, read_yaml
-from spg.project.schema import Strict
+from spg.project.schema import ComparisonParams, Strict
 from spg.project.seeding import generator
 from spg.project.workspace import Cell, Workspace
 from spg.tools.effect.rerun import ROOMS, link, run_cell
@@ -97,7 +97,9 @@ def measure_effect(workspace: Workspace, name: str) -> None:
         _link_inputs(workspace, own, base, changed, cells)
         for cell in cells:
             run_cell(own, changed, cell)
-        write_json(target, effect.model_dump() | compare_cells(workspace, own, base, cells))
+        delta = base.evaluation.iou_threshold
+        found = compare_cells(workspace, own, cells, base.comparison, iou_threshold=delta)
+        write_json(target, effect.model_dump() | found)
         rmtree(own.root)
 
 
@@ -128,22 +130,27 @@ def with_settings(mapping: Mapping[str, Any], settings: Iterable[str], where: st
 
 
 def compare_cells(
-    workspace: Workspace, own: Workspace, params: Params, cells: list[Cell]
+    workspace: Workspace,
+    own: Workspace,
+    cells: list[Cell],
+    rule: ComparisonParams,
+    *,
+    iou_threshold: float,
 ) -> dict[str, Any]:
     """Return the mean errors without and with the change, and the paired difference.
 
     A positive difference means more errors with the change; its interval is that of all
     comparisons, over images and seeds (PROTOCOL 14).
     """
-    before = {name: _errors(workspace, params, cells, name) for name in METRICS}
-    after = {name: _errors(own, params, cells, name) for name in METRICS}
+    before = {name: _errors(workspace, cells, name, iou_threshold) for name in METRICS}
+    after = {name: _errors(own, cells, name, iou_threshold) for name in METRICS}
     result: dict[str, Any] = {}
     for name in METRICS:
         interval = two_way_interval(
             after[name] - before[name],
-            resamples=params.comparison.resamples,
-            confidence=params.comparison.confidence,
-            rng=generator(params.comparison.seed, "effect", name),
+            resamples=rule.resamples,
+            confidence=rule.confidence,
+            rng=generator(rule.seed, "effect", name),
         )
         result[name] = {
             "before": float(before[name].mean()),
@@ -155,7 +162,7 @@ def compare_cells(
 
 
 def _errors(
-    workspace: Workspace, params: Params, cells: list[Cell], metric: str
+    workspace: Workspace, cells: list[Cell], metric: str, iou_threshold: float
 ) -> NDArray[np.float64]:
     """Return ``Float[S, N]`` of 0 and 1 at the selected threshold."""
     rows = []
@@ -166,7 +173,7 @@ def _errors(
         table = read_table(path)
         table = table[table["extractor"] == EXTRACTOR]
         columns = {str(name): table[name].to_numpy() for name in table}
-        wrong = cell_errors(columns, KIND, iou_threshold=params.evaluation.iou_threshold)
+        wrong = cell_errors(columns, KIND, iou_threshold=iou_threshold)
         rows.append(wrong[metric])
     return np.stack(rows).astype(np.float64)
 
