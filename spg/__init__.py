@@ -6,9 +6,4 @@ The rooms, from raw data to a report: :mod:`spg.data`, :mod:`spg.networks`, :mod
 rooms below it only (CONTRIBUTING.md has the floors, tests/pipeline the proof).
 """
 
-import os
-
-# OpenMP's threads wait for each other at the end of every layer. By default they do so spinning,
-# which takes whole cores away from whatever else computes on the machine; told to be passive, they
-# sleep. torch reads the variable when it is loaded, so it is set here, before any room is.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+import spg.project.waiting  # noqa: F401

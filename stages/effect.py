@@ -1,7 +1,7 @@
-"""DVC stage `effect` of effects/dvc.yaml: what one disputed choice changes."""
+"""DVC stage `effect` of effects/dvc.yaml: what every disputed choice changes."""
 
-from spg.project.command_line import run_named_stage
-from spg.tools.effect.stage import measure_effect
+from spg.project.command_line import run_project_stage
+from spg.tools.effect.stage import measure_effects
 
 if __name__ == "__main__":
-    run_named_stage(measure_effect)
+    run_project_stage(measure_effects)

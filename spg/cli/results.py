@@ -46,13 +46,17 @@ def report(dataset: str | None) -> None:
 
 
 @command()
-@click.argument("name")
-def effect(name: str) -> None:
+@click.argument("name", required=False)
+def effect(name: str | None) -> None:
     """Measure what the disputed choice NAME of effects/params.yaml changes on the default data.
 
-    Needs the results of `dvc repro`; trains every seed anew unless the choice acts on localization
-    or evaluation alone. `make effects` runs all of them and writes them into PROTOCOL.md.
+    Without NAME all of them, as `make effects` does, which also writes them into PROTOCOL.md. Needs
+    the results of `dvc repro`; trains every seed anew unless the choice acts on localization or
+    evaluation alone. What is measured already is not measured again.
     """
-    from spg.tools.effect.stage import measure_effect
+    from spg.tools.effect.stage import measure_effect, measure_effects
 
-    measure_effect(workspace(), name)
+    if name is None:
+        measure_effects(workspace())
+    else:
+        measure_effect(workspace(), name)

@@ -61,6 +61,7 @@ def baseline_errors(
     tests = manifest.set_index("image_id").loc[classifier[0]["image_id"]]
     errors: Errors = {}
     for name, guess in BASELINES.items():
+        # A naive box is the same at every seed; what differs between them are the guessed classes.
         boxes = zip(tests["width"], tests["height"], tests["boxes"], strict=True)
         iou = [box_iou(guess(w, h)[None], boxes_of(true)).max() for w, h, true in boxes]
         tables = {Variant("none", name, "none"): [t.assign(iou_none=iou) for t in classifier]}

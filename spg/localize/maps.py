@@ -60,7 +60,7 @@ def localize_batch(
     """
     images, labels = batch.images.to(device), batch.labels.to(device)
     views = [images] if crop is None else ten_crops(images, crop)
-    logits, maps = [], []
+    logits, maps = [], []  # of each view: [B, K], and [B, h, w] by extractor
     for view in views:
         with autocast(resolve_precision(precision, device), device):
             with torch.no_grad():

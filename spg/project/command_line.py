@@ -14,7 +14,7 @@ from spg.project.workspace import Cell, Workspace
 
 DatasetStage = Callable[[Workspace, Params, str], None]
 PluginStage = Callable[[Workspace, Params, str, str], None]
-NamedStage = Callable[[Workspace, str], None]
+ProjectStage = Callable[[Workspace], None]
 CellStage = Callable[[Workspace, Params, Cell], None]
 
 
@@ -30,10 +30,10 @@ def run_plugin_stage(stage: PluginStage) -> None:
     _run(lambda: stage(workspace(), checked_params(dataset), dataset, plugin))
 
 
-def run_named_stage(stage: NamedStage) -> None:
-    """Run a stage of effects/dvc.yaml, whose only argument is the name of its entry."""
-    name = _arguments("name")["name"]
-    _run(lambda: stage(workspace(), name))
+def run_project_stage(stage: ProjectStage) -> None:
+    """Run a stage of effects/dvc.yaml, which has no argument."""
+    _arguments()
+    _run(lambda: stage(workspace()))
 
 
 def run_cell_stage(stage: CellStage) -> None:

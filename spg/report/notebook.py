@@ -1,10 +1,12 @@
-"""Run a notebook so that equal results give equal bytes."""
+"""Run notebooks so that equal results give equal bytes."""
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import os
 import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import jupytext
@@ -20,28 +22,42 @@ from spg.project.files import write_text
 CELL_SECONDS = 300
 
 
-def execute(source: Path, target: Path, *, root: Path) -> None:
-    """Run the percent-format script ``source`` into ``target`` (.ipynb) and its .html.
+def execute(sources: Mapping[Path, Path], *, root: Path) -> None:
+    """Run notebooks, all at once: most of their time is the start of a kernel each.
 
     Args:
-        source: a notebook without outputs, as a script.
-        target: the executed notebook.
-        root: folder in which it runs.
+        sources: percent-format scripts without outputs, and for each the executed notebook (.ipynb)
+            to write; its .html lies beside it.
+        root: folder in which they run.
+
+    Raises:
+        UserError: when a cell fails.
     """
+    os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")  # else a warning on stderr
+    for (source, target), executed in zip(
+        sources.items(), asyncio.run(_executed(list(sources), root)), strict=True
+    ):
+        scrub(executed)
+        write_text(target, nbformat.writes(executed) + "\n")
+        write_text(target.with_suffix(".html"), to_html(executed, title=source.stem))
+
+
+async def _executed(sources: Sequence[Path], root: Path) -> list[NotebookNode]:
+    return await asyncio.gather(*(_execute(source, root) for source in sources))
+
+
+async def _execute(source: Path, root: Path) -> NotebookNode:
     notebook = jupytext.read(source)
     for index, cell in enumerate(notebook.cells):
         cell["id"] = hashlib.sha1(f"{index}{cell.source}".encode()).hexdigest()[:8]
-    os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")  # else a warning on stderr
     client = NotebookClient(
         notebook, timeout=CELL_SECONDS, record_timing=False, resources={"metadata": {"path": root}}
     )
     try:
-        client.execute()
+        await client.async_execute()
     except CellExecutionError as error:
         raise UserError(f"{source}: a cell failed: {error.ename}: {error.evalue}") from None
-    scrub(notebook)
-    write_text(target, nbformat.writes(notebook) + "\n")
-    write_text(target.with_suffix(".html"), to_html(notebook, title=source.stem))
+    return notebook
 
 
 def scrub(notebook: NotebookNode) -> None:

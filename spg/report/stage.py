@@ -52,9 +52,10 @@ def report(workspace: Workspace, params: Params, dataset: str) -> None:
         for name, figure in draw_figures(workspace, params, dataset):
             for kind in ("png",) if name in SHEETS else ("png", "svg"):
                 figures.save(figure, target / f"{name}.{kind}")
-    for name in NOTEBOOKS:
-        source = workspace.root / f"notebooks/{name}.py"
-        notebook.execute(source, folder / f"{name}.ipynb", root=workspace.root)
+    notebooks = {
+        workspace.root / f"notebooks/{name}.py": folder / f"{name}.ipynb" for name in NOTEBOOKS
+    }
+    notebook.execute(notebooks, root=workspace.root)
 
 
 def tables_page(folder: Path, rule: PageRule, rendered: Sequence[Table]) -> str:

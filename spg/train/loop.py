@@ -136,7 +136,8 @@ class Trainer:
             values = self.train_step(batch)
             self._accumulate(values, batch.total)
             lost = (self.broken < 0) & ~values["loss"].isfinite()
-            self.broken = torch.where(lost, self.step, self.broken)  # no wait for the device
+            # Noted on the device and read when a checkpoint is due: no step waits for the device.
+            self.broken = torch.where(lost, self.step, self.broken)
             self.step += 1
             bar.update()
             if self.step % self.steps_per_epoch == 0:
@@ -153,6 +154,8 @@ class Trainer:
         Args:
             batch: this process's share; what is returned is of the whole batch.
         """
+        # Dropout and hidden patches depend on seed and step alone, so a resumed training draws them
+        # again.
         torch.manual_seed(torch_seed(self.seed, "dropout", self.step))
         images = batch.images.to(self.device, non_blocking=True)
         labels = batch.labels.to(self.device, non_blocking=True)
@@ -231,6 +234,7 @@ class Trainer:
         if self.first:
             remove_leftovers(self.checkpoint)
         state = load_checkpoint(self.checkpoint)
+        # Nodes that do not share a disk would go on from different steps and mix them silently.
         agree_on(0 if state is None else state["step"], f"{self.checkpoint} is of step")
         if state is None:
             return

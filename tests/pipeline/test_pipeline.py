@@ -20,7 +20,7 @@ from spg.project.plugins import SHELVES
 ROOT = Path(__file__).parents[2]
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
 STUDY = yaml.safe_load((ROOT / "effects/dvc.yaml").read_text(encoding="utf-8"))["stages"]
-EVERY = STAGES | {name: stage["do"] for name, stage in STUDY.items()}
+EVERY = STAGES | STUDY
 GUIDED = "spg/networks/methods/spg"
 
 # The rooms by floor: a room imports from lower floors alone. One within another is a room of its

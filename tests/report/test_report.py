@@ -100,7 +100,7 @@ def script(tmp_path):
 
 def test_a_notebook_run_twice_is_the_same_file_and_loads_nothing(tmp_path, script):
     for name in ("one", "two"):
-        notebook.execute(script, tmp_path / name / "small.ipynb", root=tmp_path)
+        notebook.execute({script: tmp_path / name / "small.ipynb"}, root=tmp_path)
     for name in ("small.ipynb", "small.html"):
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
     page = (tmp_path / "one/small.html").read_text(encoding="utf-8")
@@ -113,7 +113,7 @@ def test_a_notebook_run_twice_is_the_same_file_and_loads_nothing(tmp_path, scrip
 def test_a_failing_cell_is_named(tmp_path):
     (tmp_path / "bad.py").write_text("# %%\nraise ValueError('broken')\n")
     with pytest.raises(UserError, match=r"bad\.py: a cell failed: ValueError: broken"):
-        notebook.execute(tmp_path / "bad.py", tmp_path / "bad.ipynb", root=tmp_path)
+        notebook.execute({tmp_path / "bad.py": tmp_path / "bad.ipynb"}, root=tmp_path)
     assert not (tmp_path / "bad.ipynb").exists()
 
 
@@ -148,7 +148,7 @@ def test_hostile_names_in_a_notebook_show_as_text(finished, two_methods, tmp_pat
     manifest["class_name"] = [f"{number}{HOSTILE}" for number in manifest["class_id"]]
     table = pa.Table.from_pandas(manifest, SCHEMA, preserve_index=False)
     write_manifest(workspace.packed("synthetic_birds") / "manifest.parquet", table)
-    notebook.execute(ROOT / f"notebooks/{name}.py", tmp_path / "out.ipynb", root=tmp_path)
+    notebook.execute({ROOT / f"notebooks/{name}.py": tmp_path / "out.ipynb"}, root=tmp_path)
     page = (tmp_path / "out.html").read_text(encoding="utf-8")
     assert "<script>alert" not in page
     assert "<img src=x" not in page

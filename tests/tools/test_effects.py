@@ -81,7 +81,25 @@ def test_a_change_that_changes_nothing_has_no_effect_and_trains_nothing(project,
         assert found[metric]["before"] == found[metric]["after"]
         assert found[metric]["difference"] == {"mean": 0, "low": 0, "high": 0}
     assert (found["seeds"], found["images"]) == (2, 9)
-    assert list(project.scratch.glob("effect-*")) == []
+    (own,) = project.scratch.glob("effect-nothing-*")
+    assert [path.name for path in own.iterdir()] == ["result.json"]
+
+
+def test_what_is_measured_is_not_measured_again_until_something_changes(project, monkeypatch):
+    first = result(project, "nothing")
+    compared = []
+    monkeypatch.setattr(
+        spg.tools.effect.stage, "run_cell", lambda own, params, cell: compared.append(cell)
+    )
+    target = project.report("synthetic_birds") / "effects/nothing.json"
+    target.unlink()
+    assert result(project, "nothing") == first
+    assert not compared
+    code = [*spg.tools.effect.stage.code_of(["spg/train"])]
+    monkeypatch.setattr(spg.tools.effect.stage, "code_of", lambda rooms: code)
+    with pytest.raises(UserError, match="no such file"):
+        measure_effect(project, "nothing")  # other code: its cells would have to be made
+    assert compared
 
 
 def test_a_change_of_the_evaluation_alone_trains_nothing(project, monkeypatch):
@@ -93,10 +111,9 @@ def test_a_change_of_the_evaluation_alone_trains_nothing(project, monkeypatch):
 def test_the_numbers_are_those_of_cells_trained_with_the_change(
     project, name, tiny_mapping, tmp_path, monkeypatch
 ):
-    kept = []
-    monkeypatch.setattr(spg.tools.effect.stage, "rmtree", lambda root: kept.append(Workspace(root)))
+    monkeypatch.setattr(spg.tools.effect.stage, "rmtree", lambda root: None)
     found = result(project, name)
-    (own,) = kept
+    own = Workspace(next(project.scratch.glob(f"effect-{name}-*")))
     changed = parse_params(with_settings(tiny_mapping, SMALL["effects"][name]["set"], ""), "")
     errors = {}
     for label, workspace in (("before", project), ("after", own)):
@@ -150,7 +167,7 @@ def test_every_effect_of_the_study_fits_params_and_changes_them(mapping, params)
 def test_the_study_measures_the_pipelines_own_seeds(params):
     """dvc.yaml names a dep for each seed, since it cannot repeat one."""
     stage = yaml.safe_load((ROOT / "effects/dvc.yaml").read_text(encoding="utf-8"))
-    deps = stage["stages"]["effect"]["do"]["deps"]
+    deps = stage["stages"]["effect"]["deps"]
     for seed in STUDY.seeds:
         assert seed in params.seeds
         assert any(f"-{seed}/model.safetensors" in dep for dep in deps)

@@ -44,6 +44,8 @@ def two_way_interval(
         Interval(mean=1.0, low=1.0, high=1.0)
     """
     seeds, images = values.shape
+    # A resample is how often each seed and each image is drawn: the mean of the resampled table is
+    # rows @ values @ columns over all draws. Resamples come in parts, so that memory stays bounded.
     row_counts = _resample_counts(seeds, resamples, rng)  # [R, S]
     parts = -(-resamples * images // DRAWS_AT_A_TIME)
     sums = [

@@ -44,6 +44,8 @@ def component_table(levels: Levels, diagonals: bool) -> Any:
     steps = steps[: 8 if diagonals else 4]
     table = np.empty((256, 8), np.int32)
     num_rows, num_peaks = 0, 0
+    # Brightest level first. After a level, the components that stand are those of the mask
+    # ``levels >= level``: every pixel has been born, or has joined what its neighbors belong to.
     for level in range(len(ends) - 1, 0, -1):
         num_changed = 0
         for place in order[ends[level - 1] : ends[level]]:
@@ -54,7 +56,7 @@ def component_table(levels: Levels, diagonals: bool) -> Any:
                 _start(states, own, place, shift)
             else:
                 own = _find(parents, labels[around & PLACE])
-                if around & JOINS:
+                if around & JOINS:  # the pixel may touch several components: look at each of them
                     for step in steps:
                         if flat_keys[place + step] > flat_keys[place]:
                             other = _find(parents, labels[place + step])
@@ -62,7 +64,7 @@ def component_table(levels: Levels, diagonals: bool) -> Any:
                 _extend(states, own, place, shift)
             states[own, AREA] += around >> BLOCKS
             labels[place] = own
-            if states[own, STOP] != level:
+            if states[own, STOP] != level:  # its first change on this level ends its last state
                 states[own, STOP] = level
                 if rows[own] != UNSEEN:
                     table[rows[own], START] = level

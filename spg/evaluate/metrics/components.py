@@ -98,11 +98,15 @@ def fill_holes(levels: Levels) -> Any:
     """
     height, width = levels.shape
     filled = levels.copy()
+    # Down and to the right: water that stands at the border flows in from above and from the left,
+    # over the lowest dam of the way.
     for y in range(1, height - 1):
         left = filled[y, 0]
         for x in range(1, width - 1):
             left = max(levels[y, x], min(left, filled[y - 1, x]))
             filled[y, x] = left
+    # Up and to the left, the rest of the ways with two turns at most. A pixel from which a higher
+    # neighbor could still fall is queued.
     queue = [(0, 0)]
     for y in range(height - 2, 0, -1):
         right = filled[y, width - 1]
@@ -115,6 +119,7 @@ def fill_holes(levels: Levels) -> Any:
             ):
                 queue.append((y, x))
             right = here
+    # Winding ways: neighbors fall to what stands here, until nothing falls any more.
     head = 0
     while head < len(queue):
         y, x = queue[head]

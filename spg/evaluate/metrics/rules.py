@@ -120,6 +120,7 @@ def _ranked(areas: Any, seeds: Ints, starts: Ints, stops: Ints, count: int) -> A
     winners = np.full((RANKS, count), NONE, np.int64)
     for row in range(len(areas)):
         for threshold in range(starts[row], min(stops[row], count)):
+            # Insertion into a list of RANKS: whoever is displaced is offered the next rank.
             lower = row
             for rank in range(RANKS):
                 holder = winners[rank, threshold]

@@ -85,13 +85,15 @@ class InceptionV3Stem(Stem):
         Args:
             images: ``Tensor[B, 3, H, W]``, normalized by ``colors``.
         """
-        x = self.Conv2d_2b_3x3(self.Conv2d_2a_3x3(self.Conv2d_1a_3x3(images)))
-        x = _pool(x)
-        x = self.Conv2d_4a_3x3(self.Conv2d_3b_1x1(x))
-        x = _pool(x)
-        a1 = self.Mixed_5d(self.Mixed_5c(self.Mixed_5b(x)))
+        # Shapes at width 1 and 321 pixels, the official crop (docs/sources.md 2).
+        x = self.Conv2d_2b_3x3(self.Conv2d_2a_3x3(self.Conv2d_1a_3x3(images)))  # [B, 64, 159, 159]
+        x = _pool(x)  # [B, 64, 80, 80]
+        x = self.Conv2d_4a_3x3(self.Conv2d_3b_1x1(x))  # [B, 192, 78, 78]
+        x = _pool(x)  # [B, 192, 40, 40]
+        a1 = self.Mixed_5d(self.Mixed_5c(self.Mixed_5b(x)))  # [B, 288, 40, 40]
         if self.stride == 16:
             a1 = F.max_pool2d(a1, kernel_size=3, stride=2, ceil_mode=True)
+        # [B, 768, 40, 40], or half the side at stride 16: Mixed_6a does not stride, as published
         a2_inner = self.Mixed_6d(self.Mixed_6c(self.Mixed_6b(self.Mixed_6a(a1))))
         a2 = self.Mixed_6e(a2_inner)
         return Features(a1, a2_inner, a2, last=a2)

@@ -74,7 +74,7 @@ class Model(nn.Module):
         features = self.stem(images).last
         logits, maps_a, _ = self.classifier_a(features)
         classes = logits.argmax(dim=1) if labels is None else labels
-        kept = keep_mask(maps_a, classes, self.threshold)
+        kept = keep_mask(maps_a, classes, self.threshold)  # [B, 1, h, w] of 0 and 1
         logits_b, maps_b, _ = self.classifier_b(features * kept)
         return ACoLOutput(logits, logits_b, maps_a, maps_b)
 

@@ -50,6 +50,8 @@ class Model(StemClassifier):
         """Classify ``images`` (``Tensor[B, 3, S, S]``), in training with patches set to 0."""
         if self.training:
             count, side = len(images), images.shape[-1]
+            # Drawn for the whole batch, of which this process takes its rows, so that any number of
+            # processes hides the same.
             patches = torch.tensor([scaled_patch(patch, side) for patch in self.rule.patches])
             chosen = patches[own_rows(lambda n: torch.randint(len(patches), (n,)), count)]
             draws = own_rows(lambda n: torch.rand(n, side, side), count)

@@ -51,10 +51,11 @@ class BranchA(nn.Module):
 
     def forward(self, features: Tensor) -> Classified:
         """Classify ``features`` (``Tensor[B, C, h, w]``) by the means of their class maps."""
-        a3 = self._drop(features)
+        a3 = self._drop(features)  # [B, C, h, w]
         for conv in self.a3:
-            a3 = self._drop(F.relu(conv(a3)))
-        class_maps = self.a4(a3)
+            a3 = self._drop(F.relu(conv(a3)))  # [B, hidden, h, w]
+        class_maps = self.a4(a3)  # [B, K, h, w]
+        # The mean of a map is its class's logit, so the map shows where the logit comes from.
         return Classified(class_maps.mean(dim=(2, 3)), class_maps, a3)
 
     def _drop(self, x: Tensor) -> Tensor:

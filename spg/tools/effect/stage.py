@@ -1,4 +1,4 @@
-"""What a disputed choice changes: one cell trained anew with other settings, compared by image.
+"""Stage ``effect``: what disputed choices change, each by cells trained anew, compared by image.
 
 A pipeline of its own (effects/dvc.yaml), since it costs more than all results of the default.
 """
@@ -22,7 +22,7 @@ from spg.data.results.tables import read_table
 from spg.evaluate.per_image import cell_errors
 from spg.networks.weights.stage import make_weights
 from spg.project.errors import UserError
-from spg.project.files import write_json
+from spg.project.files import write_bytes, write_json
 from spg.project.fingerprint import code_of, fingerprint
 from spg.project.locks import writing
 from spg.project.params import Params, describe, parse_params, read_yaml
@@ -72,16 +72,23 @@ def load_effects(path: Path) -> EffectsParams:
         raise UserError(f"{path}: {describe(error)}") from None
 
 
+def measure_effects(workspace: Workspace) -> None:
+    """Measure every effect of effects/params.yaml, one after the other (:func:`measure_effect`)."""
+    for name in load_effects(_study(workspace)).effects:
+        measure_effect(workspace, name)
+
+
 def measure_effect(workspace: Workspace, name: str) -> None:
     """Write ``reports/<dataset>/effects/<name>.json``: errors without and with a change.
 
     What the change leaves as it is, is taken from the pipeline: trained cells where it acts on
-    localization or evaluation alone. Finished seeds of an interrupted run are kept in .scratch.
+    localization or evaluation alone. What is finished stays in .scratch, under a name that holds
+    parameters, data, code and the cells it is compared with: a further run takes it from there.
 
     Raises:
         UserError: when there is no such effect, or its keys or values do not fit params.yaml.
     """
-    path = workspace.root / "effects/params.yaml"
+    path = _study(workspace)
     study = load_effects(path)
     if name not in study.effects:
         raise UserError(f"{path}: effects has no {name!r}; there are {sorted(study.effects)}")
@@ -90,17 +97,40 @@ def measure_effect(workspace: Workspace, name: str) -> None:
     base = parse_params(mapping, workspace.params_file.name)
     changed = parse_params(with_settings(mapping, effect.set, where), where)
     cells = [Cell(**study.cell.model_dump(), seed=seed) for seed in study.seeds]
-    facts = changed.model_dump_json() + base.model_dump_json()
-    own = Workspace(workspace.scratch / f"effect-{name}-{fingerprint(facts, *code_of(ROOMS))}")
-    target = workspace.report(study.cell.dataset) / f"effects/{name}.json"
-    with writing(workspace, target):
-        _link_inputs(workspace, own, base, changed, cells)
-        for cell in cells:
-            run_cell(own, changed, cell)
-        delta = base.evaluation.iou_threshold
-        found = compare_cells(workspace, own, cells, base.comparison, iou_threshold=delta)
-        write_json(target, effect.model_dump() | found)
-        rmtree(own.root)
+    facts = effect.model_dump_json() + changed.model_dump_json() + base.model_dump_json()
+    identity = fingerprint(facts, *_compared(workspace, cells), *code_of(ROOMS))
+    own = Workspace(workspace.scratch / f"effect-{name}-{identity}")
+    result, target = own.root / "result.json", workspace.report(study.cell.dataset) / "effects"
+    with writing(workspace, target / f"{name}.json"):
+        if not result.exists():
+            _link_inputs(workspace, own, base, changed, cells)
+            for cell in cells:
+                run_cell(own, changed, cell)
+            delta = base.evaluation.iou_threshold
+            found = compare_cells(workspace, own, cells, base.comparison, iou_threshold=delta)
+            write_json(result, effect.model_dump() | found)
+        for folder in own.root.iterdir():
+            if folder.is_dir():
+                rmtree(folder)
+        write_bytes(target / f"{name}.json", result.read_bytes())
+
+
+def _study(workspace: Workspace) -> Path:
+    return workspace.root / "effects/params.yaml"
+
+
+def _compared(workspace: Workspace, cells: list[Cell]) -> list[Path]:
+    """Return the results that the changed cells are compared with, and what all start from."""
+    first = cells[0]
+    files = [
+        workspace.packed(first.dataset) / "manifest.parquet",
+        workspace.weights(first.backbone),
+        *(workspace.evaluation(cell) / "per_image.parquet" for cell in cells),
+    ]
+    for file in files:
+        if not file.exists():
+            raise UserError(f"{file}: no such file; run `dvc repro` first")
+    return files
 
 
 def with_settings(mapping: Mapping[str, Any], settings: Iterable[str], where: str) -> Any:

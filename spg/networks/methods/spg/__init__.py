@@ -80,7 +80,7 @@ class Model(nn.Module):
     def forward(self, images: Tensor, labels: Tensor | None = None) -> SPGOutput:
         """Return the outputs of all branches for ``images`` (``Tensor[B, 3, H, W]``)."""
         features = self.stem(images)
-        logits, class_maps, a3 = self.branch_a(features.last)
+        logits, class_maps, a3 = self.branch_a(features.last)  # [B, K], [B, K, h, w], [B, C, h, w]
         b2_features = features.a2 if self.b2_input == "a2" else features.a2_inner
         b1 = self.b_tail(self.b1_head(features.a1))
         b2 = (self.b2_tail or self.b_tail)(self.b2_head(b2_features))
@@ -146,6 +146,8 @@ class Criterion(nn.Module):
             align_corners=rules.align_corners,
             normalize_first=rules.normalize_first,
         )
+        # The cascade: what the attention is sure of teaches B2, what B2 is sure of teaches B1, and
+        # what both agree on teaches C. Each mask leaves out what its teacher is not sure of.
         from_attention = self._mask(attention, rules.b2)
         from_b2 = self._mask(b2, rules.b1)
         return GuidanceTargets(

@@ -77,6 +77,7 @@ def guidance_mask(
         ``float Tensor[B, H, W]`` of ``BACKGROUND``, ``FOREGROUND`` and ``IGNORE``.
     """
     maps = maps.detach()
+    # The rule's 30 pixels are those of 224 x 224; other sides count as many of the same area.
     needed = minimum_pixels * maps[0].numel() / REFERENCE_PIXELS
     lowered = fraction_of_max * maps.amax(dim=(1, 2), keepdim=True)
     if leak:
@@ -87,7 +88,7 @@ def guidance_mask(
         highs = torch.where(too_few, lowered, high)
     mask = torch.full_like(maps, IGNORE)
     mask[maps > highs] = FOREGROUND
-    mask[maps < low] = BACKGROUND
+    mask[maps < low] = BACKGROUND  # last, so that it wins where a lowered `high` is below `low`
     return mask
 
 
