@@ -25,7 +25,7 @@ def check_checkout(root: Path) -> None:
 
     A copy that DVC makes of a checkout (``dvc exp run --temp``, ``--queue``) runs its own code; its
     installation is that of the checkout, which DVC names in DVC_ROOT. Whoever sets PYTHONPATH to
-    the folder has chosen its code for every command, and is not asked.
+    the checkout has chosen its code for every command, and is not asked.
 
     Args:
         root: folder of params.yaml; where it holds no package spg, nothing is checked.
@@ -38,12 +38,12 @@ def check_checkout(root: Path) -> None:
     running = Path(spg.__file__).resolve().parents[1]
     if running != root.resolve():
         raise UserError(_refusal(root, running))
+    own = {root.resolve(), Path(os.environ.get("DVC_ROOT", root)).resolve()}
     named = os.environ.get("PYTHONPATH", "").split(os.pathsep)
-    if root.resolve() in [Path(folder).resolve() for folder in named if folder]:
+    if own & {Path(folder).resolve() for folder in named if folder}:
         return
     installed = installed_checkout()
-    origin = Path(os.environ.get("DVC_ROOT", root)).resolve()
-    if installed is not None and installed not in (root.resolve(), origin):
+    if installed is not None and installed not in own:
         raise UserError(_refusal(root, installed))
 
 

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,7 @@ from spg.localize.stage import localize_cell
 from spg.networks.compute.distributed import (
     Share,
     World,
+    agree_on,
     batch_mean,
     own_rows,
     share_of,
@@ -40,6 +42,7 @@ from spg.networks.compute.distributed import (
 )
 from spg.networks.methods.spg.guidance import IGNORE, guidance_mask, masked_bce
 from spg.networks.parts.build import build_network
+from spg.project.errors import UserError
 from spg.project.files import read_json, write_json
 from spg.project.params import Params, parse_params
 from spg.project.workspace import Cell, Workspace
@@ -294,6 +297,21 @@ def train_and_die(root: Path, mapping: dict, cell: Cell, last_step: int) -> None
 
     Trainer.train_step = step
     train_cell(Workspace(root), parse_params(mapping, "tiny"), cell)
+
+
+def disagree(values: list[int]) -> None:
+    """Each process has another value; those that have not the first one's stop."""
+    rank = world().rank
+    said = f"state.pt is of step {values[rank]} for process {rank}, but {values[0]} for the first"
+    stops = pytest.raises(UserError, match=said) if values[rank] != values[0] else nullcontext()
+    with stops:
+        agree_on(values[rank], "state.pt is of step")
+
+
+@pytest.mark.parametrize("values", [[7, 7], [7, 0]])
+def test_processes_that_read_different_checkpoints_stop(values):
+    agree_on(3, "alone it is never asked")
+    run_in_processes(disagree, 2, values)
 
 
 def test_a_killed_process_changes_nothing_in_the_end(

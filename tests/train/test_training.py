@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,6 +12,7 @@ from tiny import with_setup
 from torch import nn
 
 import spg.train.loop
+import spg.train.provenance
 from spg.data.images.manifest import SCHEMA, read_manifest, write_manifest
 from spg.data.images.packed import EncodedImage, shard_name, write_shard
 from spg.data.inputs.samples import TrainSamples
@@ -497,6 +499,44 @@ def test_an_interrupted_cell_ends_with_the_same_bytes(
     train_cell(other, tiny_params, cell)
     assert result_files(other, cell) == want
     assert [path.name for path in other.scratch.iterdir()] == ["locks"]
+
+
+def test_a_training_goes_on_on_another_machine_and_says_so(
+    workspace, tiny_params, cell_of, monkeypatch, checkpoint_always
+):
+    cell, facts = cell_of("spg_plain"), spg.train.provenance.machine_facts()
+    with monkeypatch.context() as patch:
+        interrupt_at_step(patch, 3)
+        patch.setattr(
+            spg.train.provenance, "machine_facts", lambda: facts | {"cpu": "another", "threads": 64}
+        )
+        with pytest.raises(KeyboardInterrupt):
+            train_cell(workspace, tiny_params, cell)
+    steps, take = [], Trainer.train_step
+    monkeypatch.setattr(
+        Trainer, "train_step", lambda one, batch: steps.append(one.step) or take(one, batch)
+    )
+    train_cell(workspace, tiny_params, cell)
+    assert steps[0] == 3
+    record = json.loads((workspace.run(cell) / "provenance.json").read_text(encoding="utf-8"))
+    assert [machine["cpu"] for machine in record["machines_before"]] == ["another"]
+    assert record["machine"]["cpu"] == facts["cpu"]
+
+
+def test_other_settings_of_a_method_do_not_resume_an_old_checkpoint(
+    workspace, tiny_mapping, cell_of, monkeypatch, checkpoint_always
+):
+    cell = cell_of("acol")
+    with monkeypatch.context() as patch:
+        interrupt_at_step(patch, 2)
+        with pytest.raises(KeyboardInterrupt):
+            train_cell(workspace, parse_params(tiny_mapping, ""), cell)
+    (old,) = workspace.scratch.glob("*.pt")
+    changed = {**tiny_mapping, "acol": {"threshold": 0.6}}
+    train_cell(workspace, parse_params(changed, ""), cell)
+    assert list(workspace.scratch.glob("*.pt")) == [old]
+    record = json.loads((workspace.run(cell) / "provenance.json").read_text(encoding="utf-8"))
+    assert record["params"]["acol"] == {"threshold": 0.6}
 
 
 def test_another_seed_gives_another_model(workspace, tiny_params, cell_of):

@@ -1,0 +1,111 @@
+"""What DVC really runs after an edit, in a tiny copy of the project that was made once."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from smoke import copy_project
+
+from spg.project.files import write_json
+from spg.project.params import read_yaml
+
+pytestmark = pytest.mark.slow
+
+
+class Copy:
+    """A checkout with tiny params, all of whose stages ran."""
+
+    def __init__(self, root):
+        self.root = root
+
+    def dvc(self, *words):
+        """Run DVC on the copy's own code; what it and its stages print."""
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # stages: `python`
+        environment = os.environ | {"PYTHONPATH": str(self.root), "PATH": path}
+        done = subprocess.run(
+            [sys.executable, "-m", "dvc", *words], cwd=self.root, env=environment,
+            check=False, capture_output=True, text=True,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        return done.stdout + done.stderr
+
+    def git(self, *words):
+        subprocess.run(["git", *words], cwd=self.root, check=True, capture_output=True)
+
+    def changed(self):
+        """The stages that DVC would run because of what they declare."""
+        found = json.loads(self.dvc("status", "--json"))
+        return {name.rpartition("dvc.yaml:")[2] for name in found if "effects" not in name}
+
+    def ran(self, said):
+        return re.findall(r"Running stage '(\S+)'", said)
+
+    def set(self, path, value):
+        mapping = read_yaml(self.root / "params.yaml")
+        node = mapping
+        for key in path.split(".")[:-1]:
+            node = node[key]
+        node[path.split(".")[-1]] = value
+        write_json(self.root / "params.yaml", mapping)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    root = tmp_path_factory.mktemp("dvc") / "project"
+    root.mkdir()
+    copy_project(root)
+    copy = Copy(root)
+    copy.set("methods", ["spg_plain", "acol"])
+    copy.set("guided", ["spg"])
+    copy.dvc("repro")
+    copy.git("config", "user.email", "a@b")
+    copy.git("config", "user.name", "a")
+    copy.git("add", "-A")
+    copy.git("commit", "-qm", "made")
+    return copy
+
+
+@pytest.fixture
+def copy(made):
+    yield made
+    made.git("checkout", "-q", ".")
+    made.dvc("checkout", "-q")
+
+
+def test_after_a_run_nothing_has_changed(copy):
+    assert copy.changed() == set()
+    assert not copy.ran(copy.dvc("repro"))
+
+
+def test_a_methods_setting_dirties_its_own_cells_alone(copy):
+    copy.set("acol.threshold", 0.6)
+    cell = "synthetic_birds-inception_v3-acol-0"
+    assert copy.changed() == {f"train@{cell}", f"localize@{cell}"}
+
+
+def test_a_comment_in_the_reports_room_dirties_the_report_alone(copy):
+    path = copy.root / "spg/report/tables.py"
+    path.write_text(path.read_text(encoding="utf-8") + "# a comment\n", encoding="utf-8")
+    assert copy.changed() == {"report@synthetic_birds"}
+
+
+def test_an_evaluation_threshold_starts_three_processes(copy):
+    said = copy.dvc("exp", "run", "-S", "evaluation.map_threshold=0.3")
+    assert copy.ran(said) == [f"{n}@synthetic_birds" for n in ("evaluate", "compare", "report")]
+
+
+def test_a_temporary_copy_runs_its_own_code(copy):
+    """PYTHONPATH names the checkout, but `python -m` finds the package beside dvc.yaml first."""
+    path = copy.root / "spg/data/fetch/stage.py"
+    path.write_text(
+        path.read_text(encoding="utf-8") + "print('the code of', __file__)\n", encoding="utf-8"
+    )
+    seed = "datasets.synthetic_birds.source.seed=8"
+    said = copy.dvc("exp", "run", "--temp", "-S", seed, "fetch@synthetic_birds")
+    assert "/.dvc/tmp/exps/" in re.search(r"the code of (\S+)", said)[1]
