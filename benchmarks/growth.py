@@ -72,6 +72,9 @@ def params() -> dict[str, Any]:
     """Return params.yaml's mapping with one small cell."""
     mapping = copy.deepcopy(read_yaml(ROOT / "params.yaml"))
     mapping |= {"methods": ["spg_plain"], "guided": [], "seeds": [0]}
+    for method in mapping["localization"]["extractors"].keys() - mapping["variants"].keys():
+        if method != "spg_plain":
+            del mapping[method]
     mapping["localization"]["extractors"] = {"spg_plain": ["cam"]}
     data = mapping["datasets"]["synthetic_birds"]
     data["prepare"]["short_side"] = 96
