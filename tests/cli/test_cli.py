@@ -71,6 +71,8 @@ def test_waiting_threads_give_way_whatever_of_spg_is_imported_first():
         (["train", "--method", "telepathy", "--seed", "0"], "has no 'telepathy'"),
         (["localize", *CELL], "manifest.parquet: no such file; run `spg prepare` first"),
         (["evaluate", *CELL], "manifest.parquet: no such file; run the stage that writes it"),
+        (["evaluate", "--method", "spg"], "one cell takes both --method and --seed"),
+        (["evaluate"], "manifest.parquet: no such file"),
         (["weights", "alexnet"], "backbone 'alexnet' has no file in spg/networks/backbones"),
     ],
 )
