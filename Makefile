@@ -27,7 +27,7 @@ grid: setup  ## Run every method with every kind of map on the default data, as 
 	dvc exp run --name grid -S 'methods=[spg_plain,cam,has,acol]' \
 	    $(foreach method,$(GRID),-S 'localization.extractors.$(method)=[cam,grad_cam,backprop]')
 
-effects: setup  ## Measure what each disputed choice changes, into PROTOCOL.md (half an hour)
+effects: setup  ## Measure what each disputed choice changes, into PROTOCOL.md (a quarter to half an hour)
 	dvc repro effects/dvc.yaml
 	python -m spg.tools.protocol_page
 
