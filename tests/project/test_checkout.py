@@ -80,3 +80,17 @@ def test_the_checkout_itself_may_run(monkeypatch):
     monkeypatch.setattr(checkout, "installed_checkout", lambda: Path("/elsewhere"))
     with pytest.raises(UserError, match="/elsewhere, another checkout; run `make setup`"):
         check_checkout(ROOT)
+
+
+def test_without_an_activated_environment_a_stage_finds_its_own():
+    """`.venv/bin/dvc repro` leaves `python` to the system, whose Python has no package."""
+    system = getattr(sys, "_base_executable", sys.executable)
+    bare = subprocess.run([system, "-c", "import dvc, torch"], check=False, capture_output=True)
+    if bare.returncode == 0 or not (ROOT / ".venv/bin/python").exists():
+        pytest.skip("the system's Python has the packages, or there is no .venv")
+    ended = subprocess.run(
+        [system, "-m", "stages.fetch", "moon"], cwd=ROOT, check=False, capture_output=True,
+        text=True, env={k: v for k, v in os.environ.items() if k != "DVC_ROOT"},
+    )  # fmt: skip
+    assert ended.returncode == 2
+    assert "datasets has no 'moon'" in ended.stderr
