@@ -2,7 +2,7 @@
 
 A reader may accept what it gets or refuse it by an error that commands show as one sentence.
 Anything else is a bug, and so is an input that takes seconds. ``benchmarks/fuzz.py`` tries many,
-``tests/test_fuzz.py`` a few.
+``tests/pipeline/test_fuzz.py`` a few.
 """
 
 from __future__ import annotations
