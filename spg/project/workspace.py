@@ -87,6 +87,10 @@ class Workspace:
         """Tables, figures and pages, from ``compare`` and ``report``."""
         return self.root / "reports" / dataset
 
+    def problems(self, dataset: str) -> Path:
+        """Everything that is wrong with a data set, after ``fetch`` or ``prepare`` found it."""
+        return self.scratch / f"problems-{dataset}.yaml"
+
     @property
     def scratch(self) -> Path:
         """Checkpoints of unfinished trainings; outside DVC, safe to delete."""

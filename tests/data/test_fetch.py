@@ -331,25 +331,6 @@ def test_a_failure_leaves_no_raw_folder_and_the_old_one_alone(mirror, tmp_path):
     assert names(tmp_path / "data/raw") == ["cub"]
 
 
-def test_an_archive_without_a_listed_image_is_refused(tmp_path, packed_archives, monkeypatch):
-    folder = tmp_path / "archives"
-    folder.mkdir()
-    shutil.copy(packed_archives / "segmentations.tgz", folder)
-    with (
-        tarfile.open(packed_archives / "CUB_200_2011.tgz") as source,
-        tarfile.open(folder / "CUB_200_2011.tgz", "w:gz") as target,
-    ):
-        images = [m for m in source if m.name.endswith(".jpg") and "_rgb" not in m.name]
-        for member in source:
-            if member is not images[3]:
-                target.addfile(member, source.extractfile(member) if member.isfile() else None)
-    monkeypatch.setenv("SPG_CUB_ARCHIVES", str(folder))
-    missing = images[3].name.removeprefix("CUB_200_2011/")
-    with pytest.raises(UserError, match=f"the archives lack {missing}"):
-        fetch_cub(Workspace(tmp_path), remotes(folder, ""))
-    assert not (tmp_path / "data/raw/cub").exists()
-
-
 def test_two_interrupted_runs_end_in_one_whole_archive(mirror, tmp_path, monkeypatch):
     """Ctrl-C in the middle of a download."""
     script, _, archives = mirror

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import shutil
 import tarfile
 
 import pytest
 from tiny_ilsvrc import jpeg, tiny_ilsvrc
+from wsol_split import write_split
 
 from spg.data.datasets.cub import Source as CubSource
 from spg.data.datasets.ilsvrc import Source as IlsvrcSource
@@ -16,29 +18,13 @@ from spg.data.layouts import cub as cub_reader
 from spg.data.layouts import ilsvrc as ilsvrc_reader
 from spg.data.layouts.raw import read_image
 from spg.data.prepare.splits import split_images
+from spg.data.prepare.stage import prepare
 from spg.data.sources import cub, ilsvrc
 from spg.project.errors import UserError
+from spg.project.params import parse_params
 from spg.project.workspace import Workspace
 
 DATASET = "synthetic_birds"
-
-
-def write_split(root, name, rows):
-    """``rows``: path, class, size, boxes; the files as wsolevaluation has them."""
-    folder = root / "metadata" / name / "val"
-    folder.mkdir(parents=True)
-    boxes = [(path, box) for path, _, _, boxes in rows for box in boxes]
-    for file, lines in {
-        "image_ids": [path for path, *_ in rows],
-        "class_labels": [f"{path},{label}" for path, label, *_ in rows],
-        "image_sizes": [f"{path},{w},{h}" for path, _, (w, h), _ in rows],
-        "localization": [f"{path},{','.join(map(str, box))}" for path, box in boxes],
-    }.items():
-        (folder / f"{file}.txt").write_text("".join(f"{line}\n" for line in lines))
-    for number, (path, _, (width, height), _) in enumerate(rows):
-        target = root / "dataset" / name / path
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(jpeg(width, height, number))
 
 
 @pytest.fixture
@@ -47,7 +33,8 @@ def checkout(tmp_path, monkeypatch):
     monkeypatch.setenv("SPG_WSOLEVALUATION", str(root))
     write_split(root, "ILSVRC", [
         ("val2/0/3.jpeg", 0, (30, 20), [(1, 2, 9, 8), (3, 3, 5, 5)]),
-        ("val2/2/1.jpeg", 2, (20, 30), [(0, 0, 19, 29)]),
+        ("val2/2/1.jpeg", 278, (20, 30), [(0, 0, 19, 29)]),
+        ("val2/5/2.jpeg", 5, (20, 30), [(0, 0, 19, 29)]),
     ])  # fmt: skip
     return root
 
@@ -103,19 +90,15 @@ def test_cub_gets_them_too(tmp_path, monkeypatch, checkout, tiny_workspace):
 @pytest.mark.parametrize(
     ("file", "content", "said"),
     [
-        ("dataset/ILSVRC/val2/0/3.jpeg", None, r"3\.jpeg: no such file, but"),
-        ("dataset/ILSVRC/val2/0/3.jpeg", b"no image", "cannot be decoded"),
-        ("dataset/ILSVRC/val2/0/3.jpeg", jpeg(20, 20, 0), r"has \(20, 20\) pixels, but"),
-        ("metadata/ILSVRC/val/image_ids.txt", None, "no such file"),
-        ("metadata/ILSVRC/val/image_ids.txt", b"../../x.jpeg\n", "leaves the folder"),
-        ("metadata/ILSVRC/val/class_labels.txt", b"val2/0/3.jpeg,0\nval2/2/1.jpeg,3\n", "no class"),
-        ("metadata/ILSVRC/val/class_labels.txt", b"val2/0/3.jpeg,-1\nval2/2/1.jpeg,2\n", "no"),
-        ("metadata/ILSVRC/val/class_labels.txt", b"", "no class for val2/0/3"),
-        ("metadata/ILSVRC/val/localization.txt", b"", "no box for val2/0/3"),
+        ("image_ids.txt", None, "no such file"),
+        ("image_ids.txt", b"../../x.jpeg\n", "leaves the folder"),
+        ("class_labels.txt", b"val2/0/3.jpeg,zero\n", "expected a class number"),
     ],
 )  # fmt: skip
-def test_a_fault_is_named_and_leaves_no_raw_folder(fetched, checkout, file, content, said):
-    path = checkout / file
+def test_metadata_with_a_fault_are_named_and_leave_no_raw_folder(
+    fetched, checkout, file, content, said
+):
+    path = checkout / "metadata/ILSVRC/val" / file
     if content is None:
         path.unlink()
     else:
@@ -123,6 +106,38 @@ def test_a_fault_is_named_and_leaves_no_raw_folder(fetched, checkout, file, cont
     with pytest.raises(UserError, match=said):
         fetched()
     assert not list((checkout.parent / "data/raw").iterdir())
+
+
+LABELS = "metadata/ILSVRC/val/class_labels.txt"
+REST = b"val2/2/1.jpeg,278\nval2/5/2.jpeg,5\n"
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "said"),
+    [
+        ("dataset/ILSVRC/val2/0/3.jpeg", None, r"images/val2/0/3\.jpeg: no such file"),
+        ("dataset/ILSVRC/val2/0/3.jpeg", b"no image", "images/val2/0/3.jpeg: no image that can"),
+        ("dataset/ILSVRC/val2/0/3.jpeg", jpeg(20, 20, 0), "for 30 x 20 pixels, the image has 20 x"),
+        (LABELS, b"val2/0/3.jpeg,1000\n" + REST, "val2/0/3.jpeg: .*class_labels.txt: no class"),
+        (LABELS, b"val2/0/3.jpeg,-1\n" + REST, "no class of it"),
+        (LABELS, b"", "no class of it"),
+        ("metadata/ILSVRC/val/localization.txt", b"", "val2/0/3.jpeg: .*localization.txt: has no"),
+    ],
+)
+def test_an_image_with_a_fault_is_listed_by_prepare(
+    fetched, checkout, mapping, file, content, said
+):
+    path = checkout / file
+    if content is None:
+        path.unlink()
+    else:
+        path.write_bytes(content)
+    raw = fetched()
+    datasets = {**mapping["datasets"], "ilsvrc": copy.deepcopy(mapping["datasets"]["ilsvrc"])}
+    datasets["ilsvrc"]["prepare"]["holdout_per_class"] = 0
+    params = parse_params({**mapping, "datasets": datasets}, "")
+    with pytest.raises(UserError, match=said):
+        prepare(Workspace(raw.parents[2]), params, "ilsvrc")
 
 
 def test_without_its_folder_the_variable_is_named(fetched, monkeypatch):

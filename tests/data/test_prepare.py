@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -17,16 +18,18 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from PIL import Image
+from whole.pictures import MASKS
 
-import spg.data.prepare.recode as recode_module
+import spg.data.images.decoding as decoding
 import spg.data.prepare.shards as shards_module
+from spg.data.images.decoding import BadImageError, encode_mask
 from spg.data.images.manifest import boxes_of, read_manifest
 from spg.data.images.packed import PackedImages
 from spg.data.layouts.cub import read_annotations
-from spg.data.prepare.recode import BadImageError, recode
+from spg.data.prepare.recode import recode
 from spg.data.prepare.stage import prepare
 from spg.project.errors import UserError
-from spg.project.params import parse_params
+from spg.project.params import parse_params, read_yaml
 from spg.project.workspace import Workspace
 
 NAME = "synthetic_birds"
@@ -152,7 +155,7 @@ def test_a_broken_image_is_refused_with_its_reason(name):
 
 
 def test_a_bomb_is_refused_before_it_is_decoded(monkeypatch):
-    monkeypatch.setattr(recode_module, "MAX_PIXELS", 100)
+    monkeypatch.setattr(decoding, "MAX_PIXELS", 100)
     with pytest.raises(BadImageError, match="too large: 13 x 9 pixels"):
         keep(encoded(Image.fromarray(noise()), "png"))
 
@@ -239,19 +242,21 @@ def spoil(project, places):
 def test_every_bad_image_is_named_at_once(project, tiny_params, monkeypatch, small_shards, workers):
     monkeypatch.setenv("SPG_WORKERS", workers)
     spoiled = spoil(project, (1, 2, 20))
-    with pytest.raises(UserError, match="3 images cannot be packed") as caught:
+    with pytest.raises(UserError, match=": 3 problems: ") as caught:
         prepare(project, tiny_params, NAME)
-    assert all(f"{name}: empty file" in str(caught.value) for name in spoiled)
+    assert all(f"images/{name}: empty file" in str(caught.value) for name in spoiled)
     assert not project.packed(NAME).exists()
 
 
 def test_many_bad_images_are_listed_in_a_file(project, tiny_params):
     spoiled = spoil(project, range(25))
-    with pytest.raises(UserError, match=r"and 5 more, all in .*bad_images\.txt") as caught:
+    rest = [a.image_id for a in read_annotations(project.raw(NAME))][25:]  # of a class without
+    with pytest.raises(UserError, match=r"27 problems: .*; and 7 more; ") as caught:
         prepare(project, tiny_params, NAME)
-    path = Path(str(caught.value).rsplit("all in ", 1)[1])
-    lines = path.read_text(encoding="utf-8").splitlines()
-    assert lines == [f"{name}: empty file" for name in spoiled]
+    path = Path(re.search(r"(\S+) lists them all$", str(caught.value))[1])
+    assert all(f"  # images/{name}: empty file\n" in path.read_text() for name in spoiled)
+    assert read_yaml(path) == {"skip": spoiled + rest}
+    assert path.read_text().count("has no good training image") == 2
 
 
 def test_skipped_images_are_left_out_and_recorded(project, tiny_mapping):
@@ -265,7 +270,7 @@ def test_skipped_images_are_left_out_and_recorded(project, tiny_mapping):
 
 
 def test_skipping_an_unknown_image_is_refused(project, tiny_mapping):
-    with pytest.raises(UserError, match=r"prepare\.skip: synthetic_birds has no image 'x\.jpg'"):
+    with pytest.raises(UserError, match=r"prepare\.skip: the data set has no image 'x\.jpg'"):
         prepare(project, with_prepare(tiny_mapping, skip=["x.jpg"]), NAME)
 
 
@@ -285,11 +290,165 @@ def test_boxes_are_cut_at_the_border(project, tiny_params):
 
 @pytest.mark.parametrize("box", ["900 5 6 6", "-8 5 6 6", "5 -9 6 9"])
 def test_a_box_outside_its_image_is_named(project, tiny_params, box):
-    set_box(project, 3, box)
-    name = read_annotations(project.raw(NAME))[3].image_id
-    with pytest.raises(UserError, match="lies outside its") as caught:
+    place = next(k for k, a in enumerate(read_annotations(project.raw(NAME))) if a.split == "test")
+    set_box(project, place, box)
+    name = read_annotations(project.raw(NAME))[place].image_id
+    fault = (
+        rf"{name}: bounding_boxes\.txt:{place + 1}: the box .* lies outside the \d+ x \d+ pixels"
+    )
+    with pytest.raises(UserError, match=fault):
         prepare(project, tiny_params, NAME)
-    assert name in str(caught.value)
+
+
+@pytest.fixture
+def place(project):
+    """The place of a test image among the annotations."""
+    annotations = read_annotations(project.raw(NAME))
+    return next(k for k, item in enumerate(annotations) if item.split == "test")
+
+
+@pytest.mark.parametrize("box", ["900 5 6 6", "5 5 0 6", "nan 1 1 1", "1 2 3"])
+def test_a_box_of_a_training_image_that_no_one_uses_stops_nothing(project, tiny_mapping, box):
+    for line in range(3):  # more than could be avoided by chance
+        set_box(project, line, box)
+    prepare(project, with_prepare(tiny_mapping, holdout_per_class=2), NAME)
+    rows = read_manifest(project.packed(NAME) / "manifest.parquet")
+    assert [len(boxes) for boxes in rows["boxes"][:4]] == [0, 0, 0, 1]
+    assert set(rows["split"][:3]) == {"train_weaksup"}  # they are not held out either
+
+
+MASK_FAULTS = {
+    "empty file": b"",
+    "no image that can be read": b"hello",
+    "damaged: image file is truncated": None,
+    "a mask of 5 x 4 pixels; the image has": cv2.imencode(".png", np.ones((4, 5)))[1].tobytes(),
+    "no such file": "missing",
+}
+
+
+@pytest.mark.parametrize("said", MASK_FAULTS)
+def test_a_mask_that_does_not_fit_its_image_is_listed_before_any_training(
+    project, tiny_params, place, said
+):
+    item = read_annotations(project.raw(NAME))[place]
+    path, content = project.raw(NAME) / item.object_mask, MASK_FAULTS[said]
+    if content == "missing":
+        path.unlink()
+    else:
+        path.write_bytes(path.read_bytes()[:-40] if content is None else content)
+    with pytest.raises(UserError, match=rf": {re.escape(item.object_mask)}: {said}"):
+        prepare(project, tiny_params, NAME)
+
+
+def test_masks_of_any_form_are_packed_as_the_same_object(project, tiny_params, place):
+    item = read_annotations(project.raw(NAME))[place]
+    path = project.raw(NAME) / item.object_mask
+    mask = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE) > 127
+    exif = Image.Exif()
+    exif[ORIENTATION] = 6
+    forms = [MASKS[form](mask, 1) for form in MASKS]
+    for content in [
+        *forms,
+        encoded(Image.fromarray(mask.astype(np.uint8) * 255), "png", exif=exif),
+    ]:
+        path.write_bytes(content)
+        prepare(project, tiny_params, NAME)
+        assert np.array_equal(PackedImages(project.packed(NAME)).object_mask(place), mask)
+
+
+def test_a_mask_without_an_object_is_said_and_counted(project, tiny_params, place, caplog):
+    item = read_annotations(project.raw(NAME))[place]
+    path = project.raw(NAME) / item.object_mask
+    path.write_bytes(encode_mask(np.zeros_like(cv2.imread(str(path))[..., 0], dtype=bool)))
+    prepare(project, tiny_params, NAME)
+    assert "1 of 9 test images have no pixel of the object in their masks" in caplog.text
+
+
+def test_what_was_mended_in_place_is_read_anew(project, tiny_params, place, small_shards):
+    """Only the bytes of a file change: neither the annotations nor the raw folder does."""
+    item, raw = read_annotations(project.raw(NAME))[place], project.raw(NAME)
+    mask, image = (raw / item.object_mask).read_bytes(), (raw / item.file).read_bytes()
+    empty = encode_mask(np.zeros(cv2.imread(str(raw / item.object_mask)).shape[:2], dtype=bool))
+    (raw / item.object_mask).write_bytes(empty)
+    spoiled = raw / read_annotations(raw)[0].file  # of another shard, whose rest stays good
+    assert place >= 4
+    good = spoiled.read_bytes()
+    spoiled.write_bytes(b"")
+    with pytest.raises(UserError, match="1 problem"):
+        prepare(project, tiny_params, NAME)
+    spoiled.write_bytes(good)
+    (raw / item.object_mask).write_bytes(mask)
+    (raw / item.file).write_bytes(image)
+    prepare(project, tiny_params, NAME)
+    want = cv2.imread(str(raw / item.object_mask), cv2.IMREAD_GRAYSCALE) > 127
+    assert np.array_equal(PackedImages(project.packed(NAME)).object_mask(place), want)
+
+
+def test_a_class_of_bad_images_can_be_skipped_as_a_whole(project, tiny_mapping):
+    annotations = read_annotations(project.raw(NAME))
+    own = [k for k, item in enumerate(annotations) if item.class_id == 1]
+    spoiled = spoil(project, own)
+    rule = with_prepare(tiny_mapping, skip=spoiled, holdout_per_class=1)
+    prepare(project, rule, NAME)
+    rows = read_manifest(project.packed(NAME) / "manifest.parquet")
+    assert sorted(rows["class_id"].unique()) == [0, 1]
+    names = rows.drop_duplicates("class_id").set_index("class_id")["class_name"]
+    assert list(names) == [annotations[0].class_name, annotations[-1].class_name]
+
+
+def test_a_class_without_training_image_is_a_problem_of_its_test_images(project, tiny_mapping):
+    path = project.raw(NAME) / "train_test_split.txt"
+    annotations = read_annotations(project.raw(NAME))
+    lines = path.read_text().splitlines()
+    own = [item.image_id for item in annotations if item.class_id == 2]
+    for key, item in enumerate(annotations):
+        lines[key] = f"{key + 1} {0 if item.class_id == 2 else lines[key].split()[1]}"
+    path.write_text("\n".join(lines))
+    rule = with_prepare(tiny_mapping, holdout_per_class=1)
+    with pytest.raises(UserError, match=r"class .* has no good training image") as caught:
+        prepare(project, rule, NAME)
+    assert str(caught.value).count("has no good training image") == len(own)
+    prepare(project, with_prepare(tiny_mapping, holdout_per_class=1, skip=own), NAME)
+
+
+@pytest.mark.parametrize(("word", "said"), [("1", "no image is a test"), ("0", "a training image")])
+def test_a_set_without_test_or_training_images_is_refused(project, tiny_mapping, word, said):
+    path = project.raw(NAME) / "train_test_split.txt"
+    lines = [f"{line.split()[0]} {word}" for line in path.read_text().splitlines()]
+    path.write_text("\n".join(lines))
+    with pytest.raises(UserError, match=said):
+        prepare(project, with_prepare(tiny_mapping, holdout_per_class=0), NAME)
+
+
+def test_too_few_images_to_hold_out_hide_no_other_problem(project, tiny_mapping, caplog):
+    spoiled = spoil(project, (2,))
+    with pytest.raises(UserError, match=r"holdout_per_class 6 leaves no train image of class") as e:
+        prepare(project, with_prepare(tiny_mapping, holdout_per_class=6), NAME)
+    assert f"images/{spoiled[0]}: empty file" in str(e.value)
+    assert str(e.value).count("leaves no train image of class") == 3
+    assert "holdout_per_class 6" in caplog.text  # and is said before the images are packed
+
+
+def test_images_of_another_name_beside_a_missing_one_are_named(project, tiny_params, place):
+    item = read_annotations(project.raw(NAME))[place]
+    path = project.raw(NAME) / item.file
+    path.rename(path.with_suffix(".JPG"))
+    said = rf"no such file, but one called '{path.stem}\.JPG', and images.txt:{place + 1} names it"
+    with pytest.raises(UserError, match=said):
+        prepare(project, tiny_params, NAME)
+
+
+@pytest.mark.parametrize(("box", "said"), [
+    ("40 30 64 64", "27 of 27|of 15 images have boxes that reach beyond the image"),
+    ("0.1 0.1 0.5 0.5", "images have boxes within 1 x 1 pixels"),
+])  # fmt: skip
+def test_boxes_stated_in_another_way_are_doubted_with_counts(
+    project, tiny_params, caplog, box, said
+):
+    for line in range(27):
+        set_box(project, line, box)
+    prepare(project, tiny_params, NAME)
+    assert re.search(said, caplog.text)
 
 
 # ---- Interruption ----

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import re
 import shutil
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 import torchvision.datasets.imagenet as torchvision_imagenet
 from PIL import Image
+from readings import objections
 from tiny_ilsvrc import Ilsvrc, from_kaggle, jpeg, tiny_ilsvrc, voc
 
 from spg.data.datasets.ilsvrc import Source as IlsvrcSource
@@ -19,12 +21,15 @@ from spg.data.fetch.ilsvrc import archives, kaggle
 from spg.data.fetch.ilsvrc.voc import parse_voc
 from spg.data.layouts import cub, ilsvrc
 from spg.data.layouts.raw import read_image
+from spg.data.prepare.stage import prepare
 from spg.data.sources.ilsvrc import fetch
 from spg.project.errors import UserError
+from spg.project.params import parse_params, read_yaml
 from spg.project.workspace import Workspace
 
 SOURCE = IlsvrcSource(fullsup="none")
 GOLDEN = Path(__file__).parents[1] / "golden"
+ROOT = Path(__file__).parents[2]
 ORDER = ["n02119789", "n01751748", "n01440764"]  # the devkit's, which is not sorted
 
 
@@ -58,7 +63,8 @@ def test_a_cub_archive_reads_as_the_contract_says(birds):
     first, second, third = cub.read_annotations(birds)
     assert first == (
         "001.A/a.jpg", "images/001.A/a.jpg", 0, "001.A", "train_weaksup",
-        ((0.0, 1.0, 30.0, 21.0),), None, None,
+        ((0.0, 1.0, 30.0, 21.0),), None, None, None, "images.txt:1",
+        "bounding_boxes.txt:1", None, None,
     )  # fmt: skip
     assert (second.split, third.class_id) == ("test", 1)
     assert second.boxes == ((-3.5, 0.0, 696.5, 5.0),)  # beyond the image: prepare clips it
@@ -95,21 +101,56 @@ def test_windows_line_ends_and_a_byte_order_mark_do_no_harm(birds):
         ("image_class_labels", "2 -1", "expected a class number"),
         ("image_class_labels", f"2 {'9' * 5000}", "expected a class number"),
         ("images", f"{'9' * 5000} 001.A/x.jpg", "expected a number first"),
-        ("images", "2 001.A/x\0.jpg", "no file inside images/"),
+        ("images", "2 001.A/x\1.jpg", "no file inside images/"),
     ],
 )
 def test_a_malformed_line_of_cub_is_named(birds, table, line, said):
     path = birds / f"{table}.txt"
     lines = path.read_text().splitlines()
     path.write_bytes("\n".join([lines[0], line, *lines[2:]]).encode("latin-1"))
-    with pytest.raises(UserError, match=rf"{table}\.txt:2: .*{said}"):
-        cub.read_annotations(birds)
+    said = re.compile(rf"{table}\.txt:2: .*{said}")
+    assert any(map(said.search, objections(cub.read_annotations, birds)))
 
 
 def test_an_image_under_two_numbers_is_named(birds):
     (birds / "images.txt").write_text("1 001.A/a.jpg\n2 001.A/b.jpg\n3 001.A/a.jpg\n")
-    with pytest.raises(UserError, match=r"images\.txt: 001\.A/a\.jpg stands twice"):
+    (said,) = objections(cub.read_annotations, birds)
+    assert said == "images.txt:3: 001.A/a.jpg stands twice, first in line 1"
+
+
+def test_bytes_of_0_are_taken_for_utf_16_without_its_mark(birds):
+    (birds / "images.txt").write_bytes(CUB["images"].encode("utf-16-le"))
+    with pytest.raises(UserError, match=r"images\.txt: holds bytes of 0, as UTF-16 without"):
         cub.read_annotations(birds)
+
+
+@pytest.mark.parametrize("numbers", [(0, 1), (1, 2), (7, 900)])
+def test_classes_count_from_anything_and_may_have_gaps(birds, numbers):
+    first, second = numbers
+    (birds / "classes.txt").write_text(f"{second} 002.B\n{first} 001.A\n{second + 5} unused\n")
+    (birds / "image_class_labels.txt").write_text(f"1 {first}\n2 {first}\n3 {second}\n")
+    found = [(item.class_id, item.class_name) for item in cub.read_annotations(birds)]
+    assert found == [(0, "001.A"), (0, "001.A"), (1, "002.B")]
+
+
+def test_names_may_hold_blanks(birds):
+    (birds / "images.txt").write_text("1 Cyprinus carpio/a  b.jpg\n2\t001.A/b.jpg\n3 002.B/c.jpg\n")
+    (birds / "classes.txt").write_text("1 Cyprinus carpio\n2 002.B\n")
+    (birds / "segmentations").mkdir()
+    first = cub.read_annotations(birds)[0]
+    assert first.file == "images/Cyprinus carpio/a  b.jpg"
+    assert first.object_mask == "segmentations/Cyprinus carpio/a  b.png"
+    assert first.class_name == "Cyprinus carpio"
+
+
+def test_a_table_of_another_kind_is_one_sentence(birds):
+    path = birds / "train_test_split.txt"
+    path.write_text(path.read_text().replace(" ", ","))
+    said = objections(cub.read_annotations, birds)
+    assert said[0] == (
+        "train_test_split.txt:1: expected a number first and a blank behind it, got '1,1', and so "
+        "do all 3 lines"
+    )
 
 
 # ---- ILSVRC: both layouts ----
@@ -203,7 +244,7 @@ def test_a_root_that_changed_is_noticed(both, tmp_path, monkeypatch):
         file.write(b"!")
     with pytest.raises(UserError, match=r"img_val\.tar: has \d+ bytes, but"):
         read_image(tars, image)
-    with pytest.raises(UserError, match=r"has no image val/none\.JPEG"):
+    with pytest.raises(UserError, match=r"val/none\.JPEG: no such file, and"):
         read_image(tars, "val/none.JPEG")
     with pytest.raises(UserError, match="has no image"):
         read_image(tars, image + "x" * 100)
@@ -246,10 +287,18 @@ def test_the_devkits_order_is_converted_as_torchvision_does(tmp_path, monkeypatc
 
 
 def complaint(tmp_path, monkeypatch, root, md5=archives.MD5):
-    with pytest.raises(UserError) as caught:
+    """What fetch says of the whole, or prepare of some images; nothing is left behind."""
+    workspace = Workspace(tmp_path / f"project-{root.name}")
+    mapping = read_yaml(ROOT / "params.yaml")
+    mapping["datasets"]["ilsvrc"]["prepare"]["holdout_per_class"] = 0
+
+    def both_stages():
         fetched(tmp_path, monkeypatch, root, md5)
-    project = tmp_path / f"project-{root.name}"
-    assert not list(project.rglob("*.parquet*"))
+        prepare(workspace, parse_params(mapping, ""), "ilsvrc")
+
+    with pytest.raises(UserError) as caught:
+        both_stages()
+    assert not workspace.packed("ilsvrc").exists()
     message = str(caught.value)
     assert "\n" not in message
     return message
@@ -277,26 +326,37 @@ def test_the_good_box_file_is_good(tree, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("file", "content", "said"),
     [
-        (VAL_XML, None, "val_00000001.JPEG has no box file"),
+        (VAL_XML, None, "val_00000001.xml: no such box file"),
         (VAL_XML, b"", "no XML"),
         (VAL_XML, GOOD[:-5], "no XML"),
         (VAL_XML, BOMB, "refused (DTDForbidden)"),
         (VAL_XML, GOOD.replace(b"00001", b"00002"), "names the image 'ILSVRC2012_val_00000002'"),
-        (VAL_XML, GOOD.replace(b">41<", b">42<"), "states size (42, 30), but the image has (41"),
+        (
+            VAL_XML,
+            GOOD.replace(b">41<", b">42<"),
+            "00000001.xml: is for 42 x 30 pixels, the image has 41 x",
+        ),
         (VAL_XML, GOOD.replace(b">41<", b">wide<"), "size/width is 'wide', which is no number"),
         (VAL_XML, GOOD.replace(b"xmin", b"xmid"), "bndbox/xmin is missing"),
         (VAL_XML, GOOD.replace(b"<ymax>9", b"<ymax>nan"), "ymax is 'nan', which is no number"),
-        (VAL_XML, GOOD.replace(b"<ymax>9", b"<ymax>-3"), "has a box without area"),
+        (
+            VAL_XML,
+            GOOD.replace(b"<ymax>9", b"<ymax>-3"),
+            "00000001.xml: the box 0, 0, 10, -2 has no area",
+        ),
         (VAL_XML, GOOD.replace(b"n01751748", b"n02119789"), "has no box of class n01751748"),
-        (VAL_IMAGE, None, "val_00000001.JPEG has a class but no image"),
-        (VAL_IMAGE, b"", "is empty"),
-        (VAL_IMAGE, b"no image", "cannot be decoded"),
-        (f"{kaggle.DATA}/val/ILSVRC2012_val_00000009.JPEG", jpeg(9, 9, 9), "has no class among"),
+        (VAL_IMAGE, None, "val_00000001.JPEG: no such file, but LOC_val_solution.csv:"),
+        (VAL_IMAGE, b"", "00000001.JPEG: empty file"),
+        (VAL_IMAGE, b"no image", "00000001.JPEG: no image that can be read"),
+        (
+            f"{kaggle.DATA}/val/ILSVRC2012_val_00000009.JPEG",
+            jpeg(9, 9, 9),
+            "00000009.JPEG: has no class",
+        ),
         (kaggle.WORDS, None, "no such file"),
         (kaggle.SOLUTION, None, "no such file"),
         (kaggle.WORDS, b"tench\n", "LOC_synset_mapping.txt:1: expected"),
         (kaggle.WORDS, b"n01440764 a\nn01440764 b\n", "LOC_synset_mapping.txt:2: expected"),
-        (kaggle.WORDS, b"n01440764 a\n", "has no class among the training images"),
         (kaggle.WORDS, b"n00000001 a\n", "names the class"),
         (kaggle.WORDS, b"n01440764 \xe9\n", "not UTF-8"),
         (kaggle.SOLUTION, b"ImageId,PredictionString\nx\n", "LOC_val_solution.csv:2: expected"),
@@ -314,13 +374,127 @@ def test_a_tree_with_a_fault_is_refused_by_name(tree, tmp_path, monkeypatch, fil
     assert said in complaint(tmp_path, monkeypatch, tree)
 
 
+QUOTED = b'"ImageId","PredictionString"\r\n"ILSVRC2012_val_00000001","n01751748 1 2 3 4"\r\n'
+REST = b"".join(
+    f"ILSVRC2012_val_{n:08d},{wnid} 1 2 3 4\n".encode()
+    for n, wnid in ((2, "n02119789"), (7, "n01440764"), (5, "n02119789"))
+)
+
+
+def test_a_solution_with_quotes_as_other_tools_write_them_is_read(tree, tmp_path, monkeypatch):
+    want = ilsvrc.read_annotations(fetched(tmp_path, monkeypatch, tree))
+    (tree / kaggle.SOLUTION).write_bytes(b"\xef\xbb\xbf" + QUOTED + REST)
+    assert ilsvrc.read_annotations(fetched(tmp_path, monkeypatch, tree)) == want
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        (b'ILSVRC2012_val_00000001,"n01751748 1 2 3 4\n', "unexpected end of data"),
+        (b'ILSVRC2012_val_00000001,n01751748" 1 2 3 4\n', "expected a WordNet id"),
+        (b"ILSVRC2012_val_00000001," + b"9" * 200_000 + b"\n", "field larger than field limit"),
+        (b"ILSVRC2012_val_00000001;n01751748 1 2 3 4\n", "two columns, separated by a comma"),
+        (b"0,ILSVRC2012_val_00000001,n01751748 1 2\n", "two columns, separated by a comma"),
+        (b"ILSVRC2012_val_00000001,1 2 3 4\n", "expected a WordNet id after the comma"),
+    ],
+)
+def test_an_odd_line_of_the_solution_is_a_problem_of_its_image(
+    tree, tmp_path, monkeypatch, line, said
+):
+    """And never takes the lines behind it along, as an open quote would."""
+    (tree / kaggle.SOLUTION).write_bytes(b"ImageId,PredictionString\n" + line + REST)
+    found = ilsvrc.read_annotations(fetched(tmp_path, monkeypatch, tree))
+    bad = {item.image_id: item.problem for item in found if item.problem}
+    assert list(bad) == ["val/ILSVRC2012_val_00000001.JPEG"]
+    assert re.match(rf"LOC_val_solution\.csv:2: .*{said}", next(iter(bad.values())))
+    assert len(next(iter(bad.values()))) < 250
+
+
+def test_other_suffixes_class_folders_and_what_a_mac_leaves_are_read_past(
+    tree, tmp_path, monkeypatch, caplog
+):
+    want = [
+        item._replace(file="")
+        for item in ilsvrc.read_annotations(fetched(tmp_path, monkeypatch, tree))
+    ]
+    caplog.set_level("INFO")
+    data, boxes = tree / kaggle.DATA, tree / kaggle.BOXES / "val"
+    for path in list((data / "train").rglob("*.JPEG")):
+        path.rename(path.with_suffix(".jpg"))
+        path.with_name(f"._{path.name}").write_bytes(b"Mac OS X")
+    (data / "train/.DS_Store").write_bytes(b"Bud1")
+    for row in (tree / kaggle.SOLUTION).read_text().splitlines()[1:]:
+        name, wnid = row.split(",")[0], row.split(",")[1].split()[0]
+        for folder, old, new in ((data / "val", ".JPEG", ".jpeg"), (boxes, ".xml", ".xml")):
+            (folder / wnid).mkdir(exist_ok=True)
+            (folder / f"{name}{old}").rename(folder / wnid / f"{name}{new}")
+    raw = fetched(tmp_path, monkeypatch, tree)
+    found = ilsvrc.read_annotations(raw)
+    assert [item._replace(file="") for item in found] == want
+    assert all(read_image(raw, item.file) for item in found)
+    assert "ignored 5 files that are no images of ILSVRC by their names" in caplog.text
+
+
+@pytest.mark.parametrize("fault", ["another class", "twice", "a folder", "a link to nothing"])
+def test_an_image_in_an_odd_place_is_a_problem_of_its_own(tree, tmp_path, monkeypatch, fault):
+    folder = tree / kaggle.DATA / "train/n01440764"
+    path = folder / "n01440764_0.JPEG"
+    if fault == "another class":
+        (folder / "n02119789_5.JPEG").write_bytes(path.read_bytes())
+    elif fault == "twice":
+        (folder / "n01440764_0.jpg").write_bytes(path.read_bytes())
+    else:
+        path.unlink()
+        path.mkdir() if fault == "a folder" else path.symlink_to(tmp_path / "nowhere")
+    found = ilsvrc.read_annotations(fetched(tmp_path, monkeypatch, tree))
+    bad = {item.image_id: item.problem for item in found if item.problem}
+    assert len(bad) == 1
+    said = {"another class": "lies in the folder of another class", "twice": "is there twice"}
+    assert said.get(fault, "is no file, but a folder or a link") in next(iter(bad.values()))
+
+
+def test_a_link_to_nothing_in_a_class_folder_is_a_problem_of_its_own(tree, tmp_path, monkeypatch):
+    path = tree / VAL_IMAGE
+    path.unlink()
+    (path.parent / "n01751748").mkdir()
+    (path.parent / "n01751748" / path.name).symlink_to(tmp_path / "nowhere")
+    found = ilsvrc.read_annotations(fetched(tmp_path, monkeypatch, tree))
+    bad = {item.image_id: item.problem for item in found if item.problem}
+    assert list(bad) == ["val/ILSVRC2012_val_00000001.JPEG"]
+    assert "is no file, but a folder or a link" in next(iter(bad.values()))
+
+
+def test_a_subset_of_the_classes_leaves_the_other_validation_images_out(
+    tree, tmp_path, monkeypatch
+):
+    words = (tree / kaggle.WORDS).read_text().splitlines()
+    (tree / kaggle.WORDS).write_text("\n".join(w for w in words if "n02119789" not in w))
+    found = ilsvrc.read_annotations(fetched(tmp_path, monkeypatch, tree))
+    assert {item.class_name for item in found} == {"n01440764 tench", "n01751748 sea snake"}
+    assert sum(item.split == "test" for item in found) == 2
+    assert not any(item.problem for item in found)
+
+
+def test_box_files_of_unknown_encodings_are_one_sentence():
+    for encoding in ("x-mac-klingon", "utf-7", "utf-16", "idna"):
+        content = f'<?xml version="1.0" encoding="{encoding}"?>'.encode() + GOOD
+        with pytest.raises(ValueError, match="no XML"):
+            parse_voc(content)
+
+
+@pytest.mark.parametrize("size", [(1e300, 5), (-1, 5)])
+def test_a_box_file_with_an_impossible_size_is_refused(size):
+    with pytest.raises(ValueError, match="states a size of"):
+        parse_voc(voc("x", size, [("n01440764", (0, 0, 4, 3))]))
+
+
 def test_a_class_without_images_is_named(tree, tmp_path, monkeypatch):
     folder = tree / kaggle.DATA / "train/n01751748"
     shutil.rmtree(folder)
     assert "train/n01751748: no such folder" in complaint(tmp_path, monkeypatch, tree)
     folder.mkdir()
     (folder / "notes.txt").write_text("not an image")
-    assert "class n01751748 is not both named" in complaint(tmp_path, monkeypatch, tree)
+    assert "n01751748: holds no image called" in complaint(tmp_path, monkeypatch, tree)
 
 
 def test_a_whole_release_has_the_published_numbers(tree, tmp_path, monkeypatch):
@@ -368,9 +542,9 @@ def test_the_published_checksums_are_asked_by_default(tars, tmp_path, monkeypatc
         (lambda r: r.train.update({"evil": {}}), "expected one archive a class"),
         (lambda r: r.val.update({"photo.jpg": b"x"}), "expected validation images"),
         (lambda r: r.words.pop("n01440764"), "has class 3, which meta.mat lacks"),
-        (lambda r: r.train.pop("n01440764"), "class n01440764 is not both named"),
+        (lambda r: r.train.pop("n01440764"), "class n01440764 has a name and no training image"),
         (lambda r: r.xml.update({"ILSVRC2012_val_00000001.JPEG": BOMB}), "refused (DTDForbidden)"),
-        (lambda r: r.xml.pop("ILSVRC2012_val_00000001.JPEG"), "has no box file"),
+        (lambda r: r.xml.pop("ILSVRC2012_val_00000001.JPEG"), "no such box file"),
     ],
 )
 def test_archives_with_a_fault_are_refused_by_name(tmp_path, monkeypatch, change, said):

@@ -77,7 +77,9 @@ def test_only_images_with_boxes_are_held_out():
 
 def test_training_images_without_boxes_point_to_the_test_split():
     annotations = some_annotations(train_boxes=())
-    with pytest.raises(UserError, match="0 train images of class 0 that have boxes; set prepare"):
+    with pytest.raises(
+        UserError, match="0 train images of class x that have boxes, so set prepare"
+    ):
         split(annotations, 1)
     assert split(annotations, 1, taken_from="test").count("train_fullsup") == 3
 

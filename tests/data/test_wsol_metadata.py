@@ -112,28 +112,32 @@ MISTAKES = [
     ({"localization": None}, "localization.txt: no such file"),
     ({"image_ids": ""}, "image_ids.txt: names no image"),
     ({"image_ids": "\n \n"}, "image_ids.txt: names no image"),
-    ({"image_ids": b"\xff\xfe\x00"}, "image_ids.txt: not readable"),
-    ({"image_ids": "a/1.jpg\nb/2.jpg\na/1.jpg\n"}, "image_ids.txt: a/1.jpg stands twice"),
-    ({"image_ids": "../x.jpg\n"}, "image_ids.txt: ../x.jpg leaves the folder"),
-    ({"image_ids": "a/../../x.jpg\n"}, "image_ids.txt: a/../../x.jpg leaves the folder"),
-    ({"image_ids": "/etc/x.jpg\n"}, "image_ids.txt: /etc/x.jpg leaves the folder"),
-    ({"class_labels": "a/1.jpg,0\n"}, "class_labels.txt: b/2.jpg of image_ids.txt is missing"),
-    ({"class_labels": "a/1.jpg,0\nc.jpg,1\n"}, "class_labels.txt:2: c.jpg is not in image_ids.txt"),
+    ({"image_ids": b"\xff\xfe\x00"}, "image_ids.txt: neither UTF-8 nor UTF-16"),
+    ({"image_ids": b"a/1.jpg\nb\xe9.jpg\n"}, "image_ids.txt:2: not UTF-8"),
+    ({"image_ids": "a/1.jpg\nb/2.jpg\na/1.jpg\n"}, "image_ids.txt:3: 'a/1.jpg' stands twice"),
+    ({"image_ids": "../x.jpg\n"}, "image_ids.txt:1: '../x.jpg' leaves the folder"),
+    ({"image_ids": "a/../../x.jpg\n"}, "image_ids.txt:1: 'a/../../x.jpg' leaves the folder"),
+    ({"image_ids": "/etc/x.jpg\n"}, "image_ids.txt:1: '/etc/x.jpg' leaves the folder"),
+    ({"class_labels": "a/1.jpg,0\n"}, "class_labels.txt: b/2.jpg of image_ids.txt has no line"),
+    (
+        {"class_labels": "a/1.jpg,0\nc.jpg,1\n"},
+        "class_labels.txt:2: 'c.jpg' is not in image_ids.txt",
+    ),
     ({"class_labels": "a/1.jpg,0\n\na/1.jpg,0\n"}, "class_labels.txt:3: a/1.jpg stands twice"),
-    ({"class_labels": "a/1.jpg,zero\nb/2.jpg,1\n"}, "class_labels.txt:1: invalid literal"),
-    ({"class_labels": "a/1.jpg,1.5\nb/2.jpg,1\n"}, "class_labels.txt:1: invalid literal"),
-    ({"class_labels": "a/1.jpg\nb/2.jpg,1\n"}, "class_labels.txt:1: expected 1 values"),
+    ({"class_labels": "a/1.jpg,zero\nb/2.jpg,1\n"}, "class_labels.txt:1: expected a class number"),
+    ({"class_labels": "a/1.jpg,1.5\nb/2.jpg,1\n"}, "class_labels.txt:1: expected a class number"),
+    ({"class_labels": "a/1.jpg\nb/2.jpg,1\n"}, "class_labels.txt:1: expected values separated by"),
     ({"image_sizes": "a/1.jpg,64\nb/2.jpg,1,1\n"}, "image_sizes.txt:1: expected 2 values"),
-    ({"image_sizes": "b/2.jpg,1,1\na/1.jpg,64.5,48\n"}, "image_sizes.txt:2: invalid literal"),
-    ({"image_sizes": "b/2.jpg,1,1\na/1.jpg,nan,48\n"}, "image_sizes.txt:2: invalid literal"),
+    ({"image_sizes": "b/2.jpg,1,1\na/1.jpg,64.5,48\n"}, "image_sizes.txt:2: expected width,height"),
+    ({"image_sizes": "b/2.jpg,1,1\na/1.jpg,nan,48\n"}, "image_sizes.txt:2: expected width,height"),
     ({"image_sizes": "a/1.jpg,0,48\nb/2.jpg,1,1\n"}, "image_sizes.txt:1: an image of 0 x 48"),
     ({"image_sizes": "a/1.jpg,6,-4\nb/2.jpg,1,1\n"}, "image_sizes.txt:1: an image of 6 x -4"),
-    ({"image_sizes": "a/1.jpg,6,4\n"}, "image_sizes.txt: b/2.jpg of image_ids.txt is missing"),
+    ({"image_sizes": "a/1.jpg,6,4\n"}, "image_sizes.txt: b/2.jpg of image_ids.txt has no line"),
     ({"localization": "a/1.jpg,0,0,4,4\n"}, "localization.txt: b/2.jpg of image_ids.txt has no"),
-    ({"localization": "c.jpg,0,0,4,4\n"}, "localization.txt:1: c.jpg is not in image_ids.txt"),
+    ({"localization": "c.jpg,0,0,4,4\n"}, "localization.txt:1: 'c.jpg' is not in image_ids.txt"),
     ({"localization": "a/1.jpg,0,0,4\nb/2.jpg,0,0,1,1\n"}, "localization.txt:1: expected path"),
     ({"localization": "a/1.jpg,4\nb/2.jpg,0,0,1,1\n"}, "localization.txt:1: expected path"),
-    ({"localization": "a/1.jpg,0,0,four,4\n"}, "localization.txt:1: could not convert"),
+    ({"localization": "a/1.jpg,0,0,four,4\n"}, "localization.txt:1: expected x0,y0,x1,y1"),
     ({"localization": "a/1.jpg,0,0,nan,4\n"}, "localization.txt:1: a corner of the box"),
     ({"localization": "a/1.jpg,0,0,inf,4\n"}, "localization.txt:1: a corner of the box"),
     ({"localization": "a/1.jpg,5,0,4,4\n"}, "localization.txt:1: the box 5,0,4,4 ends before"),
@@ -147,20 +151,20 @@ def test_mistakes_are_one_sentence_with_file_and_line(folder, changes, sentence)
     with pytest.raises(UserError) as caught:
         read_metadata(folder(**changes))
     message = str(caught.value)
-    assert message.startswith(str(folder(**changes) / sentence.split(":")[0]))
+    assert message.startswith(f"{folder(**changes)}: ")
     assert sentence in message
     assert "\n" not in message
 
 
 def test_a_folder_that_is_not_there(tmp_path):
-    with pytest.raises(UserError, match=r"image_ids.txt: no such file; --metadata wants"):
+    with pytest.raises(UserError, match=r"image_ids.txt: no such file; .*one split of"):
         read_metadata(tmp_path / "nowhere")
 
 
 def test_a_folder_in_place_of_a_file(folder):
     place = folder(image_sizes=None)
     (place / "image_sizes.txt").mkdir()
-    with pytest.raises(UserError, match=r"image_sizes.txt: not readable"):
+    with pytest.raises(UserError, match=r"image_sizes.txt: Is a directory"):
         read_metadata(place)
 
 
@@ -188,18 +192,23 @@ def masks(tmp_path):
     return tmp_path, images > 0
 
 
+def union_of(folder, names, ignore, size):
+    ignored = folder / ignore if ignore else None
+    return read_object_mask([folder / name for name in names], ignored, size).pixels
+
+
 def test_objects_are_united_and_never_ignored(masks):
     folder, (first, second, ignored) = masks
     want = np.where(first | second, 1, np.where(ignored, 255, 0))
-    got = read_object_mask(folder, ["a.png", "b.png"], "ignore.png", None)
+    got = union_of(folder, ["a.png", "b.png"], "ignore.png", None)
     assert got.dtype == np.uint8
     assert (got == want).all()
-    assert (read_object_mask(folder, ["a.png"], None, None) == first).all()
+    assert (union_of(folder, ["a.png"], None, None) == first).all()
 
 
 def test_masks_are_squashed_to_the_nearest_pixel(masks):
     folder, (first, second, _) = masks
-    got = read_object_mask(folder, ["a.png", "b.png"], None, (16, 3))
+    got = union_of(folder, ["a.png", "b.png"], None, (16, 3))
     union = (first | second).astype(np.uint8)
     assert got.shape == (3, 16)
     assert (got == union[::2].repeat(2, axis=1)).all()
@@ -209,17 +218,17 @@ def test_masks_are_squashed_to_the_nearest_pixel(masks):
 def test_missing_damaged_and_differing_masks_are_named(masks):
     folder, _ = masks
     with pytest.raises(UserError, match=r"nowhere.png: no such mask"):
-        read_object_mask(folder, ["nowhere.png"], None, None)
+        union_of(folder, ["nowhere.png"], None, None)
     (folder / "damaged.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"\x00" * 30)
-    with pytest.raises(UserError, match=r"damaged.png: no such mask, or not readable"):
-        read_object_mask(folder, ["a.png", "damaged.png"], None, None)
+    with pytest.raises(UserError, match=r"damaged.png: damaged|damaged.png: no image"):
+        union_of(folder, ["a.png", "damaged.png"], None, None)
     cv2.imwrite(str(folder / "other.png"), np.zeros((5, 5), np.uint8))
     with pytest.raises(UserError, match=r"a.png: the masks of this image differ in size"):
-        read_object_mask(folder, ["a.png", "other.png"], None, None)
+        union_of(folder, ["a.png", "other.png"], None, None)
 
 
 def test_an_ignore_mask_of_another_size_is_named(masks):
     folder, _ = masks
     cv2.imwrite(str(folder / "other.png"), np.zeros((5, 5), np.uint8))
     with pytest.raises(UserError, match=r"differ in size"):
-        read_object_mask(folder, ["a.png"], "other.png", None)
+        union_of(folder, ["a.png"], "other.png", None)

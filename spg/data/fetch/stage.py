@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from spg.data.layouts.problems import BadDataError, Problems
 from spg.data.layouts.spec import read_source
+from spg.project.errors import NAMED
 from spg.project.locks import sole_writer
 from spg.project.params import Params
 from spg.project.plugins import find_plugin
@@ -18,4 +20,11 @@ def fetch(workspace: Workspace, params: Params, dataset: str) -> None:
     """
     source = params.datasets[dataset].source
     settings = read_source(dataset, source)
-    find_plugin("source", source.kind).fetch(workspace, dataset, settings)
+    try:
+        find_plugin("source", source.kind).fetch(workspace, dataset, settings)
+    except BadDataError as error:
+        if len(error.problems) <= NAMED:
+            raise  # its sentence says all
+        problems = Problems(error.where, skip="", remedy="mend the files")
+        problems.shared += error.problems
+        problems.complain(workspace.problems(dataset))

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from spg.data.images.decoding import BadImageError, decode_rgb
 from spg.project.errors import UserError
 from spg.project.files import readable
 
@@ -21,8 +22,8 @@ ROWS_PER_BATCH = 64
 SCHEMA = pa.schema(
     {
         "image": pa.binary(),  # JPEG or PNG
-        "object_mask": pa.binary(),  # PNG or null
-        "part_mask": pa.binary(),  # PNG or null
+        "object_mask": pa.binary(),  # PNG of 0 and 255, or null
+        "part_mask": pa.binary(),  # the same
     }
 )
 
@@ -68,8 +69,12 @@ class PackedImages:
 
     def image(self, index: int) -> NDArray[np.uint8]:
         """Return image ``index`` as ``uint8 [H, W, 3]``, RGB."""
-        bgr = self._decode("image", index, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
-        return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB).astype(np.uint8, copy=False)
+        try:
+            return decode_rgb(self._bytes("image", index))
+        except BadImageError:
+            raise UserError(
+                f"packed image {index}: image cannot be decoded; prepare again"
+            ) from None
 
     def object_mask(self, index: int) -> NDArray[np.bool_] | None:
         """Return the object's pixels as ``bool [H, W]``, or ``None`` where unknown."""
@@ -82,14 +87,14 @@ class PackedImages:
     def _mask(self, column: str, index: int) -> NDArray[np.bool_] | None:
         if not self._table[column][index].is_valid:
             return None
-        return self._decode(column, index, cv2.IMREAD_GRAYSCALE) >= 128
-
-    def _decode(self, column: str, index: int, flags: int) -> NDArray[np.uint8]:
-        encoded = np.frombuffer(self._table[column][index].as_buffer(), dtype=np.uint8)
-        decoded = cv2.imdecode(encoded, flags)
+        encoded = np.frombuffer(self._bytes(column, index), dtype=np.uint8)
+        decoded = cv2.imdecode(encoded, cv2.IMREAD_GRAYSCALE)
         if decoded is None:
             raise UserError(f"packed image {index}: {column} cannot be decoded; prepare again")
-        return decoded.astype(np.uint8, copy=False)
+        return np.asarray(decoded) > 0
+
+    def _bytes(self, column: str, index: int) -> pa.Buffer:
+        return self._table[column][index].as_buffer()
 
 
 def _read_shard(path: Path) -> pa.Table:

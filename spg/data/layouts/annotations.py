@@ -1,9 +1,12 @@
 """What every reader of a raw data set returns: one annotation an image.
 
-A reader is a module of this folder named by ``datasets.<name>.layout``, with
-``read_annotations(root: Path) -> list[Annotation]``; ``root`` is the raw folder. Boxes are as the
-data set states them, in half-open form: they may reach beyond the image, whose size no reader
-knows. ``prepare`` clips them to it, and a box without area after clipping is an error.
+A reader is the ``read`` of a data set's SPEC: ``read(root: Path) -> list[Annotation]``; ``root`` is
+the raw folder. It looks at no image. Boxes are as the data set states them, in half-open form: they
+may reach beyond the image, whose size no reader knows. ``prepare`` compares all that is stated with
+the images, and clips the boxes to them.
+
+What is wrong with one image stands in its annotation, and ``prepare`` lists it unless the image is
+skipped; what is wrong with the whole is a :class:`~spg.data.layouts.problems.BadDataError`.
 """
 
 from __future__ import annotations
@@ -12,6 +15,8 @@ from typing import NamedTuple
 
 Box = tuple[float, float, float, float]
 """xyxy, half-open, pixels of the original image."""
+UNKNOWN = -1
+"""Class id of an image whose class cannot be told, which is a ``problem``."""
 
 
 class Annotation(NamedTuple):
@@ -22,7 +27,7 @@ class Annotation(NamedTuple):
     file: str
     """Of the image, for :func:`spg.data.layouts.raw.read_image`."""
     class_id: int
-    """From 0."""
+    """From 0 without gaps over all images."""
     class_name: str
     split: str
     """``TRAIN_WEAKSUP``, ``TRAIN_FULLSUP`` or ``TEST`` of spg/data/images/manifest.py."""
@@ -32,3 +37,14 @@ class Annotation(NamedTuple):
     """File of the object's mask, for ``read_image``, or ``None``."""
     part_mask: str | None
     """File of the telling parts' mask, or ``None``."""
+    stated_size: tuple[int, int] | None = None
+    """Width and height that the annotations state, or ``None``; the image's own size counts, and a
+    difference means that the boxes are of another image."""
+    named_at: str = ""
+    """File and line that name the image, for errors."""
+    boxes_at: str = ""
+    """File and line where the boxes stand, for errors."""
+    problem: str | None = None
+    """Why the image cannot be used at all, with file and line."""
+    box_problem: str | None = None
+    """Why its boxes cannot, which matters to an image on which something is measured."""

@@ -3,147 +3,222 @@
 ``images.txt``, ``image_class_labels.txt``, ``train_test_split.txt``, ``bounding_boxes.txt`` and
 ``classes.txt`` beside ``images/``; masks in ``segmentations/`` and, for drawn birds,
 ``part_segmentations/``. Images that images.txt does not name are ignored.
+
+A line is a number, a blank and the rest, so that names may hold blanks. Classes are those that
+images have, in the order of their numbers, whether these begin at 1 as published, at 0, or have
+gaps.
 """
 
 from __future__ import annotations
 
+import logging
 import math
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import TypeVar
+from typing import Any, Generic, TypeVar
 
 from spg.data.images.manifest import TEST, TRAIN_WEAKSUP
-from spg.data.layouts.annotations import Annotation, Box
+from spg.data.layouts.annotations import UNKNOWN, Annotation, Box
 from spg.data.layouts.fullsup import read_fullsup
-from spg.project.errors import UserError
+from spg.data.layouts.lines import read_lines, shown
+from spg.data.layouts.problems import BadDataError
 
 T = TypeVar("T")
 
+TABLES = ("images", "image_class_labels", "train_test_split", "bounding_boxes", "classes")
 DIGITS = 18  # of a number; more do not fit into 64 bits
+PUBLISHED_CLASSES = 200
+
+log = logging.getLogger(__name__)
 
 
 def read_annotations(root: Path) -> list[Annotation]:
     """Read the annotations of all images, in the order of images.txt.
 
-    The archive's x, y, width, height give the half-open box (x, y, x + width, y + height); classes
-    count from 1 there and from 0 here.
+    The archive's x, y, width, height give the half-open box (x, y, x + width, y + height).
 
     Raises:
-        UserError: names the file and line that is missing, malformed or contradicts another file.
+        BadDataError: names every file and line that is missing, malformed or contradicts images.txt
+            without concerning one image alone.
     """
-    paths = _read(root / "images.txt", _path)
-    labels = _read(root / "image_class_labels.txt", _number)
-    splits = _read(root / "train_test_split.txt", _split)
-    boxes = _read(root / "bounding_boxes.txt", _box)
-    names = _read(root / "classes.txt", _word)
-    _check_keys(root, paths, labels, splits, boxes)
-    unknown = sorted(set(labels.values()) - set(names))
-    if unknown:
-        raise UserError(f"{root / 'classes.txt'}: class {unknown[0]} of the labels is missing")
-    masks = [
-        kind if (root / kind).is_dir() else None for kind in ("segmentations", "part_segmentations")
+    problems = [
+        f"{name}.txt: no such file" for name in TABLES if not (root / f"{name}.txt").exists()
     ]
-    listed = [
-        Annotation(
-            path,
-            f"images/{path}",
-            labels[key] - 1,
-            names[labels[key]],
-            splits[key],
-            (boxes[key],),
-            *(kind and str(PurePosixPath(kind, path).with_suffix(".png")) for kind in masks),
+    if problems:
+        raise BadDataError(root, problems, advice="run `spg fetch` first")
+    paths = _read(root / "images.txt", _path, problems)
+    if not paths.values:
+        raise BadDataError(root, [*problems, *paths.faults.values(), "images.txt: names no image"])
+    labels = _read(root / "image_class_labels.txt", _class, problems)
+    splits = _read(root / "train_test_split.txt", _split, problems)
+    boxes = _read(root / "bounding_boxes.txt", _box, problems)
+    names = _read(root / "classes.txt", _name, problems)
+    problems += [*paths.faults.values(), *names.faults.values()]
+    for table in (labels, splits, boxes):
+        _count_strangers(root, table, paths)
+    repeated = _repeated(paths)
+    ids = {number: place for place, number in enumerate(sorted(_present(paths, labels, names)))}
+    masked, parted = ((root / kind).is_dir() for kind in ("segmentations", "part_segmentations"))
+    found = []
+    for key, path in paths.values.items():
+        if repeated.get(path, (key, ""))[0] != key:
+            continue
+        number = labels.values.get(key, UNKNOWN)
+        faults = [
+            repeated.get(path, (key, None))[1],
+            labels.fault(key),
+            splits.fault(key),
+            _unknown_class(key, labels, names),
+        ]
+        found.append(
+            Annotation(
+                path,
+                f"images/{path}",
+                ids.get(number, UNKNOWN),
+                names.values.get(number, ""),
+                splits.values.get(key, TEST),
+                (boxes.values[key],) if key in boxes.values else (),
+                _mask("segmentations", path) if masked else None,
+                _mask("part_segmentations", path) if parted else None,
+                named_at=f"images.txt:{paths.lines[key]}",
+                boxes_at=f"{boxes.name}:{boxes.lines.get(key, 0)}",
+                problem=next((fault for fault in faults if fault), None),
+                box_problem=boxes.fault(key),
+            )
         )
-        for key, path in paths.items()
-    ]
-    return listed + read_fullsup(root, [names[number] for number in sorted(names)])
+    found += read_fullsup(root, _published(names, ids), PUBLISHED_CLASSES, problems)
+    if problems:
+        raise BadDataError(root, problems, readable=found)
+    return found
 
 
-def _check_keys(
-    root: Path,
-    paths: dict[int, str],
-    labels: dict[int, int],
-    splits: dict[int, str],
-    boxes: dict[int, Box],
-) -> None:
-    for table, keys in (
-        ("image_class_labels.txt", labels.keys()),
-        ("train_test_split.txt", splits.keys()),
-        ("bounding_boxes.txt", boxes.keys()),
-    ):
-        if keys != paths.keys():
-            odd = min(keys ^ paths.keys())
-            raise UserError(f"{root / table}: image {odd} is not in both this file and images.txt")
-    for path, count in Counter(paths.values()).most_common(1):
-        if count > 1:
-            raise UserError(f"{root / 'images.txt'}: {path} stands twice")
+@dataclass
+class _Table(Generic[T]):
+    """One file, by the number that each line begins with."""
+
+    name: str
+    values: dict[int, T] = field(default_factory=dict)
+    lines: dict[int, int] = field(default_factory=dict)
+    faults: dict[int, str] = field(default_factory=dict)
+    """Why a number has no value, with file and line."""
+
+    def fault(self, key: int) -> str | None:
+        """Return why image ``key`` has no value here, or ``None`` if it has one."""
+        if key in self.faults:
+            return self.faults[key]
+        return None if key in self.values else f"{self.name}: has no line for image {key}"
 
 
-def _read(file: Path, convert: Callable[[list[str]], T]) -> dict[int, T]:
-    table: dict[int, T] = {}
-    for number, key, words in _lines(file):
+def _read(file: Path, convert: Callable[[str], T], problems: list[str]) -> _Table[T]:
+    table: _Table[T] = _Table(file.name)
+    odd: list[str] = []
+    texts: dict[int, str] = {}
+    for number, line in read_lines(file, problems):
+        first, *rest = line.split(maxsplit=1)
+        place = f"{file.name}:{number}"
+        if not _is_number(first):
+            odd.append(f"{place}: expected a number first and a blank behind it, got {shown(line)}")
+            continue
+        key, text = int(first), rest[0] if rest else ""
+        if texts.get(key) == text:
+            continue  # the same line once more
+        if key in texts:
+            table.faults[key] = f"{place}: id {key} stands twice, first in line {table.lines[key]}"
+            continue
+        texts[key], table.lines[key] = text, number
         try:
-            value = convert(words)
+            table.values[key] = convert(text)
         except ValueError as error:
-            raise UserError(f"{file}:{number}: {error}") from None
-        if key in table:
-            raise UserError(f"{file}:{number}: id {key} stands twice")
-        table[key] = value
+            table.faults[key] = f"{place}: {error}"
+    if odd and not texts:  # another kind of table: one sentence, not one a line
+        odd = [f"{odd[0]}, and so do all {len(odd)} lines"]
+    problems += odd
     return table
 
 
-def _lines(file: Path) -> Iterator[tuple[int, int, list[str]]]:
-    try:
-        lines = file.read_bytes().removeprefix(b"\xef\xbb\xbf").split(b"\n")
-    except FileNotFoundError:
-        raise UserError(f"{file}: no such file; run `spg fetch` first") from None
-    for number, line in enumerate(lines, start=1):
-        try:
-            words = line.decode("utf-8").split()
-        except UnicodeDecodeError:
-            raise UserError(f"{file}:{number}: not UTF-8; convert the file") from None
-        if not words:
-            continue
-        if not _is_number(words[0]):
-            raise UserError(f"{file}:{number}: expected a number first, got {words[0]!r}")
-        yield number, int(words[0]), words[1:]
+def _mask(folder: str, path: str) -> str:
+    return str(PurePosixPath(folder, path).with_suffix(".png"))
 
 
-def _word(words: list[str]) -> str:
-    if len(words) != 1:
-        raise ValueError(f"expected one value after the number, got {len(words)}")
-    return words[0]
+def _count_strangers(root: Path, table: _Table[Any], paths: _Table[str]) -> None:
+    """Say how many lines are of no image: a subset is often made of images.txt alone."""
+    strangers = [line for key, line in table.lines.items() if key not in paths.lines]
+    if strangers:
+        log.info(
+            "%s: ignored %d lines of images that images.txt does not name, the first in line %d",
+            root / table.name, len(strangers), strangers[0],
+        )  # fmt: skip
 
 
-def _path(words: list[str]) -> str:
-    path = PurePosixPath(_word(words))
-    if path.is_absolute() or ".." in path.parts or not path.suffix or "\0" in str(path):
-        raise ValueError(f"{str(path)!r} is no file inside images/")
+def _repeated(paths: _Table[str]) -> dict[str, tuple[int, str]]:
+    """Return the paths that stand under several numbers: the first, and what is wrong."""
+    first: dict[str, int] = {}
+    repeated: dict[str, tuple[int, str]] = {}
+    for key, path in paths.values.items():
+        before = first.setdefault(path, key)
+        if before != key:
+            place, origin = paths.lines[key], paths.lines[before]
+            said = f"images.txt:{place}: {path} stands twice, first in line {origin}"
+            repeated[path] = (before, said)
+    return repeated
+
+
+def _present(paths: _Table[str], labels: _Table[int], names: _Table[str]) -> set[int]:
+    return {labels.values[key] for key in paths.values if key in labels.values} & set(names.values)
+
+
+def _unknown_class(key: int, labels: _Table[int], names: _Table[str]) -> str | None:
+    number = labels.values.get(key)
+    if number is None or number in names.values:
+        return None
+    return f"{labels.name}:{labels.lines[key]}: class {number} is not in classes.txt"
+
+
+def _published(names: _Table[str], ids: dict[int, int]) -> dict[int, tuple[int, str]]:
+    """Return id and name of our classes by wsolevaluation's number, which counts from 0."""
+    first = 0 if 0 in names.values else 1
+    return {number - first: (place, names.values[number]) for number, place in ids.items()}
+
+
+def _name(text: str) -> str:
+    if not text:
+        raise ValueError("expected a name after the number")
+    return text
+
+
+def _path(text: str) -> str:
+    path = PurePosixPath(_name(text))
+    control = any(ord(letter) < ord(" ") for letter in text)
+    if path.is_absolute() or ".." in path.parts or not path.suffix or control:
+        raise ValueError(f"{shown(text)} is no file inside images/")
     return str(path)
 
 
-def _number(words: list[str]) -> int:
-    word = _word(words)
-    if not _is_number(word):
-        raise ValueError(f"expected a class number, got {word!r}")
-    return int(word)
+def _class(text: str) -> int:
+    if not _is_number(text):
+        raise ValueError(f"expected a class number, got {shown(text)}")
+    return int(text)
 
 
-def _split(words: list[str]) -> str:
-    word = _word(words)
-    if word not in ("0", "1"):
-        raise ValueError(f"expected 1 (training) or 0 (test), got {word!r}")
-    return TRAIN_WEAKSUP if word == "1" else TEST
+def _split(text: str) -> str:
+    if text not in ("0", "1"):
+        raise ValueError(f"expected 1 (training) or 0 (test), got {shown(text)}")
+    return TRAIN_WEAKSUP if text == "1" else TEST
 
 
-def _box(words: list[str]) -> Box:
+def _box(text: str) -> Box:
+    words = text.split()
     if len(words) != 4:
-        raise ValueError(f"expected x, y, width and height after the number, got {len(words)}")
-    x, y, w, h = (float(word) for word in words)
+        raise ValueError(f"expected x, y, width and height after the number, got {shown(text)}")
+    try:
+        x, y, w, h = map(float, words)
+    except ValueError:
+        raise ValueError(f"x, y, width or height is no number ({shown(text)})") from None
     if not all(map(math.isfinite, (x, y, x + w, y + h))):
-        raise ValueError(f"the box is not finite ({' '.join(words)})")
+        raise ValueError(f"the box is not finite ({shown(text)})")
     if not (w > 0 and h > 0):
-        raise ValueError(f"the box has no area (width {w}, height {h})")
+        raise ValueError(f"the box has no area (width {w:g}, height {h:g})")
     return x, y, x + w, y + h
 
 

@@ -9,23 +9,25 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
-from PIL import Image
 from tqdm import tqdm
 
 from spg.data.images.manifest import TRAIN_FULLSUP
-from spg.data.layouts.annotations import Annotation
-from spg.data.layouts.wsol_metadata import read_metadata
+from spg.data.layouts.annotations import UNKNOWN, Annotation
+from spg.data.layouts.problems import BadDataError
+from spg.data.layouts.wsol_metadata import TABLES, read_metadata
 from spg.project.errors import UserError
 
 ROOT_VARIABLE = "SPG_WSOLEVALUATION"
 FOLDER = "train_fullsup"
-TABLES = ("image_ids.txt", "class_labels.txt", "image_sizes.txt", "localization.txt")
 
 
 def copy_fullsup(raw: Path, name: str) -> None:
     """Copy the split from the user's copy of wsolevaluation into the raw folder being made.
+
+    An image that is not there is left to ``prepare``, which lists it with all others.
 
     Args:
         raw: the folder; gets ``train_fullsup/``.
@@ -33,7 +35,7 @@ def copy_fullsup(raw: Path, name: str) -> None:
             ``dataset/NAME`` below the folder that SPG_WSOLEVALUATION names.
 
     Raises:
-        UserError: when the folder is not named, or an image is missing or has another size.
+        UserError: when the folder is not named, or its metadata cannot be read.
     """
     root = os.environ.get(ROOT_VARIABLE)
     if not root:
@@ -44,44 +46,48 @@ def copy_fullsup(raw: Path, name: str) -> None:
     metadata, images = Path(root, "metadata", name, "val"), Path(root, "dataset", name)
     for item in tqdm(read_metadata(metadata), desc="copy train_fullsup", unit="image"):
         source, target = images / item.image_id, raw / FOLDER / "images" / item.image_id
-        try:
-            with Image.open(source) as image:
-                size = image.size
-        except FileNotFoundError:
-            raise UserError(f"{source}: no such file, but {metadata} names it") from None
-        except OSError:
-            raise UserError(f"{source}: cannot be decoded as an image") from None
-        if item.size not in (None, size):
-            raise UserError(f"{source}: has {size} pixels, but {metadata} states {item.size}")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source, target)
+        if source.is_file():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source, target)
     for table in TABLES:
         shutil.copyfile(metadata / table, raw / FOLDER / table)
 
 
-def read_fullsup(root: Path, class_names: list[str]) -> list[Annotation]:
+def read_fullsup(
+    root: Path, classes: Mapping[int, tuple[int, str]], published: int, problems: list[str]
+) -> list[Annotation]:
     """Return the images of ``train_fullsup/``, none where there is no such folder.
 
     Boxes are taken as half-open, as the metadata of CUB's test split states them (x + width).
+    Images of published classes that the data set lacks are left out: it is a subset.
 
     Args:
         root: the raw folder.
-        class_names: by class id; wsolevaluation numbers classes as the readers here do.
+        classes: id and name of the data set's classes by wsolevaluation's numbers.
+        published: how many classes wsolevaluation's data set has.
+        problems: gets what is wrong with the metadata as a whole.
     """
     folder = root / FOLDER
     if not folder.exists():
         return []
+    try:
+        items = read_metadata(folder)
+    except BadDataError as error:
+        problems += [f"{FOLDER}/{problem}" for problem in error.problems]
+        return []
     found = []
-    for item in read_metadata(folder):
-        if item.class_id is None or not 0 <= item.class_id < len(class_names):
-            raise UserError(f"{folder / 'class_labels.txt'}: no class for {item.image_id}")
-        if not item.boxes:
-            raise UserError(f"{folder / 'localization.txt'}: no box for {item.image_id}")
-        file = f"{FOLDER}/images/{item.image_id}"
+    for item in items:
+        if item.class_id is not None and item.class_id in range(published):
+            if item.class_id not in classes:
+                continue
+            (class_id, name), problem = classes[item.class_id], None
+        else:
+            (class_id, name), problem = (UNKNOWN, ""), f"{FOLDER}/class_labels.txt: no class of it"
         found.append(
             Annotation(
-                item.image_id, file, item.class_id, class_names[item.class_id], TRAIN_FULLSUP,
-                item.boxes, None, None,
+                item.image_id, f"{FOLDER}/images/{item.image_id}", class_id, name, TRAIN_FULLSUP,
+                item.boxes, None, None, stated_size=item.size,
+                boxes_at=f"{FOLDER}/localization.txt", problem=problem,
             )
         )  # fmt: skip
     return found

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from spg.data.layouts.annotations import Annotation, Box
+from spg.data.layouts.annotations import UNKNOWN, Annotation, Box
 from spg.data.layouts.fullsup import read_fullsup
+from spg.data.layouts.imagenet_classes import CLASSES, sorted_wnids
+from spg.data.layouts.problems import BadDataError
 from spg.data.layouts.raw import INDEX, Place
 from spg.project.files import readable, whole_file, write_json
 
@@ -23,9 +26,13 @@ WORDS = "synsets.json"
 SCHEMA = pa.schema(
     {
         "image_id": pa.string(),  # train/WNID/NAME.JPEG or val/NAME.JPEG, sorted
-        "wnid": pa.string(),  # WordNet's id of the class, e.g. n01440764
+        "wnid": pa.string(),  # WordNet's id of the class, e.g. n01440764; empty where unknown
         "split": pa.string(),
         "boxes": pa.list_(pa.list_(pa.float64(), 4)),  # xyxy, half-open
+        "stated_width": pa.int64(),  # by the box file, pixels; null where there is none
+        "stated_height": pa.int64(),
+        "problem": pa.string(),  # why the image cannot be used, or null
+        "box_problem": pa.string(),  # why its boxes cannot, or null
         "container": pa.string(),
         "container_size": pa.int64(),
         "offset": pa.int64(),
@@ -33,6 +40,8 @@ SCHEMA = pa.schema(
     }
 )
 ROWS_PER_BATCH = 1 << 16
+_READ = ("image_id", "wnid", "split", "boxes", "stated_width", "stated_height", "problem",
+         "box_problem")  # fmt: skip
 
 
 class IndexRow(NamedTuple):
@@ -42,6 +51,10 @@ class IndexRow(NamedTuple):
     wnid: str
     split: str
     boxes: tuple[Box, ...]
+    stated_width: int | None
+    stated_height: int | None
+    problem: str | None
+    box_problem: str | None
     place: Place
 
 
@@ -66,24 +79,49 @@ def read_annotations(root: Path) -> list[Annotation]:
 
     Raises:
         UserError: when the index is missing or damaged.
+        BadDataError: when the metadata of ``train_fullsup/`` are.
     """
     with readable(root / INDEX, maker="`spg fetch`"):
         table = pq.read_table(root / INDEX)
         if not table.schema.equals(SCHEMA):
             raise ValueError("other columns")
-    wnids = sorted(set(table["wnid"].to_pylist()))
+    wnids = sorted(set(pc.unique(table["wnid"]).to_pylist()) - {""})
     with readable(root / WORDS, maker="`spg fetch`"):
         words = json.loads((root / WORDS).read_text(encoding="utf-8"))
         names = {wnid: f"{wnid} {str(words[wnid]).split(',')[0]}" for wnid in wnids}
     ids = {wnid: number for number, wnid in enumerate(wnids)}
-    columns = (table[name].to_pylist() for name in ("image_id", "wnid", "split", "boxes"))
-    listed = [
-        Annotation(
-            image_id, image_id, ids[wnid], names[wnid], split, tuple(map(tuple, boxes)), None, None
-        )
-        for image_id, wnid, split, boxes in zip(*columns, strict=True)
-    ]
-    return listed + read_fullsup(root, [names[wnid] for wnid in wnids])
+    listed = []
+    for batch in table.select(_READ).to_batches(ROWS_PER_BATCH):  # few rows as objects at a time
+        for image_id, wnid, split, boxes, width, height, problem, box_problem in zip(
+            *(column.to_pylist() for column in batch.columns), strict=True
+        ):
+            listed.append(
+                Annotation(
+                    image_id,
+                    image_id,
+                    ids.get(wnid, UNKNOWN),
+                    names.get(wnid, ""),
+                    split,
+                    tuple(map(tuple, boxes)),
+                    object_mask=None,
+                    part_mask=None,
+                    stated_size=None if width is None else (width, height),
+                    boxes_at=box_file(image_id) if boxes else "",
+                    problem=problem,
+                    box_problem=box_problem,
+                )
+            )
+    problems: list[str] = []
+    published = {number: (ids[w], names[w]) for number, w in enumerate(sorted_wnids()) if w in ids}
+    listed += read_fullsup(root, published, CLASSES, problems)
+    if problems:
+        raise BadDataError(root, problems, readable=listed)
+    return listed
+
+
+def box_file(image_id: str) -> str:
+    """Return the name of an image's box file, the same in both layouts."""
+    return str(PurePosixPath(image_id).with_suffix(".xml"))
 
 
 def _batch(rows: list[dict[str, object]]) -> pa.RecordBatch:

@@ -8,6 +8,7 @@ copied nor unpacked, and no absolute path is recorded.
 from __future__ import annotations
 
 import os
+import unicodedata
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -33,6 +34,10 @@ class Place(NamedTuple):
     size: int
 
 
+class NoFileError(UserError):
+    """A file that something names is not there."""
+
+
 def read_image(raw: Path, file: str) -> bytes:
     """Return the bytes of an image or mask that an annotation names.
 
@@ -43,7 +48,7 @@ def read_image(raw: Path, file: str) -> bytes:
         file: ``file``, ``object_mask`` or ``part_mask`` of an annotation.
 
     Raises:
-        UserError: when the file is missing or not the one that ``spg fetch`` found.
+        UserError: when the file cannot be read, or is not the one that ``spg fetch`` found.
     """
     index = raw / INDEX
     if index.exists() and not (raw / file).exists():
@@ -51,7 +56,50 @@ def read_image(raw: Path, file: str) -> bytes:
     try:
         return (raw / file).read_bytes()
     except FileNotFoundError:
-        raise UserError(f"{raw / file}: no such image, but the annotations name it") from None
+        raise NoFileError(f"{file}: no such file{_similar(raw / file)}") from None
+    except OSError as error:
+        raise UserError(f"{file}: {error.strerror}") from None
+
+
+def state_of(raw: Path, file: str) -> tuple[int, ...]:
+    """Return what changes when a file changes: size and time; empty where it is not to be had."""
+    try:
+        own = raw / file
+        if is_indexed(raw) and not own.exists():
+            index = raw / INDEX
+            own = data_root() / _index(index, index.stat().st_mtime_ns).place(file).container
+        found = own.stat()
+    except (OSError, UserError):
+        return ()
+    return found.st_size, found.st_mtime_ns
+
+
+def _similar(path: Path) -> str:
+    """Return what lies there under nearly the same name: other case, or accents spelled apart."""
+    if not path.parent.is_dir():
+        return f", nor the folder {path.parent.name}"
+    name = _plain(path.name)
+    alike = sorted(other.name for other in path.parent.iterdir() if _plain(other.name) == name)
+    return f", but one called {alike[0]!r}" if alike else ""
+
+
+def _plain(name: str) -> str:
+    return unicodedata.normalize("NFC", name).casefold()
+
+
+def check_root(raw: Path) -> None:
+    """Check that the images of a raw folder can be reached, before thousands of them are not.
+
+    Raises:
+        UserError: when they lie below SPG_ILSVRC_ROOT, and that names no folder.
+    """
+    if is_indexed(raw):
+        data_root()
+
+
+def is_indexed(raw: Path) -> bool:
+    """Return whether a raw folder's images lie elsewhere, where ``spg fetch`` found them."""
+    return (raw / INDEX).exists()
 
 
 def data_root() -> Path:
@@ -81,9 +129,11 @@ def read_place(root: Path, place: Place) -> bytes:
             file.seek(place.offset)
             return file.read(place.size)
     except FileNotFoundError:
-        raise UserError(
+        raise NoFileError(
             f"{path}: no such file; correct {ROOT_VARIABLE} or run `spg fetch` again"
         ) from None
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}") from None
 
 
 class _Index:
@@ -101,7 +151,9 @@ class _Index:
     def place(self, image_id: str) -> Place:
         row = int(np.searchsorted(self._ids, np.array(image_id.encode(), self._ids.dtype)))
         if row == len(self._ids) or self._ids[row] != image_id.encode():
-            raise UserError(f"{self._path}: has no image {image_id}; run `spg fetch` again")
+            raise NoFileError(
+                f"{image_id}: no such file, and {self._path.name} has no image of this name"
+            )
         return Place(*(column[row].as_py() for column in self._places.columns))
 
 

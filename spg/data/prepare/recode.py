@@ -1,33 +1,22 @@
 """From an image file of any kind to the bytes that are packed.
 
-Rules: pixels as stored, orientation tags ignored, since boxes refer to them (PIL, which
-wsolevaluation reads with, ignores them too); grey, palette and CMYK become RGB; transparency is
-dropped; of several frames the first; 16 bits become 8 by dividing by 257. A file is told by its
-content, never by its name.
+Rules: pixels as stored (:mod:`spg.data.images.decoding`); grey, palette and CMYK become RGB;
+transparency is dropped; of several frames the first; 16 bits become 8 by dividing by 257.
 """
 
 from __future__ import annotations
 
-import io
-import struct
-import warnings
-import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import NamedTuple
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
-MAX_PIXELS = 100_000_000
+from spg.data.images.decoding import BadImageError, decode_rgb, opened
+
 ORIENTATION = 0x0112  # of EXIF
 READ_AS_THEY_ARE = {("JPEG", "RGB"), ("JPEG", "L"), ("PNG", "RGB"), ("PNG", "L")}
-
-
-class BadImageError(Exception):
-    """An image that cannot be packed; the text says why."""
 
 
 class Recoded(NamedTuple):
@@ -57,37 +46,13 @@ def recode(encoded: bytes, *, short_side: int | None, quality: int) -> Recoded:
         return _recode(image, encoded, short_side, quality)
 
 
-@contextmanager
-def opened(encoded: bytes) -> Iterator[Image.Image]:
-    """Yield an image of which the header alone was read, and whose size is allowed.
-
-    Raises:
-        BadImageError: when it is no image or too large, or the block finds it damaged.
-    """
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of odd EXIF blocks and of many pixels
-            with Image.open(io.BytesIO(encoded)) as image:
-                width, height = image.size
-                if width * height > MAX_PIXELS:
-                    size = f"{width} x {height} pixels, the limit is {MAX_PIXELS:,}"
-                    raise BadImageError(f"too large: {size}")
-                yield image
-    except UnidentifiedImageError:
-        raise BadImageError("no image that can be read" if encoded else "empty file") from None
-    except (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error) as error:
-        raise BadImageError(f"damaged: {' '.join(str(error).split())}") from None
-    except Image.DecompressionBombError as error:
-        raise BadImageError(f"too large: {error}") from None
-
-
 def _recode(image: Image.Image, encoded: bytes, short_side: int | None, quality: int) -> Recoded:
-    width, height = image.size
     plain = (image.format, image.mode) in READ_AS_THEY_ARE
     turned = image.getexif().get(ORIENTATION, 1) != 1
     image.load()  # raises for a truncated file
+    width, height = image.size  # of a TIFF, Pillow turns the pixels when it loads them
     shrinks = short_side is not None and min(width, height) > short_side
-    if plain and not turned and not shrinks:
+    if plain and not turned and not shrinks and _opencv_reads(encoded):
         return Recoded(encoded, width, height)
     pixels = _rgb(image)
     if shrinks:
@@ -98,13 +63,29 @@ def _recode(image: Image.Image, encoded: bytes, short_side: int | None, quality:
     return Recoded(packed.tobytes(), width, height)
 
 
+def _opencv_reads(encoded: bytes) -> bool:
+    """Return whether training, which decodes by OpenCV, gets an image of what PIL can read."""
+    try:
+        decode_rgb(encoded)
+    except BadImageError:
+        return False
+    return True
+
+
 def _rgb(image: Image.Image) -> NDArray[np.uint8]:
     if image.mode.startswith("I;16"):
         deep = np.asarray(image).astype(np.float64)
         return np.repeat(np.rint(deep / 257).astype(np.uint8)[:, :, None], 3, axis=2)
+    if (image.mode, image.format) == ("I", "PPM"):  # 16 bits, which Pillow gives 32
+        return np.repeat(np.rint(np.asarray(image) / 257).astype(np.uint8)[:, :, None], 3, axis=2)
     if image.mode in ("I", "F"):
         raise BadImageError("has 32 bits a pixel; only 8 and 16 are known")
-    return np.asarray(image.convert("RGB"))
+    try:
+        return np.asarray(image.convert("RGB"))
+    except ValueError:
+        raise BadImageError(
+            f"has colors of the kind {image.mode}, which cannot be made RGB; save it as RGB"
+        ) from None
 
 
 def _shrunk(pixels: NDArray[np.uint8], short_side: int) -> NDArray[np.uint8]:

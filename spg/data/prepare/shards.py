@@ -8,12 +8,16 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
 from tqdm import tqdm
 
+from spg.data.images.decoding import BadImageError, decode_mask, encode_mask
 from spg.data.images.packed import ROWS_PER_SHARD, EncodedImage, shard_name, write_shard
 from spg.data.layouts.annotations import Annotation
-from spg.data.layouts.raw import read_image
-from spg.data.prepare.recode import BadImageError, recode
+from spg.data.layouts.raw import NoFileError, read_image, state_of
+from spg.data.prepare.recode import recode
+from spg.project.errors import UserError
 from spg.project.files import read_json, whole_file, write_json
 from spg.project.parallel import default_workers, in_order
 from spg.project.schema import PrepareParams
@@ -35,10 +39,34 @@ class Shard(NamedTuple):
 class Report(NamedTuple):
     """What became of a shard's images; stored beside it."""
 
+    state: str
+    """Of the files that it was made from; another one when any of them was changed."""
     sizes: list[list[int]]
     """Width and height of each original; zeros for a bad one."""
     bad: dict[str, str]
-    """What is wrong, by image id."""
+    """Why an image cannot be packed, by its id."""
+    masks: dict[str, str]
+    """Why a mask cannot, by the image's id; the image is packed without it."""
+    objectless: list[str]
+    """Images whose masks have no pixel of an object."""
+    full: list[str]
+    """Images whose masks have no pixel of the background."""
+
+
+class Packed(NamedTuple):
+    """What became of all images."""
+
+    sizes: NDArray[np.int64]
+    """``int64 [N, 2]``: width and height of each original, pixels; zeros for a bad one."""
+    bad: dict[str, str]
+    masks: dict[str, str]
+    objectless: set[str]
+    full: set[str]
+
+    def size(self, place: int) -> tuple[int, int]:
+        """Return width and height of an image."""
+        width, height = self.sizes[place].tolist()
+        return width, height
 
 
 def pack_shard(shard: Shard) -> Report:
@@ -46,37 +74,70 @@ def pack_shard(shard: Shard) -> Report:
 
     Bad images keep their row, empty, so that all of them are found in one run.
     """
-    done = shard.path.with_suffix(".json")
+    done, state = shard.path.with_suffix(".json"), _state(shard)
     if done.exists() and shard.path.exists():
         earlier = Report(**read_json(done))
-        if not earlier.bad:  # a bad image may have been mended since
+        if earlier.state == state:  # else something was mended since
             return earlier
-    report = Report([], {})
+    report = Report(state, [], {}, {}, [], [])
     with whole_file(shard.path) as temporary:
-        write_shard(temporary, _encoded(shard, report))
+        write_shard(temporary, (_encoded(shard, item, report) for item in shard.images))
     write_json(done, report._asdict())
     return report
 
 
-def _encoded(shard: Shard, report: Report) -> Iterator[EncodedImage]:
+def _state(shard: Shard) -> str:
+    digest = hashlib.sha256()
     for item in shard.images:
-        try:
-            image = recode(
-                read_image(shard.raw, item.file),
-                short_side=shard.short_side,
-                quality=shard.quality,
+        for file in (item.file, item.object_mask, item.part_mask):
+            digest.update(repr(file and state_of(shard.raw, file)).encode())
+    return digest.hexdigest()
+
+
+def _encoded(shard: Shard, item: Annotation, report: Report) -> EncodedImage:
+    """Return what is packed of one image; notes in ``report`` its size and what is bad."""
+    try:
+        content = read_image(shard.raw, item.file)
+        image = recode(content, short_side=shard.short_side, quality=shard.quality)
+    except (BadImageError, UserError) as error:
+        report.bad[item.image_id] = _sentence(error, item.file, item.named_at)
+        report.sizes.append([0, 0])
+        return EncodedImage(b"", None, None)
+    size = (image.width, image.height)
+    report.sizes.append([*size])
+    object_mask = _mask(shard, item, item.object_mask, size, report)
+    part_mask = _mask(shard, item, item.part_mask, size, report)
+    if object_mask is not None and not object_mask.any():
+        report.objectless.append(item.image_id)
+    if object_mask is not None and object_mask.all():
+        report.full.append(item.image_id)
+    masks = (mask if mask is None else encode_mask(mask) for mask in (object_mask, part_mask))
+    return EncodedImage(image.encoded, *masks)
+
+
+def _mask(
+    shard: Shard, item: Annotation, file: str | None, size: tuple[int, int], report: Report
+) -> NDArray[np.bool_] | None:
+    """Return a mask of an image of ``size``, if there is a good one; notes if it is bad."""
+    if file is None:
+        return None
+    try:
+        mask = decode_mask(read_image(shard.raw, file))
+        found = mask.shape[::-1]
+        if found != size:
+            raise BadImageError(
+                f"a mask of {found[0]} x {found[1]} pixels; the image has {size[0]} x {size[1]}"
             )
-        except BadImageError as error:
-            report.bad[item.image_id] = str(error)
-            report.sizes.append([0, 0])
-            yield EncodedImage(b"", None, None)
-            continue
-        report.sizes.append([image.width, image.height])
-        masks = (
-            None if mask is None else read_image(shard.raw, mask)
-            for mask in (item.object_mask, item.part_mask)
-        )
-        yield EncodedImage(image.encoded, *masks)
+    except (BadImageError, UserError) as error:
+        report.masks[item.image_id] = _sentence(error, file, "")
+        return None
+    return mask
+
+
+def _sentence(error: Exception, file: str, named_at: str) -> str:
+    reason = str(error).removeprefix(f"{file}: ")
+    by = f", and {named_at} names it" if named_at and isinstance(error, NoFileError) else ""
+    return f"{file}: {reason}{by}"
 
 
 def shards_of(
@@ -88,13 +149,20 @@ def shards_of(
         yield Shard(work / shard_name(number), raw, start, own, rule.short_side, rule.quality)
 
 
-def pack_all(shards: list[Shard], images: int) -> Iterator[Report]:
-    """Pack all shards in several processes; yield their reports in order."""
+def pack_all(shards: list[Shard], images: int) -> Packed:
+    """Pack all shards in several processes; return what became of the images, in order."""
     workers = min(default_workers(), len(shards))
+    sizes = [np.zeros((0, 2), dtype=np.int64)]
+    whole = Packed(sizes[0], {}, {}, set(), set())
     with tqdm(total=images, desc="pack images", unit="image") as progress:
         for report in in_order(pack_shard, shards, workers=workers):
             progress.update(len(report.sizes))
-            yield report
+            sizes.append(np.array(report.sizes, dtype=np.int64).reshape(-1, 2))
+            whole.bad.update(report.bad)
+            whole.masks.update(report.masks)
+            whole.objectless.update(report.objectless)
+            whole.full.update(report.full)
+    return whole._replace(sizes=np.concatenate(sizes))
 
 
 def work_folder(

@@ -14,9 +14,8 @@ from pathlib import Path
 from spg.data.datasets.cub import Source
 from spg.data.fetch.download import Remote, download
 from spg.data.fetch.unpack import Limits, unpack
-from spg.data.layouts.cub import read_annotations
+from spg.data.layouts.cub import TABLES, read_annotations
 from spg.data.layouts.fullsup import copy_fullsup
-from spg.project.errors import UserError
 from spg.project.files import whole_folder
 from spg.project.workspace import Workspace
 
@@ -36,7 +35,6 @@ ARCHIVES = (
 )
 LIMITS = Limits(bytes=8 << 30, members=100_000)  # several times what the archives hold
 KEPT = ("images", "segmentations", "part_segmentations")
-TABLES = ("images", "image_class_labels", "train_test_split", "bounding_boxes", "classes")
 
 
 def fetch(
@@ -65,7 +63,7 @@ def fetch(
             unpack(file, folder, LIMITS, _place)
         if source.fullsup == "wsolevaluation":
             copy_fullsup(folder, "CUB")
-        _check(folder)
+        read_annotations(folder)  # that the tables agree; the images are for `prepare` to check
 
 
 def _place(name: str) -> str | None:
@@ -73,11 +71,3 @@ def _place(name: str) -> str | None:
     inside = name.removeprefix("CUB_200_2011/")
     wanted = inside.split("/")[0] in KEPT or inside.removesuffix(".txt") in TABLES
     return inside if wanted else None
-
-
-def _check(folder: Path) -> None:
-    """Read the tables once, and look whether each image and mask is there."""
-    for item in read_annotations(folder):
-        for file in (item.file, item.object_mask):
-            if file is not None and not (folder / file).is_file():
-                raise UserError(f"the archives lack {file}, which images.txt names")

@@ -6,25 +6,26 @@ archives. Both give the same index; the images stay where they are.
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator, Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
-from PIL import Image
 from tqdm import tqdm
 
 from spg.data.datasets.ilsvrc import Source
 from spg.data.fetch.ilsvrc import archives, kaggle
 from spg.data.fetch.ilsvrc.release import Release
 from spg.data.images.manifest import TEST, TRAIN_WEAKSUP
-from spg.data.layouts.annotations import Box
 from spg.data.layouts.fullsup import copy_fullsup
-from spg.data.layouts.ilsvrc import IndexRow, read_annotations, write_index
-from spg.data.layouts.raw import ROOT_VARIABLE, data_root, read_place
+from spg.data.layouts.ilsvrc import IndexRow, box_file, write_index
+from spg.data.layouts.imagenet_classes import devkit_wnids
+from spg.data.layouts.lines import shown
+from spg.data.layouts.problems import BadDataError
+from spg.data.layouts.raw import ROOT_VARIABLE, Place, data_root
 from spg.project.errors import UserError
 from spg.project.files import whole_folder
 from spg.project.workspace import Workspace
 
+NOWHERE = Place("", 0, 0, 0)
 ADDRESS = "https://image-net.org/challenges/LSVRC/2012/2012-downloads.php"
 KAGGLE = "https://www.kaggle.com/c/imagenet-object-localization-challenge"
 
@@ -46,12 +47,12 @@ def fetch(
     """
     root = data_root()
     release = _read(root, md5)
+    _check_classes(root, release)
     with whole_folder(workspace.raw(dataset)) as folder:
-        progress = tqdm(_rows(root, release), "read boxes", len(release.images), unit="image")
+        progress = tqdm(_rows(release), "read boxes", len(release.images), unit="image")
         write_index(folder, progress, release.words)
         if source.fullsup == "wsolevaluation":
             copy_fullsup(folder, "ILSVRC")
-            read_annotations(folder)
 
 
 def _read(root: Path, md5: Mapping[str, str]) -> Release:
@@ -65,59 +66,62 @@ def _read(root: Path, md5: Mapping[str, str]) -> Release:
     )
 
 
-def _rows(root: Path, release: Release) -> Iterator[IndexRow]:
+def _check_classes(root: Path, release: Release) -> None:
     trained = {_class_of(image_id) for image_id in release.images if _is_train(image_id)}
-    absent = min(release.words.keys() ^ trained, default=None)
-    if absent:
-        raise UserError(f"{root}: class {absent} is not both named and in the training images")
-    missing = min(release.val_wnids.keys() - release.images.keys(), default=None)
-    if missing:
-        raise UserError(f"{root}: {missing} has a class but no image; the data set is not complete")
-    for image_id in sorted(release.images):
-        place = release.images[image_id]
-        if _is_train(image_id):
-            wnid = _class_of(image_id)
-            yield IndexRow(image_id, wnid, TRAIN_WEAKSUP, _train_boxes(release, image_id), place)
-        else:
-            wnid = release.val_wnids.get(image_id, "")
-            if wnid not in release.words:
-                raise UserError(f"{root}: {image_id} has no class among the training images")
-            yield IndexRow(image_id, wnid, TEST, _val_boxes(root, release, image_id), place)
+    absent = sorted(release.words.keys() - trained)
+    unnamed = sorted(trained - release.words.keys())
+    problems = [f"class {wnid} has a name and no training image" for wnid in absent]
+    problems += [f"class {wnid} has training images and no name" for wnid in unnamed]
+    if problems:
+        raise BadDataError(root, problems)
 
 
-def _train_boxes(release: Release, image_id: str) -> tuple[Box, ...]:
-    """Return what is usable: some box files of training images have boxes without area."""
-    voc = release.boxes(image_id)
-    boxes = voc.boxes(_class_of(image_id)) if voc else ()
-    return tuple(box for box in boxes if box[0] < box[2] and box[1] < box[3])
+def _rows(release: Release) -> Iterator[IndexRow]:
+    trained = {_class_of(image_id) for image_id in release.images if _is_train(image_id)}
+    known = set(devkit_wnids())
+    for image_id in sorted({*release.images, *release.val_wnids, *release.problems}):
+        found = (_train_row if _is_train(image_id) else _val_row)(release, image_id)
+        if found.wnid in trained:
+            yield found
+        elif found.wnid not in known:  # else it is of a class that the subset lacks
+            why = f"no class {found.wnid} is known" if found.wnid else "has no class"
+            yield found._replace(wnid="", problem=found.problem or f"{image_id}: {why}")
 
 
-def _val_boxes(root: Path, release: Release, image_id: str) -> tuple[Box, ...]:
-    """Return the boxes of a validation image, every one of which counts in the results."""
-    voc = release.boxes(image_id)
-    if voc is None:
-        raise UserError(f"{root}: {image_id} has no box file")
-    stem = image_id.removeprefix("val/").removesuffix(".JPEG")
-    size = _size(root, release, image_id)
-    boxes = voc.boxes(release.val_wnids[image_id])
-    problems = {
-        f"names the image {voc.filename!r}": voc.filename.removesuffix(".JPEG") != stem,
-        f"states size {voc.size}, but the image has {size}": voc.size != size,
-        f"has no box of class {release.val_wnids[image_id]}": not boxes,
-        "has a box without area": any(box[0] >= box[2] or box[1] >= box[3] for box in boxes),
-    }
-    for problem, holds in problems.items():
-        if holds:
-            raise UserError(f"{root}: the box file of {image_id} {problem}")
-    return boxes
-
-
-def _size(root: Path, release: Release, image_id: str) -> tuple[int, int]:
-    content = read_place(root, release.images[image_id])
+def _train_row(release: Release, image_id: str) -> IndexRow:
+    """Return a training image's row, with the boxes that are usable: some have no area."""
+    wnid, place = _class_of(image_id), release.images.get(image_id, NOWHERE)
+    problem = release.problems.get(image_id)
+    row = IndexRow(image_id, wnid, TRAIN_WEAKSUP, (), None, None, problem, None, place)
     try:
-        return Image.open(io.BytesIO(content)).size  # of the header: nothing is decoded
-    except OSError:
-        raise UserError(f"{root}: {image_id} cannot be decoded as an image") from None
+        voc = release.boxes(image_id)
+    except ValueError as error:
+        return row._replace(box_problem=f"{box_file(image_id)}: {error}")
+    if voc is None:
+        return row
+    boxes = tuple(box for box in voc.boxes(wnid) if box[0] < box[2] and box[1] < box[3])
+    return row._replace(boxes=boxes, stated_width=voc.size[0], stated_height=voc.size[1])
+
+
+def _val_row(release: Release, image_id: str) -> IndexRow:
+    """Return a validation image's row; every box of its class counts in the results."""
+    wnid = release.val_wnids.get(image_id, "")
+    place = release.images.get(image_id, NOWHERE)
+    problem = release.problems.get(image_id)
+    row = IndexRow(image_id, wnid, TEST, (), None, None, problem, None, place)
+    file = box_file(image_id)
+    try:
+        voc = release.boxes(image_id)
+    except ValueError as error:
+        return row._replace(box_problem=f"{file}: {error}")
+    if voc is None:
+        return row._replace(box_problem=f"{file}: no such box file")
+    row = row._replace(boxes=voc.boxes(wnid), stated_width=voc.size[0], stated_height=voc.size[1])
+    if PurePosixPath(voc.filename).stem != PurePosixPath(image_id).stem:
+        return row._replace(box_problem=f"{file}: names the image {shown(voc.filename)}")
+    if not row.boxes:
+        return row._replace(box_problem=f"{file}: has no box of class {wnid}")
+    return row
 
 
 def _class_of(image_id: str) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import tarfile
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import IO, cast
 
@@ -20,6 +21,7 @@ from spg.data.fetch.download import verify
 from spg.data.fetch.ilsvrc.release import TRAIN_IMAGE, VAL_IMAGE, WNID, Release
 from spg.data.fetch.ilsvrc.voc import Voc, parse_voc
 from spg.data.fetch.unpack import DAMAGE, Limits, read_members
+from spg.data.layouts.problems import BadDataError
 from spg.data.layouts.raw import Place
 from spg.project.errors import UserError
 
@@ -49,9 +51,9 @@ def read_archives(root: Path, md5: Mapping[str, str]) -> Release:
     Raises:
         UserError: names the archive that is missing, not the published one, or damaged.
     """
-    for name in WANTED:
-        if not (root / name).exists():
-            raise UserError(f"{root / name}: no such file, but the official archives have it")
+    missing = [f"{name}: no such file" for name in WANTED if not (root / name).exists()]
+    if missing:
+        raise BadDataError(root, missing, advice="the official release has all of them")
     boxed = [name for name in (VAL_BOXES, TRAIN_BOXES) if (root / name).exists()]
     for name in dict.fromkeys([*WANTED, *boxed]):
         verify(root / name, md5[name])
@@ -65,8 +67,8 @@ def read_archives(root: Path, md5: Mapping[str, str]) -> Release:
     val_wnids = {
         image_id: wnids[number] for image_id, number in zip(sorted(validation), truth, strict=True)
     }
-    boxes = {image_id: voc for name in boxed for image_id, voc in _boxes(root / name)}
-    return Release(images | validation, words, val_wnids, boxes.get)
+    boxes = {image_id: content for name in boxed for image_id, content in _boxes(root / name)}
+    return Release(images | validation, words, val_wnids, partial(_voc, boxes), {})
 
 
 def _train_images(archive: Path) -> Iterator[tuple[str, Place]]:
@@ -125,16 +127,17 @@ def _devkit(archive: Path) -> tuple[dict[int, str], dict[str, str], list[int]]:
     return wnids, words, truth
 
 
-def _boxes(archive: Path) -> Iterator[tuple[str, Voc]]:
+def _boxes(archive: Path) -> Iterator[tuple[str, bytes]]:
     """Yield image and content of each box file: val/NAME.xml, or WNID/WNID_NUMBER.xml."""
     for name, content in read_members(archive, LIMITS, _box_file):
         stem = PurePosixPath(name).stem
         train = TRAIN_IMAGE.fullmatch(f"{stem}.JPEG")
         folder = f"train/{train[1]}" if train else "val"
-        try:
-            yield f"{folder}/{stem}.JPEG", parse_voc(content)
-        except ValueError as error:
-            raise UserError(f"{archive}: {name}: {error}") from None
+        yield f"{folder}/{stem}.JPEG", content
+
+
+def _voc(boxes: Mapping[str, bytes], image_id: str) -> Voc | None:
+    return parse_voc(boxes[image_id]) if image_id in boxes else None
 
 
 def _box_file(name: str) -> str | None:

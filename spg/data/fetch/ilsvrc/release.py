@@ -26,4 +26,6 @@ class Release(NamedTuple):
     val_wnids: dict[str, str]
     """The class of every validation image, by ``val/NAME.JPEG``."""
     boxes: Callable[[str], Voc | None]
-    """The box file of an image, where there is one."""
+    """The box file of an image, where there is one; raises ``ValueError`` when it is malformed."""
+    problems: dict[str, str]
+    """Why an image cannot be used, by its name; it may be missing among ``images``."""

@@ -16,6 +16,8 @@ from defusedxml.ElementTree import fromstring
 
 from spg.data.layouts.annotations import Box
 
+LARGEST = 1e9  # edge of an image, pixels
+
 
 class Voc(NamedTuple):
     """One file."""
@@ -39,11 +41,13 @@ def parse_voc(content: bytes) -> Voc:
     """
     try:
         root = fromstring(content, forbid_dtd=True)
-    except ParseError as error:
-        raise ValueError(f"no XML ({error})") from None
     except DefusedXmlException as error:
         raise ValueError(f"refused ({type(error).__name__})") from None
+    except (ParseError, LookupError, ValueError) as error:  # the latter two: unknown encodings
+        raise ValueError(f"no XML ({error})") from None
     size = (_number(root, "size/width"), _number(root, "size/height"))
+    if not all(0 <= edge <= LARGEST for edge in size):
+        raise ValueError(f"states a size of {size[0]:g} x {size[1]:g} pixels")
     objects = tuple((_text(item, "name"), _box(item)) for item in root.findall("object"))
     return Voc(_text(root, "filename"), (int(size[0]), int(size[1])), objects)
 

@@ -1,0 +1,49 @@
+"""Whether an image's boxes fit it, and what of them lies inside."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from spg.data.layouts.annotations import Annotation, Box
+
+Size = tuple[int, int]
+
+
+def clipped(boxes: Sequence[Box], size: Size) -> list[Box]:
+    """Return the boxes cut at the border of an image of ``size``; those without area are left out.
+
+    Args:
+        boxes: xyxy, half-open, pixels.
+        size: width and height, pixels.
+    """
+    if not boxes:
+        return []
+    cut = np.clip(np.array(boxes, dtype=np.float64), 0, np.array([*size, *size]))
+    inside = (cut[:, 0] < cut[:, 2]) & (cut[:, 1] < cut[:, 3])
+    return [tuple(box) for box in cut[inside].tolist()]
+
+
+def box_fault(item: Annotation, size: Size) -> str | None:
+    """Return why nothing can be measured by an image's boxes, or ``None``.
+
+    Args:
+        item: what is stated of the image.
+        size: that the image has: width and height, pixels.
+    """
+    where = item.boxes_at or "its annotation"
+    if item.box_problem:
+        return item.box_problem
+    if not item.boxes:
+        return f"{where}: has no box"
+    if item.stated_size not in (None, size):
+        width, height = item.stated_size
+        return f"{where}: is for {width} x {height} pixels, the image has {size[0]} x {size[1]}"
+    for box in item.boxes:
+        corners = ", ".join(f"{value:g}" for value in box)
+        if not (box[0] < box[2] and box[1] < box[3]):
+            return f"{where}: the box {corners} has no area"
+        if not clipped([box], size):
+            return f"{where}: the box {corners} lies outside the {size[0]} x {size[1]} pixels"
+    return None
