@@ -36,8 +36,8 @@ KINDS = ("fixed", "selected", "oracle", "cam_code", "graph_cut")
 class Curves(NamedTuple):
     """An extractor's GT-known error at every threshold, and what MaxBoxAcc counts."""
 
-    held_out: NDArray[np.float64]
-    """``Float[T]``, on train_fullsup."""
+    held_out: NDArray[np.float64] | None
+    """``Float[T]``, on train_fullsup; ``None`` where no image is held out."""
     test: NDArray[np.float64]
     """``Float[T]``."""
     correct: NDArray[np.int64]
@@ -60,10 +60,11 @@ def read_curves(path: Path, extractor: str, iou_threshold: float) -> Curves:
         is_test = batch["split"] == TEST
         correct = correct + count_correct(batch["iou"][is_test])
         correct_all = correct_all + count_correct(batch["iou_all"][is_test])
-    if not all(images.values()):
-        raise UserError(f"{path}: lacks {extractor} on test or train_fullsup; run `spg sweep`")
+    if not images[TEST]:
+        raise UserError(f"{path}: lacks {extractor} on test; run `spg sweep`")
+    held_out = images[TRAIN_FULLSUP]
     return Curves(
-        held_out=wrong[TRAIN_FULLSUP] / images[TRAIN_FULLSUP],
+        held_out=wrong[TRAIN_FULLSUP] / held_out if held_out else None,
         test=wrong[TEST] / images[TEST],
         correct=correct,
         correct_all=correct_all,
@@ -75,11 +76,13 @@ def choose_places(
 ) -> dict[str, int]:
     """Return the place on the grid of each kind of threshold.
 
-    ``selected`` never looks at a test image; ``fixed`` is ``map_threshold``.
+    ``selected`` never looks at a test image; ``fixed`` is ``map_threshold``, and so is ``selected``
+    where no image is held out (PROTOCOL 10).
     """
+    held_out = curves.held_out
     chosen = {
         "fixed": map_threshold,
-        "selected": select_threshold(curves.held_out, thresholds),
+        "selected": map_threshold if held_out is None else select_threshold(held_out, thresholds),
         "oracle": select_threshold(curves.test, thresholds),
     }
     return {kind: int(np.abs(thresholds - value).argmin()) for kind, value in chosen.items()}

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
 from textwrap import fill
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import matplotlib as mpl
 import numpy as np
@@ -25,6 +25,7 @@ mpl.rcParams["text.parse_math"] = False  # a dollar in a class's name is a dolla
 sns.set_theme(context="paper", style="whitegrid", palette="colorblind")
 
 DPI = 90
+LARGEST_SIDE = 1000  # pixels that are drawn of an image or map
 FEW = 8  # lines that one panel can tell apart
 POINTS = {"selected": "o", "oracle": "v"}
 TRUE_COLOR, GUESS_COLOR = "#ffffff", "#f0e442"
@@ -189,16 +190,48 @@ def _truth(axis: Axes, row: GalleryRow) -> None:
     _show(axis, row.image)
     for mask, color in ((row.object_mask, TRUE_COLOR), (row.part_mask, "#e41a1c")):
         if mask is not None:
-            axis.contour(mask, levels=[0.5], colors=[color], linewidths=0.7)
+            outline(axis, mask.astype(np.float64), 0.5, color)
     for box in row.true_boxes:
         _box(axis, box, TRUE_COLOR)
 
 
+def show(axis: Axes, values: NDArray[Any], **style: Any) -> None:
+    """Show an image or map, ``[H, W]`` or ``[H, W, 3]``, in its own pixels' coordinates.
+
+    Of a large one every few pixels are drawn: Matplotlib takes about 100 bytes a pixel.
+    """
+    step, (height, width) = _step(values), values.shape[:2]
+    extent = (-0.5, width - 0.5, height - 0.5, -0.5)
+    axis.imshow(values[::step, ::step], extent=extent, **style)
+
+
+def _step(values: NDArray[Any]) -> int:
+    return max(1, int(max(values.shape[:2])) // LARGEST_SIDE)
+
+
+def outline(
+    axis: Axes,
+    values: NDArray[np.floating],
+    level: float,
+    color: str,
+    *,
+    style: str = "-",
+    width: float = 0.7,
+) -> None:
+    """Draw where ``Float[H, W]`` crosses a level, if it does; one pixel high, it has no outline."""
+    step = _step(values)
+    seen = values[::step, ::step]
+    if min(seen.shape) > 1 and seen.min() < level <= seen.max():
+        x, y = (np.arange(0, length, step) for length in values.shape[::-1])
+        axis.contour(
+            x, y, seen, levels=[level], colors=[color], linestyles=[style], linewidths=width
+        )
+
+
 def _panel(axis: Axes, row: GalleryRow, panel: Panel) -> None:
     _show(axis, row.image)
-    axis.imshow(panel.loc_map, cmap="inferno", alpha=0.55, vmin=0, vmax=1)
-    if panel.loc_map.min() < panel.threshold <= panel.loc_map.max():
-        axis.contour(panel.loc_map, levels=[panel.threshold], colors=["#56b4e9"], linewidths=0.7)
+    show(axis, panel.loc_map, cmap="inferno", alpha=0.55, vmin=0, vmax=1)
+    outline(axis, panel.loc_map, panel.threshold, "#56b4e9")
     for box in row.true_boxes:
         _box(axis, box, TRUE_COLOR)
     _box(axis, panel.box, GUESS_COLOR)
@@ -207,7 +240,7 @@ def _panel(axis: Axes, row: GalleryRow, panel: Panel) -> None:
 
 
 def _show(axis: Axes, image: NDArray[np.uint8]) -> None:
-    axis.imshow(image)
+    show(axis, image)
     axis.set_axis_off()
 
 

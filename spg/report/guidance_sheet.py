@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from spg.evaluate.metrics.maps import localization_map
 from spg.project.schema import ThresholdPair
+from spg.report.figures import outline, show
 
 LINES = ("O", "B2", "B1", "fused", "C")
 Maps = NDArray[np.float32]
@@ -76,15 +77,12 @@ def _show(
     axis: Axes, one: GuidedImage, values: Maps | None = None, pair: ThresholdPair | None = None
 ) -> None:
     axis.axis("off")
-    axis.imshow(one.image)
+    show(axis, one.image)
     if values is not None:
-        axis.imshow(values, cmap="viridis", vmin=0, vmax=1, alpha=0.75)
+        show(axis, values, cmap="viridis", vmin=0, vmax=1, alpha=0.75)
     if values is not None and pair is not None:
         for level, color, style in ((pair.high, "#f0e442", "-"), (pair.low, "white", ":")):
-            if values.min() < level < values.max():
-                axis.contour(
-                    values, levels=[level], colors=[color], linestyles=[style], linewidths=1
-                )
+            outline(axis, values, level, color, style=style, width=1)
     for x0, y0, x1, y1 in one.true_boxes:
         axis.add_patch(
             Rectangle((x0 - 0.5, y0 - 0.5), x1 - x0, y1 - y0, fill=False, color="#e41a1c", lw=0.8)

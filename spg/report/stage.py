@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from spg.compare.paper import load_paper
+from spg.data.images.manifest import TRAIN_FULLSUP
+from spg.data.results.columns import read_columns
 from spg.data.results.tables import read_table
 from spg.evaluate.image_errors import ERRORS
 from spg.evaluate.per_image import REGIONS
@@ -34,6 +36,8 @@ class PageRule(NamedTuple):
     """The fixed one."""
     protocol: str
     """Of the evaluator."""
+    held_out: bool
+    """Whether there are images to select thresholds on."""
 
 
 @sole_writer(Workspace.report)
@@ -42,8 +46,13 @@ def report(workspace: Workspace, params: Params, dataset: str) -> None:
     folder = workspace.report(dataset)
     run = read_run(folder, params, dataset)
     claims, papers = claims_table(run), paper_tables(load_paper(workspace.paper_file), run)
+    images = read_columns(workspace.packed(dataset) / "manifest.parquet")
     rule = PageRule(
-        dataset, params.report.digits, params.evaluation.map_threshold, params.sweep.protocol
+        dataset,
+        params.report.digits,
+        params.evaluation.map_threshold,
+        params.sweep.protocol,
+        bool((images["split"] == TRAIN_FULLSUP).any()),
     )
     write_text(folder / "tables.md", tables_page(folder, rule, [claims, *papers]))
     write_text(folder / "tables.tex", to_latex_page([claims, *papers]))
@@ -71,11 +80,15 @@ def tables_page(folder: Path, rule: PageRule, rendered: Sequence[Table]) -> str:
     claims = read_table(folder / "claims.csv")
     images, seeds = int(comparison["images"].max()), int(comparison["seeds"].max())
     repeated = f"{seeds} seeds" if seeds > 1 else ONE_SEED
+    selected = (
+        "at the map threshold chosen on held-out training images"
+        if rule.held_out
+        else "no image is held out to choose a threshold on, so the same as *fixed*"
+    )
     parts = [
         f"# Results on {rule.dataset}\n",
-        f"{images} test images, {repeated}. Per cent; lower is better. *selected*: at the map "
-        "threshold chosen on held-out training images; *fixed*: at "
-        f"{rule.map_threshold}. *reported*: the paper's number **on ILSVRC with the "
+        f"{images} test images, {repeated}. Per cent; lower is better. *selected*: {selected}; "
+        f"*fixed*: at {rule.map_threshold}. *reported*: the paper's number **on ILSVRC with the "
         "full-size network**; only the order of rows can be compared, not the level.\n",
         "## GT-known localization error\n",
         to_markdown(tables.main_table(comparison, metric="gt_known_loc_err", digits=digits)),
