@@ -34,6 +34,14 @@ from spg.project.params import load_params
     "any size.",
 )
 @click.option(
+    "--step",
+    type=float,
+    default=0.001,
+    show_default=True,
+    help="Distance of the thresholds, wsolevaluation's cam_curve_interval: 0.001 as in its main.py "
+    "and its functions; the command line of its evaluation.py has 0.01.",
+)
+@click.option(
     "--threshold",
     type=click.FloatRange(0, 1, max_open=True),
     help="Fixed map threshold of the GT-known error. Default: the best one (oracle).",
@@ -93,4 +101,5 @@ def predict(images: tuple[Path, ...], checkpoint: Path, output: Path) -> None:
 
     params = load_params(workspace().params_file)
     for found in stage(params, list(images), checkpoint=checkpoint, output=output):
-        click.echo(json.dumps(found._asdict(), ensure_ascii=False))
+        line = json.dumps(found._asdict(), ensure_ascii=False)
+        click.echo(line.encode("utf-8", "backslashreplace"))  # names need not be UTF-8

@@ -17,6 +17,7 @@ import pytest
 from click.testing import CliRunner
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from whole.scores import accuracies
 
 from spg.cli import main
 from spg.evaluate.image_errors import count_correct, max_box_acc, select_threshold
@@ -27,7 +28,7 @@ from spg.evaluate.metrics.pixels import pixel_average_precision, pixel_histogram
 from spg.evaluate.metrics.protocols import PROTOCOLS
 from spg.evaluate.metrics.sweeps import sweep_map
 from spg.evaluate.outcomes import OUTCOMES
-from spg.tools.scoring.map_files import BadMapError, map_path, read_map
+from spg.tools.scoring.map_files import BadMapError, file_of, read_map
 
 GOLDEN = Path(__file__).parents[1] / "golden/wsolevaluation_boxes.npz"
 PAPER, WSOL = PROTOCOLS["paper"], PROTOCOLS["wsolevaluation"]
@@ -272,8 +273,9 @@ def spoil(folder, golden, trap):
     paths[directory].mkdir()
     paths[missing].unlink()
     paths[header].write_bytes(paths[header].read_bytes().replace(b")", b"(", 1))
-    unreadable = (truncated, empty, objects, pickled, archive, directory, header)
-    return reasons | dict.fromkeys(unreadable, "not readable as a .npy file") | {missing: "missing"}
+    unreadable = (truncated, empty, objects, pickled, directory, header)
+    reasons |= dict.fromkeys(unreadable, "not readable as a .npy file")
+    return reasons | {missing: "missing", archive: "an archive of several arrays"}
 
 
 @pytest.fixture
@@ -441,11 +443,11 @@ def test_files_named_without_the_images_suffix_are_found(golden, tmp_path):
 
 def test_the_whole_name_comes_first(tmp_path):
     for name in ("a.b.jpg.npy", "a.b.npy"):
-        assert map_path(tmp_path, "a.b.jpg") == tmp_path / "a.b.jpg.npy"
+        assert file_of(tmp_path, "a.b.jpg", ".npy") == tmp_path / "a.b.jpg.npy"
         (tmp_path / name).touch()
-    assert map_path(tmp_path, "a.b.jpg") == tmp_path / "a.b.jpg.npy"
+    assert file_of(tmp_path, "a.b.jpg", ".npy") == tmp_path / "a.b.jpg.npy"
     (tmp_path / "a.b.jpg.npy").unlink()
-    assert map_path(tmp_path, "a.b.jpg") == tmp_path / "a.b.npy"
+    assert file_of(tmp_path, "a.b.jpg", ".npy") == tmp_path / "a.b.npy"
 
 
 # ---- Processes ----
@@ -580,7 +582,7 @@ def test_the_table_is_of_the_threshold_that_is_summarized(tmp_path):
         (["--table", "table.xlsx"], "--table table.xlsx: the name must end in .csv or .parquet"),
         (["--maps", "nowhere"], "nowhere: no such folder of maps"),
         (["--metadata", "nowhere"], "image_ids.txt: no such file"),
-        (["--metadata", "{masked}"], "localization.txt: names masks; give their folder: --masks"),
+        (["--metadata", "{masked}"], "localization.txt: names masks and no boxes; give the folder"),
         (["--metadata", "{masked}", "--masks", "nowhere"], "_a.png: no such mask"),
         (["--protocol", "paper", "--threshold", "0"], "--threshold 0: not one of 0.001"),
     ],
@@ -628,12 +630,174 @@ def test_boxes_that_follow_a_mask_need_sizes_too(golden, tmp_path):
 
 
 def test_a_mask_of_another_size_than_its_map(golden, tmp_path):
-    """Without image sizes the paper's protocol takes both as they are."""
-    cv2.imwrite(str(tmp_path / "m.png"), np.ones((5, 9), np.uint8))
+    """Without image sizes, as OpenImages' metadata are, the mask has the size of the image."""
+    mask = np.zeros((5, 9), np.uint8)
+    mask[1:4, 2:7] = 1
+    cv2.imwrite(str(tmp_path / "m.png"), mask)
     metadata = write_metadata(tmp_path / "metadata", {IDS[0]: (5, 9)}, masks={IDS[0]: ["m.png,"]})
-    result = run(
-        "--maps", golden.raw_maps, "--metadata", metadata, "--masks", tmp_path,
-        "--protocol", "paper",
-    )  # fmt: skip
+    for protocol in ("paper", "official"):
+        numbers = score(
+            tmp_path, golden.raw_maps, metadata, "--masks", tmp_path, "--protocol", protocol
+        )
+        loc_map = PROTOCOLS[protocol].loc_map(golden.raw[IDS[0]], (9, 5))
+        histogram = pixel_histogram(loc_map, mask, PAPER.thresholds(999))
+        assert numbers["px_ap"] == pixel_average_precision(histogram)
+
+
+# ---- What people bring ----
+
+
+def write_case(tmp_path, maps, *, sizes=None, boxes=None, masks=None):
+    """Write a split of a few images and its maps; return the options that score it."""
+    ids = list(maps)
+    sizes = sizes or dict.fromkeys(ids, (224, 224))
+    write_maps(tmp_path / "maps", maps)
+    metadata = write_metadata(tmp_path / "metadata", sizes, boxes=boxes, masks=masks)
+    return ["--maps", tmp_path / "maps", "--metadata", metadata]
+
+
+def hill(x=100, y=90, r=40):
+    rows, columns = np.mgrid[0:224, 0:224]
+    values = np.exp(-(((columns - x) / r) ** 2 + ((rows - y) / r) ** 2))
+    return ((values - values.min()) / (values.max() - values.min())).astype(np.float32)
+
+
+BOXES = {"a.jpg": [(60, 50, 140, 130)], "b.jpg": [(60, 50, 140, 130)]}
+BOTH = {"a.jpg": hill(), "b.jpg": hill(110, 80)}
+
+
+@pytest.mark.parametrize(("step", "steps"), [(0.01, 100), (0.05, 20), (0.001, 1000)])
+def test_the_step_of_thresholds_is_wsolevaluations_interval(golden, tmp_path, step, steps):
+    numbers = score(tmp_path, golden.maps, golden.boxed, "--step", step)
+    assert numbers["thresholds"] == steps
+    assert numbers["step"] == pytest.approx(step)
+    boxes = {name: golden.boxes[name] for name in IDS}
+    if steps <= 100:
+        want = accuracies(golden.finished, boxes, golden.sizes, steps)
+        assert (numbers["max_box_acc"], numbers["max_box_acc_v2"]) == pytest.approx(want)
+
+
+@pytest.mark.parametrize("step", ["0", "-1", "nan", "inf", "1", "0.3", "0.0001", "1e-320"])
+def test_a_step_that_does_not_divide_the_range_is_refused(golden, step):
+    result = run("--maps", golden.maps, "--metadata", golden.boxed, "--step", step)
     assert result.exit_code == 2
-    assert f"{IDS[0]}: its mask is 9 x 5, its map is not" in result.stderr
+    assert "has to be 1 over a whole number up to 1,000" in result.stderr
+
+
+def test_a_map_that_is_a_little_too_large_is_refused_with_all_its_digits(tmp_path):
+    case = write_case(tmp_path, {"a.jpg": hill() * np.float32(1.0000001)}, boxes=BOXES)
+    assert "out of range: 0 to 1.0000001, expected 0 to 1" in run(*case).stderr
+
+
+def test_one_map_for_two_images_is_refused(tmp_path):
+    ids = {"a.jpg": (224, 224), "a.png": (224, 224)}
+    metadata = write_metadata(tmp_path / "m", ids, boxes=dict.fromkeys(ids, BOXES["a.jpg"]))
+    write_maps(tmp_path / "maps", {"a": hill()})
+    result = run("--maps", tmp_path / "maps", "--metadata", metadata)
+    assert result.exit_code == 2
+    assert "a.npy: the only map for two images, a.jpg and a.png" in result.stderr
+    write_maps(tmp_path / "maps", {"a.png": hill()})
+    assert score(tmp_path, tmp_path / "maps", metadata)["bad_maps"] == []
+
+
+def test_one_mask_for_two_images_is_refused_and_whole_names_are_found(tmp_path):
+    ids = ("bird.001", "bird.002")
+    case = write_case(
+        tmp_path, dict.fromkeys(ids, hill()), boxes=dict.fromkeys(ids, BOXES["a.jpg"])
+    )
+    masks = tmp_path / "masks"
+    masks.mkdir()
+    cv2.imwrite(str(masks / "bird.png"), np.eye(224, dtype=np.uint8))
+    result = run(*case, "--masks", masks)
+    assert result.exit_code == 2
+    assert "bird.png: the only mask for two images, bird.001 and bird.002" in result.stderr
+    for name in ids:
+        cv2.imwrite(str(masks / f"{name}.png"), np.eye(224, dtype=np.uint8))
+    assert run(*case, "--masks", masks).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("sizes", "boxes", "said"),
+    [
+        (
+            (100, 300),
+            [(10, 10, 250, 90)],
+            "2 would fit with width and height swapped",
+        ),
+        ((300, 300), [(10, 10, 250, 390)], "2 of 2 images have boxes that reach beyond the image"),
+        ((300, 300), [(0.1, 0.1, 0.5, 0.9)], "2 of 2 images have boxes within 1 x 1 pixels"),
+    ],
+)
+def test_boxes_that_do_not_fit_are_a_warning_with_counts(tmp_path, caplog, sizes, boxes, said):
+    case = write_case(tmp_path, BOTH, sizes=dict.fromkeys(BOTH, sizes),
+                      boxes=dict.fromkeys(BOTH, boxes))  # fmt: skip
+    numbers = score(tmp_path, case[1], case[3])
+    assert len(numbers["warnings"]) == 1
+    assert said in numbers["warnings"][0]
+    assert said in caplog.text
+
+
+def test_boxes_at_the_border_are_no_warning(golden, tmp_path):
+    assert score(tmp_path, golden.maps, golden.boxed)["warnings"] == []
+    boxes = {name: [(0, 0, 224, 225)] for name in BOTH}  # as published ones leave their images
+    case = write_case(tmp_path, BOTH, boxes=boxes)
+    assert score(tmp_path, case[1], case[3])["warnings"] == []
+
+
+@pytest.mark.parametrize("kind", ["boxes", "masks"])
+def test_images_without_what_the_others_have_are_refused(tmp_path, kind):
+    """They would be divided in as misses."""
+    boxes = BOXES if kind == "masks" else {"a.jpg": BOXES["a.jpg"]}
+    masks = {"b.jpg": ["b.png,"]}
+    case = write_case(tmp_path, BOTH, boxes=boxes, masks=masks)
+    result = run(*case, "--masks", tmp_path)
+    assert result.exit_code == 2
+    assert f"1 of 2 images have no {kind}, e.g. " in result.stderr
+
+
+def test_masks_without_an_object_are_refused_and_odd_ones_counted(tmp_path, caplog):
+    black, white = np.zeros((120, 160), np.uint8), np.full((120, 160), 7, np.uint8)
+    masks = {name: [f"{name}.png,"] for name in BOTH}
+    case = [*write_case(tmp_path, BOTH, masks=masks), "--masks", tmp_path]
+    for name in BOTH:
+        cv2.imwrite(str(tmp_path / f"{name}.png"), black)
+    result = run(*case)
+    assert result.exit_code == 2
+    assert "no mask has a pixel of an object, in all 2 images; PxAP cannot be" in result.stderr
+    cv2.imwrite(str(tmp_path / "a.jpg.png"), white)
+    assert run(*case).exit_code == 0
+    assert "1 of 2 images have no pixel of an object in their masks" in caplog.text
+    assert "1 of 2 images have no pixel of the background in their masks" in caplog.text
+
+
+def test_masks_of_another_shape_than_the_images_are_counted(tmp_path):
+    sizes, masks = dict.fromkeys(BOTH, (160, 120)), tmp_path / "masks"
+    masks.mkdir()
+    case = write_case(tmp_path, BOTH, sizes=sizes, boxes=BOXES)
+    for name, shape in (("a", (160, 120)), ("b", (60, 81))):  # turned; smaller, as OpenImages' are
+        mask = np.zeros(shape, np.uint8)
+        mask[9:30, 9:30] = 1
+        cv2.imwrite(str(masks / f"{name}.png"), mask)
+    said = score(tmp_path, case[1], case[3], "--masks", masks)["warnings"]
+    assert [text for text in said if "shape" in text] == [
+        "1 of 2 images have masks of another shape than image_sizes.txt states"
+    ]
+
+
+def test_an_archive_in_the_place_of_a_map_is_named(tmp_path):
+    case = write_case(tmp_path, {"b.jpg": hill()}, boxes=BOXES, sizes=dict.fromkeys(BOXES, (9, 9)))
+    np.savez(tmp_path / "maps/a.npz", hill())
+    said = run(*case).stderr
+    assert "a.jpg: missing; a.npz is an archive of several arrays; save each map by np.save" in said
+
+
+def test_a_table_and_the_numbers_are_two_files(golden, tmp_path):
+    same = tmp_path / "n.csv"
+    result = run("--maps", golden.maps, "--metadata", golden.boxed, "--table", same, "--json", same)
+    assert result.exit_code == 2
+    assert not same.exists()
+
+
+def test_a_threshold_that_is_no_number_is_refused(golden):
+    result = run("--maps", golden.maps, "--metadata", golden.boxed, "--threshold", "nan")
+    assert result.exit_code == 2

@@ -12,7 +12,8 @@ from spg.evaluate.metrics.maps import Map
 from spg.evaluate.metrics.protocols import FloatArray, count_passed
 
 Counts = NDArray[np.int64]
-IGNORED = 255
+OBJECT, IGNORED = 1, 255
+"""Values of a mask's pixels; background is 0."""
 
 
 def pixel_histogram(loc_map: Map, mask: NDArray[np.uint8], thresholds: FloatArray) -> Counts:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,21 +11,24 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 
-from spg.project.errors import UserError
+from spg.data.layouts.doubts import doubts
+from spg.project.errors import UserError, first_few
 from spg.project.files import whole_file, write_json
+from spg.tools.scoring.images import Source, read_images
 from spg.tools.scoring.tally import (
     BadMap,
-    Source,
+    Tally,
     choose_threshold,
     grid_index,
     image_rows,
-    read_images,
     summarize,
     tally_maps,
 )
 
-NAMED = 20  # bad maps in the message; files hold them all
 ROWS_A_BATCH = 4096
+MOST_STEPS = 1000  # so that three digits show every threshold
+
+log = logging.getLogger(__name__)
 
 ROW_SCHEMA = pa.schema(
     {
@@ -48,6 +52,7 @@ class ScoreOptions(NamedTuple):
     metadata: Path
     masks: Path | None
     protocol: str
+    step: float
     threshold: float | None
     select_on: tuple[Path, Path] | None
     table: Path | None
@@ -62,7 +67,7 @@ def run_score(options: ScoreOptions, echo: Callable[[str], None]) -> None:
         UserError: when the input cannot be scored; and after everything is written, when there
             are missing or invalid maps.
     """
-    source = Source(options.maps, options.masks, options.protocol)
+    source = Source(options.maps, options.masks, options.protocol, steps_of(options.step))
     _check(options, source)
     images = read_images(options.metadata, source)
     threshold, kind = options.threshold, "fixed"
@@ -72,15 +77,52 @@ def run_score(options: ScoreOptions, echo: Callable[[str], None]) -> None:
     if threshold is None:
         threshold, kind = choose_threshold(tally, source), "oracle"
     threshold = float(source.thresholds[grid_index(threshold, source.thresholds)])
-    numbers = summarize(tally, source, threshold=threshold, kind=kind)
+    sized = [(image.boxes, image.size) for image in images if image.size]
+    warnings = [*doubts(sized), *_mask_doubts(options, tally)]
+    numbers = summarize(tally, source, threshold=threshold, kind=kind) | {"warnings": warnings}
     if options.json_file:
         write_json(options.json_file, numbers)
     if options.table:
         rows = image_rows(source, images, threshold=threshold, workers=options.workers)
         _write_table(options.table, rows)
+    for warning in warnings:
+        log.warning("warning: %s", warning)
     echo(_text(numbers))
     if tally.bad:
         raise UserError(_complaint(tally.bad, len(images)))
+
+
+def steps_of(step: float) -> int:
+    """Return how many steps fill the range from 0 to 1.
+
+    Raises:
+        UserError: when it is not a whole number from 2 to 10,000.
+    """
+    steps = round(1 / step) if 0.1 / MOST_STEPS < step < 1 else 0
+    if not 2 <= steps <= MOST_STEPS or abs(steps * step - 1) > 1e-9:
+        raise UserError(
+            f"--step {step:g}: has to be 1 over a whole number up to {MOST_STEPS:,}, e.g. 0.01"
+        )
+    return steps
+
+
+def _mask_doubts(options: ScoreOptions, tally: Tally) -> list[str]:
+    """Return what makes masks look as if they were of other images, or stated in another way.
+
+    Raises:
+        UserError: when no image has an object, as in the original: there is nothing to find.
+    """
+    if options.masks and tally.objectless == tally.images:
+        raise UserError(
+            f"{options.masks}: no mask has a pixel of an object, in all {tally.images} images; "
+            "PxAP cannot be computed"
+        )
+    counts = {
+        "have no pixel of an object in their masks": tally.objectless,
+        "have no pixel of the background in their masks": tally.full,
+        "have masks of another shape than image_sizes.txt states": tally.misshapen,
+    }
+    return [f"{count} of {tally.images} images {what}" for what, count in counts.items() if count]
 
 
 def _check(options: ScoreOptions, source: Source) -> None:
@@ -88,6 +130,8 @@ def _check(options: ScoreOptions, source: Source) -> None:
         raise UserError("--threshold and --select-on exclude each other; give one")
     if options.threshold is not None:
         grid_index(options.threshold, source.thresholds)
+    if options.table and options.table == options.json_file:
+        raise UserError(f"--table {options.table}: is the file of --json too; give another one")
     if options.table and options.table.suffix not in (".csv", ".parquet"):
         raise UserError(f"--table {options.table}: the name must end in .csv or .parquet")
 
@@ -95,7 +139,7 @@ def _check(options: ScoreOptions, source: Source) -> None:
 def _select(folders: tuple[Path, Path], options: ScoreOptions) -> float:
     """Return the threshold that is best on other maps."""
     maps, metadata = folders
-    source = Source(maps, None, options.protocol)
+    source = Source(maps, None, options.protocol, steps_of(options.step))
     images = read_images(metadata, source)
     tally = tally_maps(source, images, workers=options.workers)
     if tally.bad:
@@ -144,6 +188,5 @@ def _percent(fraction: float) -> str:
 
 
 def _complaint(bad: tuple[BadMap, ...], images: int) -> str:
-    named = "; ".join(f"{one.image_id}: {one.reason}" for one in bad[:NAMED])
-    more = f"; and {len(bad) - NAMED} more (all in --json)" if len(bad) > NAMED else ""
-    return f"{len(bad)} of {images} maps are missing or invalid and count as wrong: {named}{more}"
+    named = first_few([f"{one.image_id}: {one.reason}" for one in bad], rest=" (all in --json)")
+    return f"{len(bad)} of {images} maps are missing or invalid and count as wrong: {named}"

@@ -2,26 +2,47 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from spg.project.errors import UserError
+
 Shape = tuple[int, int]
+ONE_ARRAY = "save each map by np.save as .npy"
 
 
 class BadMapError(Exception):
     """A map that cannot be scored; the text says why."""
 
 
-def map_path(folder: Path, image_id: str) -> Path:
-    """Return ``<image id>.npy`` or, where only that exists, the name without the image's suffix.
+def check_one_file_each(folder: Path, image_ids: Sequence[str], suffix: str, what: str) -> None:
+    """Check that no file would be taken for two images.
+
+    Raises:
+        UserError: names the file and the images.
+    """
+    owners: dict[Path, str] = {}
+    for image_id in image_ids:
+        path = file_of(folder, image_id, suffix)
+        if path in owners:
+            raise UserError(
+                f"{path}: the only {what} for two images, {owners[path]} and {image_id}; name each "
+                f"{what} after the whole image id, {image_id}{suffix}"
+            )
+        owners[path] = image_id
+
+
+def file_of(folder: Path, image_id: str, suffix: str) -> Path:
+    """Return ``<image id><suffix>`` or, where only that exists, it without the image's own suffix.
 
     wsolevaluation's code looks for the first, its documentation names the second.
     """
-    whole = folder / f"{image_id}.npy"
-    short = (folder / image_id).with_suffix(".npy")
+    whole = folder / f"{image_id}{suffix}"
+    short = (folder / image_id).with_suffix(suffix)
     return short if short.exists() and not whole.exists() else whole
 
 
@@ -52,7 +73,8 @@ def read_map(path: Path, *, shape: Shape | None = None) -> NDArray[Any]:
     if np.isinf(values).any():
         raise BadMapError("holds infinity")
     if shape and (values.min() < 0 or values.max() > 1):
-        raise BadMapError(f"out of range: {values.min():g} to {values.max():g}, expected 0 to 1")
+        low, high = (np.format_float_positional(v, trim="-") for v in (values.min(), values.max()))
+        raise BadMapError(f"out of range: {low} to {high}, expected 0 to 1")
     return values if values.dtype in (np.float32, np.float64) else values.astype(np.float64)
 
 
@@ -60,10 +82,18 @@ def _load(path: Path) -> NDArray[Any]:
     try:
         loaded = np.load(path, mmap_mode="r", allow_pickle=False)
     except FileNotFoundError:
-        raise BadMapError("missing") from None
+        raise BadMapError(_missing(path)) from None
     except Exception as error:  # a damaged header makes NumPy raise nearly anything
         reason = " ".join(str(error).split())
         raise BadMapError(f"not readable as a .npy file ({reason})") from None
     if not isinstance(loaded, np.ndarray):
-        raise BadMapError("not readable as a .npy file (an archive of several arrays)")
+        raise BadMapError(f"an archive of several arrays under another name; {ONE_ARRAY}")
     return loaded
+
+
+def _missing(path: Path) -> str:
+    """Return what is said of a map that is not there, and what lies there instead."""
+    for archive in (path.with_suffix(".npz"), path.with_suffix("").with_suffix(".npz")):
+        if archive.exists():
+            return f"missing; {archive.name} is an archive of several arrays; {ONE_ARRAY}"
+    return "missing"

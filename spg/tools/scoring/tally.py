@@ -6,62 +6,31 @@ any number of maps needs the same memory and any number of processes gives the s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from functools import partial
-from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from tqdm import tqdm
 
-from spg.data.layouts.wsol_metadata import WsolImage, read_metadata
+from spg.data.layouts.wsol_metadata import WsolImage
 from spg.evaluate.image_errors import IOU_LEVELS, count_correct, max_box_acc, select_threshold
 from spg.evaluate.metrics.boxes import Boxes, best_iou
 from spg.evaluate.metrics.cam_code import first_boxes
 from spg.evaluate.metrics.evaluator import MAPS_A_TASK, Evaluator
 from spg.evaluate.metrics.maps import Map
-from spg.evaluate.metrics.pixels import Counts, pixel_average_precision
-from spg.evaluate.metrics.protocols import PROTOCOLS, FloatArray, Protocol, Size
+from spg.evaluate.metrics.pixels import OBJECT, Counts, pixel_average_precision
+from spg.evaluate.metrics.protocols import FloatArray, Size
 from spg.evaluate.outcomes import box_outcome
 from spg.project.errors import UserError
 from spg.project.parallel import in_order
-from spg.tools.scoring.map_files import BadMapError, map_path, read_map
-from spg.tools.scoring.object_masks import read_object_mask
+from spg.tools.scoring.images import Images, Source
+from spg.tools.scoring.map_files import BadMapError, file_of, read_map
+from spg.tools.scoring.object_masks import Mask, ObjectMask, read_object_mask, same_shape
 
 Result = TypeVar("Result")
-Images = Sequence[WsolImage]
-
-THRESHOLDS = 999  # a step of 0.001, wsolevaluation's default
 IOU_THRESHOLD = 0.5
 LARGEST, ALL = 0, 1  # rows of Tally.correct
-
-
-class Source(NamedTuple):
-    """Where maps and masks lie, and how they are read."""
-
-    maps: Path
-    masks: Path | None
-    protocol_name: str
-
-    @property
-    def protocol(self) -> Protocol:
-        """The evaluator's rules."""
-        return PROTOCOLS[self.protocol_name]
-
-    @property
-    def has_cam_code(self) -> bool:
-        """Whether maps have the original image's size, for which that code is made."""
-        return self.protocol.side is None
-
-    @property
-    def evaluator(self) -> Evaluator:
-        """The protocol with its thresholds."""
-        return Evaluator.named(self.protocol_name, THRESHOLDS)
-
-    @property
-    def thresholds(self) -> FloatArray:
-        """``Float[T]``, ascending."""
-        return self.evaluator.thresholds
 
 
 class BadMap(NamedTuple):
@@ -83,6 +52,12 @@ class Tally(NamedTuple):
     """Images that the CAM code's first box finds, IoU >= 0.5."""
     histogram: Counts
     """``int64 [2, T + 2]``, of :func:`~spg.evaluate.metrics.pixels.pixel_histogram`."""
+    objectless: int
+    """Images without a pixel of an object in their masks."""
+    full: int
+    """Images without a pixel of the background in them."""
+    misshapen: int
+    """Images whose masks have another shape than the metadata state."""
     bad: tuple[BadMap, ...]
 
     def plus(self, other: Tally) -> Tally:
@@ -93,27 +68,11 @@ class Tally(NamedTuple):
             self.correct + other.correct,
             self.cam_code + other.cam_code,
             self.histogram + other.histogram,
+            self.objectless + other.objectless,
+            self.full + other.full,
+            self.misshapen + other.misshapen,
             self.bad + other.bad,
         )
-
-
-def read_images(metadata: Path, source: Source) -> list[WsolImage]:
-    """Read the metadata and check that ``source`` can be scored against it.
-
-    Raises:
-        UserError: names the file that is missing, malformed or insufficient.
-    """
-    images = read_metadata(metadata)
-    boxed = any(image.boxes for image in images)
-    if boxed and images[0].size is None:
-        raise UserError(f"{metadata / 'image_sizes.txt'}: empty, but boxes need the images' sizes")
-    if not boxed and not images[0].masks:
-        raise UserError(f"{metadata / 'localization.txt'}: holds neither boxes nor masks")
-    if not boxed and source.masks is None:
-        raise UserError(f"{metadata / 'localization.txt'}: names masks; give their folder: --masks")
-    if not source.maps.is_dir():
-        raise UserError(f"{source.maps}: no such folder of maps")
-    return images
 
 
 def tally_maps(source: Source, images: Images, *, workers: int) -> Tally:
@@ -130,12 +89,12 @@ def tally_some(source: Source, images: Images) -> Tally:
     evaluator = source.evaluator
     correct = np.zeros((2, len(IOU_LEVELS), len(evaluator.thresholds)), dtype=np.int64)
     histogram = evaluator.no_pixels()
-    boxed, cam_code, bad = 0, 0, []
+    boxed, cam_code, objectless, full, misshapen, bad = 0, 0, 0, 0, 0, []
     for image in images:
         boxed += bool(image.boxes)
-        loc_map = None
+        loc_map, mask = None, _mask(source, image)
         try:
-            loc_map = _loc_map(source, image)
+            loc_map = _loc_map(source, image, mask)
         except BadMapError as error:
             bad.append(BadMap(image.image_id, str(error)))
         if image.boxes and loc_map is not None:
@@ -143,9 +102,13 @@ def tally_some(source: Source, images: Images) -> Tally:
             correct[LARGEST] += count_correct(sweep.iou[:1])
             correct[ALL] += count_correct(sweep.iou_all[None])
             cam_code += source.has_cam_code and _cam_code_finds(loc_map, _true_boxes(source, image))
-        if source.masks is not None:
-            histogram += _pixels(source, image, loc_map)
-    return Tally(len(images), boxed, correct, cam_code, histogram, tuple(bad))
+        if mask is not None:
+            objectless += not (mask.pixels == OBJECT).any()
+            full += bool((mask.pixels == OBJECT).all())
+            misshapen += image.size is not None and not same_shape(mask.stored, image.size)
+            histogram += _pixels(evaluator, loc_map, mask.pixels)
+    odd = (objectless, full, misshapen)
+    return Tally(len(images), boxed, correct, cam_code, histogram, *odd, tuple(bad))
 
 
 def choose_threshold(tally: Tally, source: Source) -> float:
@@ -184,6 +147,7 @@ def summarize(tally: Tally, source: Source, *, threshold: float, kind: str) -> d
         "protocol": source.protocol_name,
         "images": tally.images,
         "thresholds": len(thresholds),
+        "step": 1 / source.steps,
         **numbers,
         "px_ap": pixel_average_precision(tally.histogram),
         "bad_maps": [bad._asdict() for bad in tally.bad],
@@ -206,7 +170,7 @@ def grid_index(threshold: float, thresholds: FloatArray) -> int:
         UserError: when it is not one of them.
     """
     place = int(np.abs(thresholds - threshold).argmin())
-    if abs(thresholds[place] - threshold) > 1e-9:
+    if not abs(thresholds[place] - threshold) <= 1e-9:  # NaN is none of them
         first, last = thresholds[0], thresholds[-1]
         raise UserError(
             f"--threshold {threshold:g}: not one of {first:g}, {thresholds[1]:g} ... {last:g}"
@@ -222,7 +186,7 @@ def _row(source: Source, threshold: float, image: WsolImage) -> dict[str, Any]:
     row: dict[str, Any] = {"image_id": image.image_id, "map": "ok", "outcome": None}
     row |= dict.fromkeys(("iou", "iou_all", "x1", "y1", "x2", "y2"))
     try:
-        loc_map = _loc_map(source, image)
+        loc_map = _loc_map(source, image, None)
     except BadMapError as error:
         return row | {"map": str(error), "outcome": "bad map"}
     if not image.boxes:
@@ -236,14 +200,14 @@ def _row(source: Source, threshold: float, image: WsolImage) -> dict[str, Any]:
     return row | {"outcome": name, "iou": iou, "iou_all": float(sweep.iou_all[0]), **corners}
 
 
-def _loc_map(source: Source, image: WsolImage) -> Map:
-    """Read an image's map into the protocol's frame."""
+def _loc_map(source: Source, image: WsolImage, mask: ObjectMask | None) -> Map:
+    """Read an image's map into the protocol's frame, which may be the mask's (OpenImages)."""
     protocol = source.protocol
-    path = map_path(source.maps, image.image_id)
+    path = file_of(source.maps, image.image_id, ".npy")
     if protocol.side:
         return read_map(path, shape=(protocol.side, protocol.side))
     stored = read_map(path)
-    height, width = stored.shape
+    height, width = stored.shape if mask is None else mask.pixels.shape
     return protocol.loc_map(stored, image.size or (width, height))
 
 
@@ -266,19 +230,22 @@ def _cam_code_finds(loc_map: Map, boxes: Boxes) -> bool:
     return bool(best_iou(first_boxes(loc_map, 1), boxes)[0] >= IOU_THRESHOLD)
 
 
-def _pixels(source: Source, image: WsolImage, loc_map: Map | None) -> Counts:
-    """Return the histogram of a map; a bad one finds no pixel."""
-    assert source.masks is not None
-    masks = image.masks or (str(Path(image.image_id).with_suffix(".png")),)
+def _mask(source: Source, image: WsolImage) -> ObjectMask | None:
+    """Return an image's mask in the protocol's frame, or ``None`` where no masks are given."""
+    if source.masks is None:
+        return None
+    files = [source.masks / name for name in image.masks]
+    files = files or [file_of(source.masks, image.image_id, ".png")]
+    ignore = source.masks / image.ignore if image.ignore else None
     side = source.protocol.side
-    size = (side, side) if side else image.size
-    mask = read_object_mask(source.masks, masks, image.ignore, size)
+    return read_object_mask(files, ignore, (side, side) if side else image.size)
+
+
+def _pixels(evaluator: Evaluator, loc_map: Map | None, mask: Mask) -> Counts:
+    """Return the histogram of a map; a bad one finds no pixel."""
     if loc_map is None:
         loc_map = np.zeros(mask.shape, dtype=np.float32)
-    elif loc_map.shape != mask.shape:
-        height, width = mask.shape
-        raise UserError(f"{image.image_id}: its mask is {width} x {height}, its map is not")
-    return source.evaluator.histogram(loc_map, mask)
+    return evaluator.histogram(loc_map, mask)
 
 
 def _gt_known_acc(tally: Tally) -> FloatArray:
