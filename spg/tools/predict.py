@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from spg.data.images.decoding import BadImageError, decode_rgb
 from spg.data.inputs.colors import Colors, normalize_images
 from spg.data.inputs.samples import squash
-from spg.data.prepare.recode import BadImageError, opened
+from spg.data.prepare.recode import recode
 from spg.data.results.provenance import read_provenance
 from spg.evaluate.metrics.maps import localization_map
 from spg.evaluate.metrics.rules import largest_box
@@ -22,7 +22,7 @@ from spg.localize.maps import viewed
 from spg.networks.compute.device import make_deterministic, pick_device
 from spg.networks.parts.build import build_network, tested
 from spg.networks.parts.model_file import load_model
-from spg.project.errors import UserError
+from spg.project.errors import UserError, first_few
 from spg.project.files import write_bytes
 from spg.project.params import Params
 from spg.project.workspace import PROVENANCE
@@ -52,6 +52,9 @@ def predict(
         paths: image files of any size.
         checkpoint: ``model.safetensors`` with its ``provenance.json`` beside it.
         output: folder of the overlays, ``<name>.png`` each.
+
+    Raises:
+        UserError: at the end, when there were images that cannot be read; it names each.
     """
     record = read_provenance(checkpoint.with_name(PROVENANCE))
     cell, class_names = record.cell, record.classes
@@ -62,53 +65,57 @@ def predict(
     make_deterministic()
     model = tested(whole).eval().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     side, _ = viewed(params.setup(cell.dataset, cell.backbone).input, ten_crop=False)
+    bad: list[str] = []
     for path, overlay in zip(paths, overlay_files(paths, output), strict=True):
-        image = read_image(path)
-        with torch.no_grad():
-            outputs = model(normalize_images(squash(image, side)[None], colors).to(device))
-        scores = outputs.logits[0].softmax(dim=0)
-        best = int(scores.argmax())
-        raw_map = outputs.class_maps[0, best].float().cpu().numpy()
-        loc_map = localization_map(raw_map, (image.shape[1], image.shape[0]))
-        threshold = params.evaluation.map_threshold
-        panel = Panel(loc_map, threshold, largest_box(loc_map >= np.float64(threshold)), None)
-        row = GalleryRow(image, np.zeros((0, 4)), None, None, [panel])
-        write_bytes(overlay, as_png(contact_sheet([row], [class_names[best]], first="image")))
+        try:
+            image = read_image(path)
+            with torch.no_grad():
+                outputs = model(normalize_images(squash(image, side)[None], colors).to(device))
+            scores = outputs.logits[0].softmax(dim=0)
+            best = int(scores.argmax())
+            raw_map = outputs.class_maps[0, best].float().cpu().numpy()
+            loc_map = localization_map(raw_map, (image.shape[1], image.shape[0]))
+            threshold = params.evaluation.map_threshold
+            panel = Panel(loc_map, threshold, largest_box(loc_map >= np.float64(threshold)), None)
+            row = GalleryRow(image, np.zeros((0, 4)), None, None, [panel])
+            write_bytes(overlay, as_png(contact_sheet([row], [class_names[best]], first="image")))
+        except (UserError, OSError) as error:  # the next image may be better
+            bad.append(str(error))
+            continue
         box = [float(edge) for edge in panel.box]
         yield Prediction(str(path), class_names[best], float(scores[best]), box, str(overlay))
+    if bad:
+        raise UserError(f"{len(bad)} of {len(paths)} images were left out: {first_few(bad)}")
 
 
 def overlay_files(paths: list[Path], output: Path) -> list[Path]:
-    """Return a file in ``output`` for each image, numbered where images share a name.
+    """Return a file in ``output`` for each image, numbered where a name is taken.
 
     Example:
         >>> [p.name for p in overlay_files([Path("a/x.jpg"), Path("b/x.png")], Path("out"))]
         ['x.png', 'x-2.png']
     """
-    taken: Counter[str] = Counter()
+    taken = {path.resolve() for path in paths}  # no photograph may be written over
     files = []
     for path in paths:
-        taken[path.stem] += 1
-        number = f"-{taken[path.stem]}" if taken[path.stem] > 1 else ""
-        files.append(output / f"{path.stem}{number}.png")
+        names = (f"{path.stem}{f'-{number}' if number > 1 else ''}.png" for number in count(1))
+        file = next(output / name for name in names if (output / name).resolve() not in taken)
+        taken.add(file.resolve())
+        files.append(file)
     return files
 
 
 def read_image(path: Path) -> NDArray[np.uint8]:
-    """Return an image file as ``uint8 [H, W, 3]``, RGB, turned as its EXIF block says.
+    """Return an image file as ``uint8 [H, W, 3]``, RGB: the pixels that ``prepare`` would pack.
 
     Raises:
-        UserError: when it is no image, damaged, or has more pixels than `recode.MAX_PIXELS`.
+        UserError: when it is no image, damaged, or has more pixels than `decoding.MAX_PIXELS`.
     """
+    if path.exists() and not path.is_file():
+        raise UserError(f"{path}: is no file")
     try:
-        encoded = path.read_bytes()
-        with opened(encoded) as image:
-            image.load()  # whole, before anything else decodes it
+        return decode_rgb(recode(path.read_bytes(), short_side=None, quality=100).encoded)
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}") from None
     except BadImageError as error:
         raise UserError(f"{path}: {error}") from None
-    decoded = cv2.imdecode(np.frombuffer(encoded, dtype=np.uint8), cv2.IMREAD_COLOR)
-    if decoded is None:
-        raise UserError(f"{path}: an image of a kind that cannot be decoded; make it a JPEG or PNG")
-    return cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB).astype(np.uint8, copy=False)

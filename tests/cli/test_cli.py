@@ -67,7 +67,7 @@ def test_waiting_threads_give_way_whatever_of_spg_is_imported_first():
     ("arguments", "said"),
     [
         (["fetch", "moon"], "datasets has no 'moon'"),
-        (["prepare", "synthetic_birds"], "images.txt: no such file; run `spg fetch` first"),
+        (["prepare", "synthetic_birds"], "images.txt: no such file; "),
         (["train", "--method", "telepathy", "--seed", "0"], "has no 'telepathy'"),
         (["localize", *CELL], "manifest.parquet: no such file; run `spg prepare` first"),
         (["evaluate", *CELL], "manifest.parquet: no such file; run the stage that writes it"),
@@ -169,7 +169,7 @@ def test_predict_refuses_an_image_with_too_many_pixels_before_it_is_decoded(
         (b"", "empty file"),
         (b"hello" * 100, "no image that can be read"),
         (b"\xff\xd8\xff\xe0" + bytes(50), "no image|damaged"),
-        (None, "Is a directory"),
+        (None, "is no file"),
     ],
 )
 def test_predict_names_an_image_that_is_none(project, checkpoint, content, said):

@@ -20,8 +20,10 @@ import torchvision
 from hypothesis import given
 from hypothesis import strategies as st
 from python2 import python2_file
+from whole.checkpoints import NO_CHECKPOINTS
 
 from spg.data.layouts.imagenet_classes import devkit_rows, devkit_wnids, sorted_rows
+from spg.networks.parts.model_file import check_finite
 from spg.project.errors import UserError
 from spg.tools.checkpoints.convert import mismatches, to_ours, to_published
 from spg.tools.checkpoints.names import Published, published_names, recognize, told_stride
@@ -363,7 +365,9 @@ def damaged() -> dict[str, bytes]:
 
 @pytest.mark.parametrize("form", damaged())
 def test_a_damaged_file_is_one_sentence(form):
-    with pytest.raises(UserError, match=r"in\.pth: not a checkpoint") as refused:
+    with pytest.raises(
+        UserError, match=r"in\.pth: (not a checkpoint|is no checkpoint but|empty)"
+    ) as refused:
         parsed(damaged()[form])
     assert "\n" not in str(refused.value)
     assert len(str(refused.value)) < 250
@@ -374,9 +378,9 @@ def test_a_damaged_file_is_one_sentence(form):
     [
         ([torch.zeros(1)], "holds no state dict"),
         ({}, "holds no state dict"),
-        ({"state_dict": [1]}, "holds no state dict"),
-        ({"epoch": 3, "optimizer": {}}, "'epoch' of its state dict is no tensor"),
-        ({1: torch.zeros(1)}, "1 of its state dict is no tensor"),
+        ({"state_dict": [1]}, "'state_dict' is no tensor, and no state dict stands under"),
+        ({"epoch": 3, "optimizer": {}}, "'epoch' is no tensor.*it has 'epoch'; 'optimizer'"),
+        ({1: torch.zeros(1)}, "1 is no tensor"),
     ],
 )
 def test_a_file_without_a_state_dict_is_refused(tree, said):
@@ -392,3 +396,43 @@ def test_what_is_written_is_read_by_torch_and_equal_for_equal_tensors(tmp_path):
     assert same_bits(read.pop("state_dict"), TENSORS)
     assert not read
     assert (tmp_path / "one.pth").read_bytes() == (tmp_path / "two.pt").read_bytes()
+
+
+# ---- What people take for checkpoints ----
+
+
+@pytest.mark.parametrize(
+    "wrapper", ["module.", "_orig_mod.", "module._orig_mod.", "model.", "net."]
+)
+def test_prefixes_that_others_put_before_names_are_dropped(wrapper):
+    state = {f"{wrapper}{name}": tensor for name, tensor in TENSORS.items()}
+    assert same_bits(parsed(saved({"state_dict": state})), TENSORS)
+
+
+def test_a_prefix_inside_names_is_dropped():
+    """DataParallel around a part of the network, as in PyTorch's own example of VGG."""
+    state = {"features.module.0.weight": torch.ones(2), "classifier.0.bias": torch.zeros(1)}
+    assert list(parsed(saved(state))) == ["features.0.weight", "classifier.0.bias"]
+    both = {"module.a.weight": torch.ones(2), "a.module.weight": torch.ones(2)}
+    with pytest.raises(UserError, match="two names of its state dict differ in"):
+        parsed(saved(both))
+
+
+@pytest.mark.parametrize("key", ["state_dict", "model_state_dict", "model", "net"])
+def test_a_state_dict_is_found_under_its_usual_keys(key):
+    assert same_bits(parsed(saved({key: dict(TENSORS), "epoch": 3})), TENSORS)
+    assert same_bits(parsed(saved({"state_dict": {key: dict(TENSORS)}})), TENSORS)
+
+
+@pytest.mark.parametrize("name", NO_CHECKPOINTS)
+def test_a_file_of_another_kind_is_named_for_what_it_is(name):
+    content, said = NO_CHECKPOINTS[name]
+    with pytest.raises(UserError, match=said) as refused:
+        parsed(content)
+    assert "documentation" not in str(refused.value)
+
+
+def test_weights_that_are_not_finite_are_not_imported(tmp_path):
+    with pytest.raises(UserError, match="a holds NaN or infinity"):
+        check_finite({"a": torch.tensor([1.0, float("nan")])}, tmp_path)
+    check_finite({"a": torch.tensor([1.0]), "b": torch.tensor(3)}, tmp_path)

@@ -364,7 +364,10 @@ def test_a_checkpoint_that_would_run_code_is_refused_and_did_not_run(project):
     [
         (["--layout", "official", "nowhere.pth", "out"], "nowhere.pth: No such file"),
         (["--layout", "official", "data", "out"], "data: Is a directory"),
-        (["--layout", "official", "params.yaml", "out"], "params.yaml: not a checkpoint"),
+        (
+            ["--layout", "official", "params.yaml", "out"],
+            "params.yaml: is no checkpoint but a text",
+        ),
         (["--layout", "wsolevaluation", "in.pth", "out"], "has no SPG_A4.weight, so it is no"),
         (["--layout", "official", "in.pth", "out"], "3 classes do not tell which of"),
         (["--layout", "official", "in.pth", "out", "--dataset", "moon"], "has no 'moon'"),

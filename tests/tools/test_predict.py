@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import shutil
+from itertools import islice
+
+import cv2
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from PIL import Image
+from safetensors.torch import load_file, save_file
 
 import spg.tools.predict
 from spg.data.images.manifest import class_names, read_manifest
+from spg.data.prepare.recode import recode
 from spg.evaluate.metrics.maps import localization_map
 from spg.evaluate.metrics.rules import largest_box
-from spg.tools.predict import predict
+from spg.project.errors import UserError
+from spg.tools.predict import overlay_files, predict, read_image
 
 NAME = "synthetic_birds"
 
@@ -65,3 +73,92 @@ def test_branches_that_only_teach_are_not_computed(
     image = next((finished.raw(NAME) / "images").rglob("*.jpg"))
     checkpoint = finished.run(cell_of("spg")) / "model.safetensors"
     assert list(predict(two_methods, [image], checkpoint=checkpoint, output=tmp_path))
+
+
+def odd_images(folder):
+    """Images as people have them; the last three are none."""
+    rng = np.random.default_rng(0)
+    color = Image.fromarray(rng.integers(0, 255, (30, 40, 3)).astype(np.uint8))
+    kinds = {
+        "high.png": color.resize((300, 1)), "wide.png": color.resize((1, 300)),
+        "one.png": color.resize((1, 1)), "cmyk.jpg": color.convert("CMYK"),
+        "lab.tif": Image.new("LAB", (40, 30)), "long.png": color.resize((3000, 2)),
+        "large.png": color.resize((2500, 1800)), "a b'c.png": color, "grey.jpg": color.convert("L"),
+    }  # fmt: skip
+    for name, image in kinds.items():
+        image.save(folder / name)
+    frames = [Image.new("P", (40, 30)), color.convert("P")]
+    color.convert("P").save(folder / "frames.gif", save_all=True, append_images=frames)
+    Image.fromarray(np.zeros((30, 40), np.float32)).save(folder / "float.tif")
+    (folder / "empty.jpg").touch()
+    (folder / "folder.jpg").mkdir()
+    bad = ["float.tif", "empty.jpg", "folder.jpg", "missing.jpg"]
+    return [folder / name for name in (*kinds, "frames.gif")], [folder / name for name in bad]
+
+
+def test_an_odd_image_costs_nothing_to_the_others(finished, two_methods, cell_of, tmp_path):
+    good, bad = odd_images(tmp_path)
+    mixed = [path for pair in zip(good, [*bad, *[None] * len(good)], strict=False) for path in pair]
+    paths = [path for path in mixed if path is not None]
+    checkpoint = finished.run(cell_of("spg")) / "model.safetensors"
+    every = predict(two_methods, paths, checkpoint=checkpoint, output=tmp_path / "o")
+    found = list(islice(every, len(good)))
+    with pytest.raises(UserError, match=r"4 of 14 images were left out: ") as caught:
+        next(every)
+    assert [one.image for one in found] == [str(path) for path in good]
+    assert all(str(path) in str(caught.value) for path in bad)
+    for one in found:
+        assert cv2.imread(one.overlay) is not None
+        width, height = Image.open(one.image).size
+        x1, y1, x2, y2 = one.box
+        assert 0 <= x1 <= x2 <= width
+        assert 0 <= y1 <= y2 <= height
+
+
+def test_pixels_are_those_that_prepare_packs(tmp_path):
+    """A tag that would turn the image is ignored, as it is where boxes are measured."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 255, (30, 40, 3)).astype(np.uint8))
+    image.save(tmp_path / "turned.jpg", exif=exif)
+    image.convert("CMYK").save(tmp_path / "cmyk.jpg")
+    for name in ("turned.jpg", "cmyk.jpg"):
+        packed = recode((tmp_path / name).read_bytes(), short_side=None, quality=95).encoded
+        flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+        want = cv2.imdecode(np.frombuffer(packed, np.uint8), flags)[:, :, ::-1]
+        assert np.array_equal(read_image(tmp_path / name), want)
+        assert want.shape == (30, 40, 3)
+
+
+def test_overlays_replace_neither_photographs_nor_each_other(tmp_path):
+    paths = [tmp_path / name for name in ("x.png", "a/x.jpg", "b/x.jpg", "x-2.jpg", "y.jpg")]
+    names = [file.name for file in overlay_files(paths, tmp_path)]
+    assert names == ["x-2.png", "x-3.png", "x-4.png", "x-2-2.png", "y.png"]
+    assert len({*names}) == 5
+    assert not {*paths} & {tmp_path / name for name in names}
+
+
+def test_an_overlay_that_cannot_be_written_costs_no_other(finished, two_methods, cell_of, tmp_path):
+    for name in ("x.jpg", "y.jpg"):
+        Image.new("RGB", (40, 30), "red").save(tmp_path / name)
+    (tmp_path / "o/x.png").mkdir(parents=True)
+    checkpoint = finished.run(cell_of("spg")) / "model.safetensors"
+    found = predict(
+        two_methods, [tmp_path / "x.jpg", tmp_path / "y.jpg"], checkpoint=checkpoint,
+        output=tmp_path / "o",
+    )  # fmt: skip
+    assert next(found).image == str(tmp_path / "y.jpg")
+    with pytest.raises(UserError, match="1 of 2 images were left out"):
+        next(found)
+
+
+def test_weights_that_are_not_finite_predict_nothing(finished, two_methods, cell_of, tmp_path):
+    shutil.copytree(finished.run(cell_of("spg")), tmp_path / "run")
+    checkpoint = tmp_path / "run/model.safetensors"
+    state = load_file(checkpoint)
+    name = next(name for name in state if name.endswith("a4.weight"))
+    state[name][0] = float("nan")
+    save_file(state, checkpoint)
+    Image.new("RGB", (40, 30), "red").save(tmp_path / "x.jpg")
+    with pytest.raises(UserError, match=rf"{name} holds NaN"):
+        next(predict(two_methods, [tmp_path / "x.jpg"], checkpoint=checkpoint, output=tmp_path))

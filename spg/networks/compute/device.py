@@ -9,11 +9,27 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from spg.project.errors import UserError
+
 
 def pick_device() -> torch.device:
-    """Return ``SPG_DEVICE`` where it is set, else CUDA where there is one, else the CPU."""
-    default = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(os.environ.get("SPG_DEVICE", default))
+    """Return ``SPG_DEVICE`` where it is set, else CUDA where there is one, else the CPU.
+
+    Raises:
+        UserError: when the variable names no device of this machine.
+    """
+    named = os.environ.get("SPG_DEVICE")
+    if named is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(named)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = " ".join(str(error).split())[:100]
+        raise UserError(
+            f"SPG_DEVICE {named}: no device of this machine ({reason}); use cpu or unset it"
+        ) from None
+    return device
 
 
 def resolve_precision(precision: str, device: torch.device) -> Literal["float32", "bf16"]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
-from torch import nn
+from torch import Tensor, nn
 
 from spg.project.errors import UserError
 from spg.project.files import write_bytes
@@ -22,10 +23,11 @@ def load_model(path: Path, model: nn.Module) -> None:
     """Load a state dict strictly into ``model``.
 
     Raises:
-        UserError: when the file is missing, damaged, or of another architecture.
+        UserError: when the file is missing, damaged, of another architecture, or not finite.
     """
     try:
-        missing, unexpected = model.load_state_dict(load_file(path), strict=False)
+        state = load_file(path)
+        missing, unexpected = model.load_state_dict(state, strict=False)
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; run the stage that writes it first") from None
     except (SafetensorError, RuntimeError) as error:
@@ -34,3 +36,15 @@ def load_model(path: Path, model: nn.Module) -> None:
     if missing or unexpected:
         odd = [*missing, *unexpected][0]
         raise UserError(f"{path}: does not fit this model (key {odd}); make it again")
+    check_finite(state, path)
+
+
+def check_finite(state: Mapping[str, Tensor], path: Path) -> None:
+    """Check that a state dict holds numbers alone: one NaN makes every map zeros, unsaid.
+
+    Raises:
+        UserError: names the file and the tensor.
+    """
+    for name, tensor in state.items():
+        if not bool(tensor.isfinite().all()):
+            raise UserError(f"{path}: {name} holds NaN or infinity; no result of it would be one")

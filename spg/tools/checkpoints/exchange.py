@@ -16,7 +16,7 @@ from spg.data.images.manifest import class_names, read_manifest
 from spg.data.layouts.spec import spec_of
 from spg.data.results.provenance import read_provenance
 from spg.networks.parts.build import build_network
-from spg.networks.parts.model_file import load_model, save_model
+from spg.networks.parts.model_file import check_finite, load_model, save_model
 from spg.project.errors import UserError
 from spg.project.files import write_json
 from spg.project.params import Params
@@ -79,6 +79,7 @@ def import_checkpoint(
     filled = [key for key, name in names.items() if name.endswith(COUNTER) and name not in state]
     wanted = {key: name for key, name in names.items() if key not in filled}
     _refuse(mismatches(network, state, ours, wanted), network, source)
+    check_finite(state, source)
     model.load_state_dict(to_ours(network, state, ours, names))
     classes = _class_names(workspace, params, dataset, num_classes)
     precision = params.setup(cell.dataset, cell.backbone).train.precision
@@ -196,10 +197,12 @@ def _refuse(problems: list[str], network: Published, source: Path) -> None:
     if not problems:
         return
     more = f", and {len(problems) - LISTED} more" if len(problems) > LISTED else ""
+    advice = "see that `protocol` in params.yaml is the reading that it was trained with"
+    if any(half in problem for problem in problems for half in (" float16 ", " bfloat16 ")):
+        advice = "save its tensors as float32, by .float() of each"
     raise UserError(
         f"{source}: does not fit {network.backbone} with {network.method} of layout "
-        f"{network.layout}: it {', '.join(problems[:LISTED])}{more}; see that `protocol` in "
-        "params.yaml is the reading that it was trained with"
+        f"{network.layout}: it {', '.join(problems[:LISTED])}{more}; {advice}"
     )
 
 

@@ -96,13 +96,17 @@ def recognize(layout: LayoutName, names: Iterable[str]) -> Published:
     Raises:
         ValueError: when ``layout`` has no such network.
     """
+    names = list(names)
     modules = {name.split(".")[0] for name in names}
     backbones = {"features": "vgg16", "layer1": "resnet50", "Conv2d_1a_3x3": "inception_v3"}
     methods = {"side3": "spg", "SPG_B_1a": "spg", "classifier_A": "acol"}
     backbone = next((found for mark, found in backbones.items() if mark in modules), None)
     method = next((found for mark, found in methods.items() if mark in modules), "cam")
     if backbone is None:
-        raise ValueError(f"is no backbone of {', '.join(backbones.values())}")
+        raise ValueError(
+            f"is no backbone of {', '.join(backbones.values())} by its names: "
+            f"{', '.join(names[:3])} ..."
+        )
     network = Published(layout, backbone, method)
     if network not in HEADS:
         raise ValueError(f"looks like {backbone} with {method}, which layout {layout} has not")
