@@ -1,9 +1,12 @@
-"""Damaged files for every reader, many of them: what is accepted, refused, and what is a bug.
+"""Wrong files for every reader, many of them: what is accepted, refused, and what is a bug.
 
 python benchmarks/fuzz.py --inputs 2000 --seed 0
+python benchmarks/fuzz.py --inputs 800 --only whole
 
-Makes a tiny project first. A bug is shown with its traceback and the number of the input, and ends
-the command with status 1. The process may take 4 GiB more than it has at the start.
+Good files whose bytes are damaged, and whole files that mean something else: it is a bug too when
+what is read of them is not what is true. Makes a tiny project first. A bug is shown with its
+traceback and the number of the input, and ends the command with status 1. The process may take
+4 GiB more than it has at the start.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ import shutil
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -24,6 +28,7 @@ sys.path.insert(0, str(ROOT / "tests"))
 
 from fuzzing import run_target, targets  # noqa: E402
 from tiny import tiny  # noqa: E402
+from whole.runs import CHECKS, run_whole  # noqa: E402
 
 from spg.data.fetch.stage import fetch  # noqa: E402
 from spg.data.prepare.stage import prepare  # noqa: E402
@@ -49,11 +54,17 @@ def main() -> int:
     print("| target | inputs | accepted | refused | bugs | seconds |\n| --- |" + " ---: |" * 5)
     with tempfile.TemporaryDirectory() as folder:
         finished, params = project(Path(folder) / "project")
-        found = targets(finished, params, Path(folder) / "fuzz", ROOT)
+        runs = {
+            name: partial(run_target, target)
+            for name, target in targets(finished, params, Path(folder) / "fuzz", ROOT).items()
+        }
+        mapping = read_yaml(ROOT / "params.yaml")
+        for name, check in CHECKS.items():
+            runs[name] = partial(run_whole, check, Path(folder) / "whole", mapping)
         limit_memory()
-        for name in (name for name in found if name.startswith(given.only)):
+        for name in (name for name in runs if name.startswith(given.only)):
             start = time.perf_counter()
-            outcome = run_target(found[name], inputs=given.inputs, seed=f"{given.seed} {name}")
+            outcome = runs[name](inputs=given.inputs, seed=f"{given.seed} {name}")
             seconds = time.perf_counter() - start
             print(
                 f"| {name} | {given.inputs} | {outcome.accepted} | {outcome.refused} | "

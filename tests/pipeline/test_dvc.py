@@ -24,7 +24,7 @@ class Copy:
     def __init__(self, root):
         self.root = root
 
-    def dvc(self, *words):
+    def dvc(self, *words, fails=False):
         """Run DVC on the copy's own code; what it and its stages print."""
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # stages: `python`
         environment = os.environ | {"PYTHONPATH": str(self.root), "PATH": path}
@@ -32,7 +32,7 @@ class Copy:
             [sys.executable, "-m", "dvc", *words], cwd=self.root, env=environment,
             check=False, capture_output=True, text=True,
         )  # fmt: skip
-        assert done.returncode == 0, done.stderr
+        assert (done.returncode == 0) is not fails, done.stderr
         return done.stdout + done.stderr
 
     def git(self, *words):
@@ -98,6 +98,21 @@ def test_a_comment_in_the_reports_room_dirties_the_report_alone(copy):
 def test_an_evaluation_threshold_starts_three_processes(copy):
     said = copy.dvc("exp", "run", "-S", "evaluation.map_threshold=0.3")
     assert copy.ran(said) == [f"{n}@synthetic_birds" for n in ("evaluate", "compare", "report")]
+
+
+def test_a_clone_without_outputs_says_what_the_readme_says(copy, tmp_path):
+    """Into a folder with a blank in its name, as people have them."""
+    clone = Copy(tmp_path / "my clone")
+    copy.git("clone", "-q", ".", str(clone.root))
+    assert "Data and pipelines are up to date" in clone.dvc("repro", "--dry", "--allow-missing")
+    clone.set("evaluation.map_threshold", 0.3)
+    said = clone.dvc("repro", "--dry", "--allow-missing", fails=True)
+    assert "failed to reproduce 'evaluate@synthetic_birds'" in said
+    clone.git("checkout", "-q", ".")
+    assert "No remote provided and no default remote set" in clone.dvc("pull", fails=True)
+    for stage in ("fetch", "prepare"):
+        clone.dvc("repro", "-s", f"{stage}@synthetic_birds")
+    assert f"{stage}@synthetic_birds" not in clone.changed()
 
 
 def test_a_temporary_copy_runs_its_own_code(copy):
