@@ -216,12 +216,23 @@ def validated(model: type[Section], section: Mapping[str, Any], path: str) -> Se
 def describe(error: ValidationError, below: str = "") -> str:
     """Return the first of pydantic's findings as ``key.path: reason``, and how many follow.
 
+    An unknown key comes before a missing one beside it in a section, since it may be that one
+    misspelt; at the top, sections may belong to whoever is missing.
+
     Args:
         error: what pydantic found.
         below: path of the section that was read; empty: the whole file.
     """
-    first, *others = error.errors()
-    more = f" ({len(others)} more after this one)" if others else ""
+    found = error.errors()
+    first, others = found[0], len(found) - 1
+    beside = [
+        one
+        for one in found
+        if one["type"] == "extra_forbidden" and one["loc"][:-1] == first["loc"][:-1]
+    ]
+    if first["type"] == "missing" and len(first["loc"]) > 1 and beside:
+        first = beside[0]
+    more = f" ({others} more after this one)" if others else ""
     return describe_finding(first, below) + more
 
 

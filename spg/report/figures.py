@@ -172,7 +172,7 @@ def energy_bars(energy: pd.DataFrame) -> Figure:
         {
             "variant": variant_name(row),
             "region": name,
-            "ratio": row[f"{key}_energy"] / row[f"{key}_area"],
+            "ratio": row[f"{key}_energy"] / row[f"{key}_area"] if row[f"{key}_area"] else np.nan,
         }
         for row in energy.to_dict("records")
         for key, name in (("part", "telling parts"), ("object", "whole object"))

@@ -183,7 +183,7 @@ def energy_table(energy: pd.DataFrame, *, digits: int) -> Table:
         cells = [variant_name(row)]
         for region in ("part", "object"):
             share, area = float(row[f"{region}_energy"]), float(row[f"{region}_area"])
-            cells += [percent(share, digits), f"{share / area:.2f}"]
+            cells += [percent(share, digits), f"{share / area:.2f}" if area else "–"]
         lines.append(cells)
     return _table(header, lines)
 

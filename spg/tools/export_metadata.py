@@ -39,7 +39,9 @@ def _images(rows: pd.DataFrame, far_is_last_pixel: bool) -> Iterator[WsolImage]:
 
 
 def _corners(box: list[float], size: tuple[int, int], far_is_last_pixel: bool) -> Box:
+    """Return a box as whole pixels; one that is less than a pixel wide ends where it begins."""
     x1, y1, x2, y2 = box
-    if far_is_last_pixel:
-        return x1, y1, x2 - 1, y2 - 1
-    return x1, y1, min(x2, size[0] - 1), min(y2, size[1] - 1)
+    last = size[0] - 1, size[1] - 1
+    far = (x2 - 1, y2 - 1) if far_is_last_pixel else (min(x2, last[0]), min(y2, last[1]))
+    left, top = min(round(x1), last[0]), min(round(y1), last[1])
+    return left, top, max(left, round(far[0])), max(top, round(far[1]))

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+import torchvision.transforms.v2.functional as V
 from PIL import Image
 from readings import objections
 
@@ -23,7 +24,7 @@ from spg.data.images.manifest import SCHEMA, boxes_of, class_names, read_manifes
 from spg.data.images.packed import EncodedImage, PackedImages, shard_name, write_shard
 from spg.data.inputs.batches import eval_batches, train_batches
 from spg.data.inputs.colors import normalize_images
-from spg.data.inputs.samples import EvalSamples, TrainSamples
+from spg.data.inputs.samples import EvalSamples, TrainSamples, shrink
 from spg.data.layouts.cub import read_annotations
 from spg.data.prepare.stage import prepare
 from spg.data.sources.synthetic_birds import write_archive
@@ -531,3 +532,16 @@ def test_batches_come_from_the_packed_images(packed, manifest, tiny_params):
     want = torch.from_numpy(np.asarray(image).copy()).permute(2, 0, 1).float()
     assert (pixels_of(batch.images)[0] - want).abs().max() <= 2
     assert batch.labels.tolist() == [manifest["class_id"][4]]
+
+
+def test_a_thin_image_is_not_enlarged_to_gigabytes():
+    """Of what would be longer than 20,000 pixels the middle is taken; others stay as they were."""
+    thin = np.repeat(np.arange(5000, dtype=np.uint16)[None, :, None] // 20, 3, 2).astype(np.uint8)
+    for image in (thin, thin.transpose(1, 0, 2)):
+        found = shrink(image, 356)
+        assert min(found.shape[1:]) == 356
+        assert 356 < max(found.shape[1:]) <= 20_000
+        assert abs(float(found.float().mean()) - 125) < 2  # the middle's values
+    usual = np.random.default_rng(0).integers(0, 255, (30, 400, 3)).astype(np.uint8)
+    want = V.resize(torch.from_numpy(usual).permute(2, 0, 1), [32], antialias=True)
+    assert torch.equal(shrink(usual, 32), want)

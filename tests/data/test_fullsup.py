@@ -118,10 +118,18 @@ REST = b"val2/2/1.jpeg,278\nval2/5/2.jpeg,5\n"
         ("dataset/ILSVRC/val2/0/3.jpeg", None, r"images/val2/0/3\.jpeg: no such file"),
         ("dataset/ILSVRC/val2/0/3.jpeg", b"no image", "images/val2/0/3.jpeg: no image that can"),
         ("dataset/ILSVRC/val2/0/3.jpeg", jpeg(20, 20, 0), "for 30 x 20 pixels, the image has 20 x"),
-        (LABELS, b"val2/0/3.jpeg,1000\n" + REST, "val2/0/3.jpeg: .*class_labels.txt: no class"),
-        (LABELS, b"val2/0/3.jpeg,-1\n" + REST, "no class of it"),
-        (LABELS, b"", "no class of it"),
-        ("metadata/ILSVRC/val/localization.txt", b"", "val2/0/3.jpeg: .*localization.txt: has no"),
+        (
+            LABELS,
+            b"val2/0/3.jpeg,1000\n" + REST,
+            "val2/0/3.jpeg: .*class_labels.txt: 1000 is no class",
+        ),
+        (LABELS, b"val2/0/3.jpeg,-1\n" + REST, "-1 is no class of it"),
+        (LABELS, b"", "None is no class of it"),
+        (
+            "metadata/ILSVRC/val/localization.txt",
+            b"",
+            "val2/0/3.jpeg: .*localization.txt, image_sizes.txt: has no",
+        ),
     ],
 )
 def test_an_image_with_a_fault_is_listed_by_prepare(

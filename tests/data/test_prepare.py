@@ -19,6 +19,7 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 from whole.pictures import MASKS
+from whole.refusal import refusal
 
 import spg.data.images.decoding as decoding
 import spg.data.prepare.shards as shards_module
@@ -251,12 +252,13 @@ def test_every_bad_image_is_named_at_once(project, tiny_params, monkeypatch, sma
 def test_many_bad_images_are_listed_in_a_file(project, tiny_params):
     spoiled = spoil(project, range(25))
     rest = [a.image_id for a in read_annotations(project.raw(NAME))][25:]  # of a class without
-    with pytest.raises(UserError, match=r"27 problems: .*; and 7 more; ") as caught:
+    with pytest.raises(UserError, match=r"29 problems: .*; and 9 more; ") as caught:
         prepare(project, tiny_params, NAME)
     path = Path(re.search(r"(\S+) lists them all$", str(caught.value))[1])
     assert all(f"  # images/{name}: empty file\n" in path.read_text() for name in spoiled)
     assert read_yaml(path) == {"skip": spoiled + rest}
     assert path.read_text().count("has no good training image") == 2
+    assert path.read_text().count("# - no image that is good and not skipped is a t") == 2
 
 
 def test_skipped_images_are_left_out_and_recorded(project, tiny_mapping):
@@ -270,8 +272,8 @@ def test_skipped_images_are_left_out_and_recorded(project, tiny_mapping):
 
 
 def test_skipping_an_unknown_image_is_refused(project, tiny_mapping):
-    with pytest.raises(UserError, match=r"prepare\.skip: the data set has no image 'x\.jpg'"):
-        prepare(project, with_prepare(tiny_mapping, skip=["x.jpg"]), NAME)
+    with pytest.raises(UserError, match=r"skip: the data set has no image 'a\.jpg'; 'x\.jpg'"):
+        prepare(project, with_prepare(tiny_mapping, skip=["x.jpg", "a.jpg"]), NAME)
 
 
 def set_box(project, line, box):
@@ -411,13 +413,98 @@ def test_a_class_without_training_image_is_a_problem_of_its_test_images(project,
     prepare(project, with_prepare(tiny_mapping, holdout_per_class=1, skip=own), NAME)
 
 
-@pytest.mark.parametrize(("word", "said"), [("1", "no image is a test"), ("0", "a training image")])
+@pytest.mark.parametrize(("word", "said"), [("1", "a test image"), ("0", "a training image")])
 def test_a_set_without_test_or_training_images_is_refused(project, tiny_mapping, word, said):
     path = project.raw(NAME) / "train_test_split.txt"
     lines = [f"{line.split()[0]} {word}" for line in path.read_text().splitlines()]
     path.write_text("\n".join(lines))
     with pytest.raises(UserError, match=said):
         prepare(project, with_prepare(tiny_mapping, holdout_per_class=0), NAME)
+
+
+@pytest.mark.parametrize("origin", ["train", "test"])
+def test_a_skip_changes_no_other_images_split(project, tiny_mapping, origin):
+    """Neither of one image nor of a whole class, whose number the next one gets."""
+    annotations = read_annotations(project.raw(NAME))
+    rule = {"holdout_per_class": 1, "holdout_from": origin}
+
+    def splits(skip):
+        prepare(project, with_prepare(tiny_mapping, skip=skip, **rule), NAME)
+        rows = read_manifest(project.packed(NAME) / "manifest.parquet")
+        return dict(zip(rows["image_id"], rows["split"], strict=True))
+
+    whole = splits([])
+    for k in range(0, 27, 5):
+        skipped = [annotations[k].image_id]
+        found = splits(skipped)
+        changed = {name for name in found if found[name] != whole[name]}
+        held_out = whole[skipped[0]] == "train_fullsup"
+        assert len(changed) == held_out  # its substitute
+    first = [item.image_id for item in annotations if item.class_id == 0]
+    found = splits(first)
+    assert found == {name: split for name, split in whole.items() if name not in first}
+
+
+def test_an_image_whose_mask_is_bad_may_be_held_out_and_stays_so(project, tiny_mapping, place):
+    annotations, raw = read_annotations(project.raw(NAME)), project.raw(NAME)
+    tests = [item for item in annotations if item.split == "test" and item.class_id == 0]
+    (raw / tests[0].object_mask).unlink()
+    rule = {"holdout_per_class": 1, "holdout_from": "test"}
+    for seed in range(4):
+        with_seed = {**rule, "seed": seed}
+        said = refusal(lambda: prepare(project, with_prepare(tiny_mapping, **with_seed), NAME))  # noqa: B023
+        skips = read_yaml(project.problems(NAME))["skip"] if said else []
+        assert skips in ([], [tests[0].image_id])
+        prepare(project, with_prepare(tiny_mapping, skip=skips, **with_seed), NAME)
+
+
+def test_a_class_whose_only_spare_image_is_bad_is_said_at_once(project, tiny_mapping, place):
+    annotations, raw = read_annotations(project.raw(NAME)), project.raw(NAME)
+    for item in annotations:
+        if item.split == "test" and item.class_id == 0:
+            (raw / item.file).write_bytes(b"")
+            spared = item
+    Image.new("RGB", (64, 64)).save(raw / spared.file)
+    with pytest.raises(UserError, match="holdout_per_class 1 leaves no test image of class") as e:
+        prepare(project, with_prepare(tiny_mapping, holdout_per_class=1, holdout_from="test"), NAME)
+    assert str(e.value).count("empty file") == 2
+
+
+def test_one_mask_of_two_images_is_a_problem_of_both(project, tiny_params, place):
+    raw = project.raw(NAME)
+    lines = (raw / "images.txt").read_text().splitlines()
+    other = str(Path(lines[place].split(" ", 1)[1]).with_suffix(".png"))
+    lines[place + 1] = f"{place + 2} {other}"
+    (raw / "images.txt").write_text("\n".join(lines))
+    shutil.copy(raw / read_annotations(raw)[place].file, raw / "images" / other)
+    with pytest.raises(UserError, match=r"2 problems: .*\.png: is the mask of 2 images"):
+        prepare(project, tiny_params, NAME)
+
+
+@pytest.mark.parametrize(
+    "letters", ["\x89", "\x7f", "\x85", "\ufffe", "\u2028", "é", "😀", "\"'#: %", "\\"]
+)
+def test_the_list_of_skips_is_read_back_to_the_letter(project, tiny_mapping, letters):
+    raw, image = project.raw(NAME), f"a{letters}b.jpg"
+    lines = (raw / "images.txt").read_text().splitlines()
+    lines[0] = f"1 {image}"
+    (raw / "images.txt").write_text("\n".join(lines), encoding="utf-8")
+    with pytest.raises(UserError, match="no such file"):
+        prepare(project, with_prepare(tiny_mapping, holdout_per_class=1), NAME)
+    assert read_yaml(project.problems(NAME)) == {"skip": [image]}
+    pasted = project.problems(NAME).read_text(encoding="utf-8").split("skip:\n")[1]
+    whole = (Path(__file__).parents[2] / "params.yaml").read_text(encoding="utf-8")
+    changed = whole.replace("      skip: []", f"      skip:\n{pasted}", 1)  # as people do
+    (project.root / "pasted.yaml").write_text(changed, encoding="utf-8")
+    found = read_yaml(project.root / "pasted.yaml")["datasets"][NAME]["prepare"]["skip"]
+    assert found == [image]
+    prepare(project, with_prepare(tiny_mapping, holdout_per_class=1, skip=[image]), NAME)
+
+
+def test_an_image_too_long_for_its_format_is_too_large():
+    image = Image.new("L", (70_000, 400))
+    with pytest.raises(BadImageError, match=r"too large: 70000 x 400 pixels do not fit"):
+        recode(encoded(image, "png"), short_side=390, quality=95)
 
 
 def test_too_few_images_to_hold_out_hide_no_other_problem(project, tiny_mapping, caplog):

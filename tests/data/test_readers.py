@@ -20,7 +20,7 @@ from spg.data.datasets.ilsvrc import Source as IlsvrcSource
 from spg.data.fetch.ilsvrc import archives, kaggle
 from spg.data.fetch.ilsvrc.voc import parse_voc
 from spg.data.layouts import cub, ilsvrc
-from spg.data.layouts.raw import read_image
+from spg.data.layouts.raw import check_root, read_image
 from spg.data.prepare.stage import prepare
 from spg.data.sources.ilsvrc import fetch
 from spg.project.errors import UserError
@@ -251,6 +251,18 @@ def test_a_root_that_changed_is_noticed(both, tmp_path, monkeypatch):
     monkeypatch.setenv("SPG_ILSVRC_ROOT", str(tmp_path / "nowhere"))
     with pytest.raises(UserError, match="is no folder"):
         read_image(tars, image)
+
+
+def test_an_archive_that_changed_is_one_sentence(both, tmp_path, monkeypatch):
+    raw = both[2]
+    monkeypatch.setenv("SPG_ILSVRC_ROOT", str(tmp_path / "tars"))
+    check_root(raw)
+    with (tmp_path / "tars" / archives.VAL).open("ab") as file:
+        file.write(b"!")
+    with pytest.raises(UserError, match=r"img_val\.tar: has \d+ bytes, but"):
+        check_root(raw)
+    monkeypatch.setenv("SPG_ILSVRC_ROOT", str(tmp_path / "tree"))
+    check_root(both[1])
 
 
 def test_the_devkits_order_is_converted_as_torchvision_does(tmp_path, monkeypatch):

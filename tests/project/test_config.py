@@ -438,3 +438,11 @@ def test_a_downloaded_source_has_no_keys_of_a_drawn_one(tree, kind):
     parse_params(tree, "params.yaml")
     tree["datasets"]["real"]["source"]["classes"] = 10
     assert " datasets.real.source.classes: no such key" in complaint(tree)
+
+
+def test_a_misspelt_key_is_named_before_the_one_that_is_missing_for_it(mapping):
+    changed = copy.deepcopy(mapping)
+    rule = changed["datasets"]["cub"]["prepare"]
+    rule["holdout_per_klass"] = rule.pop("holdout_per_class")
+    with pytest.raises(UserError, match=r"prepare\.holdout_per_klass: no such key"):
+        parse_params(changed, "")

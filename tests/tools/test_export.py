@@ -5,12 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from hypothesis import given
+from hypothesis import strategies as st
 
 from spg.cli import main
 from spg.data.images.manifest import boxes_of, read_manifest
-from spg.data.layouts.wsol_metadata import read_metadata
+from spg.data.layouts.wsol_metadata import WsolImage, read_metadata, write_metadata
 from spg.project.params import parse_params
-from spg.tools.export_metadata import export_metadata
+from spg.tools.export_metadata import _corners, export_metadata
 
 NAME = "synthetic_birds"
 
@@ -46,6 +48,18 @@ def test_boxes_of_ilsvrc_end_at_their_last_pixel(tiny_workspace, tiny_mapping, m
     rows = manifest[manifest["split"] == "test"]
     for image, boxes in zip(read_metadata(tmp_path / "test"), rows["boxes"], strict=True):
         assert np.array_equal(np.array(image.boxes), boxes_of(boxes) - [0, 0, 1, 1])
+
+
+@pytest.mark.parametrize("last", [False, True])
+@given(x=st.floats(0, 39.9), y=st.floats(0, 29.9), w=st.floats(0.01, 40), h=st.floats(0.01, 30))
+def test_a_box_is_written_as_one_that_is_read(tmp_path_factory, last, x, y, w, h):
+    box = [x, y, min(x + w, 40), min(y + h, 30)]
+    x1, y1, x2, y2 = _corners(box, (40, 30), last)
+    assert 0 <= x1 <= x2 <= 39
+    assert 0 <= y1 <= y2 <= 29
+    folder = tmp_path_factory.mktemp("split")
+    write_metadata(folder, [WsolImage("a.jpg", 0, (40, 30), ((x1, y1, x2, y2),), (), None)])
+    assert read_metadata(folder)[0].boxes == ((x1, y1, x2, y2),)
 
 
 def test_the_command_writes_what_score_reads(tiny_workspace, tmp_path, monkeypatch):

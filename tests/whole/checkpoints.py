@@ -63,7 +63,10 @@ def check_checkpoint(draw: random.Random, folder: Path, _mapping: dict) -> bool:
     if kind == "network":
         network = torch.nn.Sequential(torch.nn.Conv2d(2, 3, 1), torch.nn.BatchNorm2d(3))
         arrays = {name: tensor.numpy() for name, tensor in network.state_dict().items()}
-        content = draw.choice([network, {"model": network, "epoch": 3}, {"state_dict": arrays}])
+        nested = {"state_dict": {"model": network.state_dict()}, "args": BESIDES["settings"]}
+        content = draw.choice(
+            [network, {"model": network, "epoch": 3}, {"state_dict": arrays}, nested]
+        )
         return _way_forward(_saved(content, draw), path, network.state_dict())
     if kind == "elsewhere":
         return _refused(_saved({"weights": state, "epoch": 1}, draw), path, "'weights'; 'epoch'")
@@ -91,9 +94,9 @@ def _way_forward(content: bytes, path: Path, state: dict) -> bool:
     sentence = refusal(lambda: parse_state_dict(content, path))
     assert sentence, "accepted, although it asks for more than tensors"
     (code,) = sentence.split("python -c ")[1:]
-    there = path.parent / "weights.pth"
+    there = path.parent / "in.tensors.pth"
     (code,) = shlex.split(code)
-    exec(compile(code.replace("'weights.pth'", repr(str(there))), "the advice", "exec"), {})
+    exec(compile(code.replace("'in.tensors.pth'", repr(str(there))), "the advice", "exec"), {})
     found = parse_state_dict(there.read_bytes(), there)
     assert all(torch.equal(found[name], state[name]) for name in state)
     return False

@@ -28,3 +28,4 @@ def fetch(workspace: Workspace, params: Params, dataset: str) -> None:
         problems = Problems(error.where, skip="", remedy="mend the files")
         problems.shared += error.problems
         problems.complain(workspace.problems(dataset))
+    workspace.problems(dataset).unlink(missing_ok=True)

@@ -20,6 +20,8 @@ from spg.data.inputs.colors import Colors
 from spg.project.schema import InputParams
 from spg.project.seeding import generator
 
+LONGEST = 20_000  # pixels of the longer side after the shorter one has the asked-for size
+
 
 class Images(Protocol):
     """Anything that returns images by index."""
@@ -67,8 +69,16 @@ class EvalSamples(Dataset[tuple[Tensor, int, int]]):
 
 
 def shrink(image: NDArray[np.uint8], size: int) -> Tensor:
-    """Return the whole image as ``uint8 Tensor[3, h, w]`` whose shorter side is ``size``."""
-    resized: Tensor = V.resize(torch.from_numpy(image).permute(2, 0, 1), [size], antialias=True)
+    """Return the whole image as ``uint8 Tensor[3, h, w]`` whose shorter side is ``size``.
+
+    Of an image that would be longer than `LONGEST` pixels the middle is taken: a few pixels high
+    and thousands long, it would need gigabytes for a crop of a few hundred.
+    """
+    height, width = image.shape[:2]
+    most = max(1, LONGEST * min(height, width) // size)
+    top, left = max(0, height - most) // 2, max(0, width - most) // 2
+    middle = image[top : top + most, left : left + most]
+    resized: Tensor = V.resize(torch.from_numpy(middle).permute(2, 0, 1), [size], antialias=True)
     return resized
 
 

@@ -83,7 +83,7 @@ def read_annotations(root: Path) -> list[Annotation]:
                 _mask("part_segmentations", path) if parted else None,
                 named_at=f"images.txt:{paths.lines[key]}",
                 boxes_at=f"{boxes.name}:{boxes.lines.get(key, 0)}",
-                problem=next((fault for fault in faults if fault), None),
+                problem=" and ".join(fault for fault in faults if fault) or None,
                 box_problem=boxes.fault(key),
             )
         )

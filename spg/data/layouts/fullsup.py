@@ -82,12 +82,16 @@ def read_fullsup(
                 continue
             (class_id, name), problem = classes[item.class_id], None
         else:
-            (class_id, name), problem = (UNKNOWN, ""), f"{FOLDER}/class_labels.txt: no class of it"
+            (class_id, name), problem = (
+                (UNKNOWN, ""),
+                (f"{FOLDER}/class_labels.txt: {item.class_id} is no class of it"),
+            )
         found.append(
             Annotation(
                 item.image_id, f"{FOLDER}/images/{item.image_id}", class_id, name, TRAIN_FULLSUP,
                 item.boxes, None, None, stated_size=item.size,
-                boxes_at=f"{FOLDER}/localization.txt", problem=problem,
+                named_at=f"{FOLDER}/image_ids.txt",
+                boxes_at=f"{FOLDER}/localization.txt, image_sizes.txt", problem=problem,
             )
         )  # fmt: skip
     return found

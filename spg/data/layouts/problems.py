@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +11,10 @@ from spg.project.files import write_text
 
 if TYPE_CHECKING:
     from spg.data.layouts.annotations import Annotation
+
+
+INDENT = " " * 8
+"""Of the list of skips, that of its place in params.yaml."""
 
 
 class BadDataError(UserError):
@@ -84,14 +87,17 @@ class Problems:
         )
 
     def _listing(self) -> str:
-        lines = [f"# {self._where}: what is wrong. Either {self._remedy}."]
+        lines = [f"# {self._where}: what is wrong; {self._remedy}."]
         if self.shared:
             lines += ["# No skip helps against these:"]
             lines += [f"# - {_one_line(sentence)}" for sentence in self.shared]
         if self.images:
-            lines += [f"# These too; or copy the list to {self._skip}:", "skip:"]
+            lines += [
+                f"# These images may be skipped instead: {self._skip}, in params.yaml",
+                "skip:",
+            ]
             for image, why in self.images.items():
-                lines += [f"  # {_one_line(why)}", f"  - {json.dumps(image, ensure_ascii=False)}"]
+                lines += [f"{INDENT}# {_one_line(why)}", f"{INDENT}- {_quoted(image)}"]
         return "\n".join(lines) + "\n"
 
 
@@ -100,4 +106,12 @@ def _about(image: str, why: str) -> str:
 
 
 def _one_line(text: str) -> str:
-    return " ".join(text.split())
+    """Return a text as a comment of YAML may hold it."""
+    return "".join(letter if letter.isprintable() else "?" for letter in " ".join(text.split()))
+
+
+def _quoted(text: str) -> str:
+    """Return a text as YAML reads it back to the letter, whatever letters a disk has in names."""
+    plain = (letter.isprintable() and letter not in '"\\' for letter in text)
+    pairs = zip(text, plain, strict=True)
+    return f'"{"".join(c if ok else f"{chr(92)}U{ord(c):08X}" for c, ok in pairs)}"'

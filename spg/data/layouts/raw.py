@@ -15,11 +15,13 @@ from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from spg.project.errors import UserError
 
 INDEX = "index.parquet"
+ARCHIVES = 2  # of training and of validation images
 ROOT_VARIABLE = "SPG_ILSVRC_ROOT"
 
 
@@ -91,10 +93,14 @@ def check_root(raw: Path) -> None:
     """Check that the images of a raw folder can be reached, before thousands of them are not.
 
     Raises:
-        UserError: when they lie below SPG_ILSVRC_ROOT, and that names no folder.
+        UserError: when they lie below SPG_ILSVRC_ROOT, and that names no folder, or its archives
+            are not those that ``spg fetch`` found.
     """
-    if is_indexed(raw):
-        data_root()
+    if not is_indexed(raw):
+        return
+    index, root = raw / INDEX, data_root()
+    for place in _index(index, index.stat().st_mtime_ns).archives():
+        read_place(root, place._replace(size=0))
 
 
 def is_indexed(raw: Path) -> bool:
@@ -147,6 +153,14 @@ class _Index:
         self._ids = table["image_id"].to_numpy().astype(np.bytes_)
         self._places = table.select(Place._fields)
         self._path = path
+
+    def archives(self) -> list[Place]:
+        """Return the archives that hold the images; none where each image is a file of its own."""
+        names = self._places["container"]
+        if pc.count_distinct(names).as_py() > ARCHIVES:
+            return []
+        rows = [pc.index(names, name).as_py() for name in pc.unique(names).to_pylist() if name]
+        return [Place(*(column[row].as_py() for column in self._places.columns)) for row in rows]
 
     def place(self, image_id: str) -> Place:
         row = int(np.searchsorted(self._ids, np.array(image_id.encode(), self._ids.dtype)))

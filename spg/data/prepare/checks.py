@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from spg.data.images.manifest import TEST, TRAIN_FULLSUP, TRAIN_WEAKSUP
@@ -11,6 +12,9 @@ from spg.data.layouts.doubts import doubts
 from spg.data.layouts.problems import Problems
 from spg.data.prepare.boxes import box_fault
 from spg.data.prepare.shards import Packed
+from spg.data.prepare.splits import split_images
+from spg.project.errors import UserError
+from spg.project.schema import PrepareParams
 
 log = logging.getLogger(__name__)
 
@@ -21,7 +25,51 @@ def numbered(annotations: list[Annotation]) -> list[Annotation]:
         class_id: place
         for place, class_id in enumerate(sorted({item.class_id for item in annotations}))
     }
+    if all(class_id == place for class_id, place in ids.items()):
+        return annotations
     return [item._replace(class_id=ids[item.class_id]) for item in annotations]
+
+
+def hold_out(
+    annotations: Sequence[Annotation],
+    places: Sequence[int],
+    packed: Packed | None,
+    rule: PrepareParams,
+    problems: Problems,
+) -> list[str]:
+    """Return the split of each good image.
+
+    That too few can be held out is noted as a problem, and the splits are then as stated. Before
+    the images are packed it is logged instead, since packing may take hours.
+
+    Args:
+        annotations: of all images, those that are skipped or cannot be used included.
+        places: of the good ones among them.
+        packed: what became of the good ones; ``None`` before.
+        rule: how many are held out.
+        problems: gets a shortage.
+    """
+    usable = [False] * len(annotations)
+    for number, place in enumerate(places):
+        usable[place] = packed is None or _fits(annotations[place], number, packed)
+    try:
+        splits = split_images(
+            annotations, per_class=rule.holdout_per_class, taken_from=rule.holdout_from,
+            seed=rule.seed, usable=usable,
+        )  # fmt: skip
+    except UserError as error:
+        splits = [item.split for item in annotations]
+        if packed is None:
+            log.warning("warning: %s; looking for other problems", error)
+        else:
+            problems.shared.append(str(error))
+    return [splits[place] for place in places]
+
+
+def _fits(item: Annotation, number: int, packed: Packed) -> bool:
+    if item.image_id in packed.bad:
+        return False
+    return not item.boxes or not box_fault(item, packed.size(number))
 
 
 def note_faults(
@@ -36,20 +84,30 @@ def note_faults(
         for item, split in zip(images, splits, strict=True)
         if split == TRAIN_WEAKSUP and item.image_id not in packed.bad
     }
+    owners = Counter(item.object_mask for item in images)
+    left = set()
     for place, (item, split) in enumerate(zip(images, splits, strict=True)):
-        fault = packed.bad.get(item.image_id)
-        if not fault and split != TRAIN_WEAKSUP:
-            fault = box_fault(item, packed.size(place))
-        if not fault and split == TEST:
-            fault = packed.masks.get(item.image_id)
-        if not fault and item.class_id not in trained:
-            fault = f"{item.named_at or item.image_id}: class {item.class_name} has no good "
-            fault += "training image"
-        if fault:
-            problems.images[item.image_id] = fault
+        faults = [packed.bad.get(item.image_id)]
+        if not faults[0] and split != TRAIN_WEAKSUP:
+            faults += [box_fault(item, packed.size(place))]
+        if not faults[0] and split == TEST:
+            faults += [packed.masks.get(item.image_id), _shared_mask(item, owners)]
+        if item.class_id not in trained and not faults[0]:
+            faults += [f"{item.named_at or item.image_id}: class {item.class_name} has no good "
+                       "training image"]  # fmt: skip
+        if any(faults):
+            problems.images[item.image_id] = " and ".join(fault for fault in faults if fault)
+        else:
+            left.add(split)
     for split, what in ((TRAIN_WEAKSUP, "training"), (TEST, "test")):
-        if split not in splits:
-            problems.shared.append(f"no image is a {what} image")
+        if split not in left:
+            problems.shared.append(f"no image that is good and not skipped is a {what} image")
+
+
+def _shared_mask(item: Annotation, owners: Counter[str | None]) -> str | None:
+    if item.object_mask is None or owners[item.object_mask] < 2:
+        return None
+    return f"{item.object_mask}: is the mask of {owners[item.object_mask]} images"
 
 
 def say_doubts(images: Sequence[Annotation], splits: Sequence[str], packed: Packed) -> None:

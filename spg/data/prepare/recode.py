@@ -59,7 +59,9 @@ def _recode(image: Image.Image, encoded: bytes, short_side: int | None, quality:
         assert short_side is not None
         pixels = _shrunk(pixels, short_side)
     suffix, options = (".jpg", [cv2.IMWRITE_JPEG_QUALITY, quality]) if shrinks else (".png", [])
-    _, packed = cv2.imencode(suffix, cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), options)
+    done, packed = cv2.imencode(suffix, cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), options)
+    if not done:
+        raise BadImageError(f"too large: {width} x {height} pixels do not fit into a {suffix} file")
     return Recoded(packed.tobytes(), width, height)
 
 

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import logging
 from collections import defaultdict
+from collections.abc import Sequence
 
 from spg.data.images.manifest import TEST, TRAIN_FULLSUP, TRAIN_WEAKSUP
 from spg.data.layouts.annotations import Annotation
-from spg.data.layouts.problems import Problems
-from spg.data.prepare.boxes import Size, box_fault
-from spg.data.prepare.shards import Packed
 from spg.project.errors import UserError, first_few
-from spg.project.schema import PrepareParams
 from spg.project.seeding import generator
-
-log = logging.getLogger(__name__)
 
 
 def split_images(
-    annotations: list[Annotation], *, per_class: int, taken_from: str, seed: int
+    annotations: Sequence[Annotation],
+    *,
+    per_class: int,
+    taken_from: str,
+    seed: int,
+    usable: Sequence[bool] | None = None,
 ) -> list[str]:
     """Return the split of each image after ``per_class`` images of each class are held out.
 
@@ -26,90 +25,65 @@ def split_images(
     split that they come from. Only images with boxes can be chosen. A split ``train_fullsup`` that
     the reader states stays as it is.
 
+    Images are drawn from all that the reader states, and others take the place of those that are
+    not usable: whether one image is skipped or damaged changes the split of no other, but of its
+    substitute.
+
     Args:
         annotations: of all images; ``split`` as the reader states it.
         per_class: how many images of each class are held out; 0 changes nothing.
         taken_from: ``train``, or ``test`` where training images have no boxes. Then the reported
             split is smaller by ``per_class`` images a class.
         seed: of the choice. A class's choice depends on no other class, and a class that has no
-            image in that split gives none.
+            usable image in that split gives none.
+        usable: whether each image may be held out, and counts as one that is left; all by default.
 
     Raises:
         UserError: names every class that has too few images with boxes, or would have none left.
     """
     origin = TRAIN_WEAKSUP if taken_from == "train" else TEST
+    good = [True] * len(annotations) if usable is None else usable
     splits = [item.split for item in annotations]
     members: defaultdict[int, list[int]] = defaultdict(list)
-    boxed: defaultdict[int, list[int]] = defaultdict(list)
-    for index, item in enumerate(annotations):
-        if item.split == origin:
+    for index, item in enumerate(annotations if per_class else ()):
+        if item.split == origin and not item.problem:
             members[item.class_id].append(index)
-            if item.boxes:
-                boxed[item.class_id].append(index)
-    names = {
-        item.class_id: item.class_name for item in annotations if per_class and item.split == origin
-    }
-    short = [
-        _shortage(name, per_class, taken_from, len(members[class_id]), len(boxed[class_id]))
-        for class_id, name in sorted(names.items())
-    ]
-    if any(short):
-        key = f"params.yaml: prepare.holdout_per_class {per_class}"
-        raise UserError(f"{key} {first_few([sentence for sentence in short if sentence])}")
-    for class_id in sorted(names):
-        stream = generator(seed, "holdout", class_id)
-        for index in stream.choice(boxed[class_id], per_class, replace=False):
+    short = []
+    for class_id, own in sorted(members.items()):
+        pool = [index for index in own if annotations[index].boxes]
+        left = [index for index in own if good[index]]
+        boxed = [index for index in pool if good[index]]
+        said = _shortage(annotations[own[0]].class_name, per_class, taken_from, left, boxed)
+        if said or not left:
+            short += [said] * bool(left)
+            continue
+        for index in _drawn(pool, boxed, per_class, seed, class_id):
             splits[index] = TRAIN_FULLSUP
+    if short:
+        key = f"params.yaml: prepare.holdout_per_class {per_class}"
+        raise UserError(f"{key} {first_few(short)}")
     return splits
 
 
-def _shortage(name: str, per_class: int, taken_from: str, members: int, boxed: int) -> str:
+def _drawn(
+    pool: list[int], boxed: list[int], per_class: int, seed: int, class_id: int
+) -> list[int]:
+    """Return ``per_class`` of ``boxed``, which are some of ``pool``."""
+    chosen = generator(seed, "holdout", class_id).choice(pool, per_class, replace=False)
+    picks = [int(index) for index in chosen if index in set(boxed)]
+    spare = generator(seed, "holdout spare", class_id).permutation(pool)
+    others = [int(index) for index in spare if index in set(boxed) - set(picks)]
+    return picks + others[: per_class - len(picks)]
+
+
+def _shortage(name: str, per_class: int, taken_from: str, left: list[int], boxed: list[int]) -> str:
     """Return why a class cannot spare its images, or an empty text."""
-    if members <= per_class:
-        return f"leaves no {taken_from} image of class {name}, which has {members}"
-    if boxed < per_class:
+    if len(left) <= per_class:
+        return f"leaves no {taken_from} image of class {name}, which has {len(left)}"
+    if len(boxed) < per_class:
         other = ", so set prepare.holdout_from to test" if taken_from == "train" else ""
         return (
-            f"is more than the {boxed} {taken_from} images of class {name} that have boxes{other}"
+            f"is more than the {len(boxed)} {taken_from} images of class {name} that have "
+            f"boxes{other}"
         )
     return ""
-
-
-def say_shortage(images: list[Annotation], rule: PrepareParams) -> None:
-    """Log at once, before hours of packing, that too few images can be held out."""
-    try:
-        split_images(
-            images, per_class=rule.holdout_per_class, taken_from=rule.holdout_from, seed=rule.seed
-        )
-    except UserError as error:
-        log.warning("warning: %s; looking for other problems", error)
-
-
-def split_usable(
-    images: list[Annotation], packed: Packed, rule: PrepareParams, problems: Problems
-) -> list[str]:
-    """Return the split of each image; only those whose boxes fit them are held out.
-
-    So a skip of an image that cannot be used changes no other image's split. That too few can be
-    held out is noted as a problem, and the splits are then as stated.
-    """
-    usable = [
-        place for place, item in enumerate(images)
-        if item.split != TRAIN_WEAKSUP or item.image_id not in packed.bad
-    ]  # fmt: skip
-    own = [_without_bad_boxes(images[place], packed.size(place)) for place in usable]
-    splits = [item.split for item in images]
-    try:
-        found = split_images(
-            own, per_class=rule.holdout_per_class, taken_from=rule.holdout_from, seed=rule.seed
-        )
-    except UserError as error:
-        problems.shared.append(str(error))
-        return splits
-    for place, split in zip(usable, found, strict=True):
-        splits[place] = split
-    return splits
-
-
-def _without_bad_boxes(item: Annotation, size: Size) -> Annotation:
-    return item._replace(boxes=()) if item.boxes and box_fault(item, size) else item

@@ -17,11 +17,10 @@ from spg.data.layouts.annotations import Annotation
 from spg.data.layouts.problems import BadDataError, Problems
 from spg.data.layouts.raw import check_root, is_indexed
 from spg.data.layouts.spec import spec_of
-from spg.data.prepare.checks import note_faults, numbered, say_doubts
+from spg.data.prepare.checks import hold_out, note_faults, numbered, say_doubts
 from spg.data.prepare.rows import manifest_rows
 from spg.data.prepare.shards import pack_all, shards_of, work_folder
-from spg.data.prepare.splits import say_shortage, split_usable
-from spg.project.errors import NAMED, UserError
+from spg.project.errors import NAMED, UserError, first_few
 from spg.project.files import whole_folder, write_text
 from spg.project.locks import sole_writer
 from spg.project.params import Params
@@ -42,14 +41,17 @@ def prepare(workspace: Workspace, params: Params, dataset: str) -> None:
     problems = Problems(raw, skip=skip_key, remedy=f"mend the files{again}")
     read = spec_of(dataset, params.datasets[dataset].source).read
     annotations = _annotations(read, raw, problems, workspace.problems(dataset))
-    kept = _kept(annotations, rule.skip, skip_key)
-    problems.images |= {item.image_id: item.problem for item in kept if item.problem}
-    good = numbered([item for item in kept if not item.problem])
-    say_shortage(good, rule)
+    places = _kept(annotations, rule.skip, skip_key)
+    for item in (annotations[place] for place in places):
+        if item.problem:
+            problems.images[item.image_id] = item.problem
+    places = [place for place in places if not annotations[place].problem]
+    good = numbered([annotations[place] for place in places])
+    hold_out(annotations, places, None, rule, problems)
     work = work_folder(workspace, dataset, raw, good, rule)
     shards = list(shards_of(work, raw, good, rule))
     packed = pack_all(shards, len(good))
-    splits = split_usable(good, packed, rule, problems)
+    splits = hold_out(annotations, places, packed, rule, problems)
     note_faults(good, splits, packed, problems)
     problems.complain(workspace.problems(dataset))
     say_doubts(good, splits, packed)
@@ -85,9 +87,11 @@ def _annotations(
     return list(once.values())
 
 
-def _kept(annotations: list[Annotation], skip: list[str], key: str) -> list[Annotation]:
+def _kept(annotations: list[Annotation], skip: list[str], key: str) -> list[int]:
+    """Return the places of the images that are not skipped."""
     skipped = set(skip)
-    unknown = skipped - {item.image_id for item in annotations}
+    unknown = sorted(skipped - {item.image_id for item in annotations})
     if unknown:
-        raise UserError(f"params.yaml: {key}: the data set has no image {min(unknown)!r}")
-    return [item for item in annotations if item.image_id not in skipped]
+        named = first_few([repr(image_id) for image_id in unknown])
+        raise UserError(f"params.yaml: {key}: the data set has no image {named}")
+    return [place for place, item in enumerate(annotations) if item.image_id not in skipped]
