@@ -51,7 +51,7 @@ def predict(
         params: of the project that trained the checkpoint.
         paths: image files of any size.
         checkpoint: ``model.safetensors`` with its ``provenance.json`` beside it.
-        output: folder of the overlays, ``<name>.png`` each.
+        output: folder of the overlays, ``<name>.spg.png`` each: no photograph is called so.
 
     Raises:
         UserError: at the end, when there were images that cannot be read; it names each.
@@ -79,8 +79,11 @@ def predict(
             panel = Panel(loc_map, threshold, largest_box(loc_map >= np.float64(threshold)), None)
             row = GalleryRow(image, np.zeros((0, 4)), None, None, [panel])
             write_bytes(overlay, as_png(contact_sheet([row], [class_names[best]], first="image")))
-        except (UserError, OSError) as error:  # the next image may be better
+        except UserError as error:  # the next image may be better
             bad.append(str(error))
+            continue
+        except OSError as error:
+            bad.append(f"{path}: {error.filename or overlay}: {error.strerror}")
             continue
         box = [float(edge) for edge in panel.box]
         yield Prediction(str(path), class_names[best], float(scores[best]), box, str(overlay))
@@ -93,12 +96,12 @@ def overlay_files(paths: list[Path], output: Path) -> list[Path]:
 
     Example:
         >>> [p.name for p in overlay_files([Path("a/x.jpg"), Path("b/x.png")], Path("out"))]
-        ['x.png', 'x-2.png']
+        ['x.spg.png', 'x-2.spg.png']
     """
     taken = {path.resolve() for path in paths}  # no photograph may be written over
     files = []
     for path in paths:
-        names = (f"{path.stem}{f'-{number}' if number > 1 else ''}.png" for number in count(1))
+        names = (f"{path.stem}{f'-{number}' if number > 1 else ''}.spg.png" for number in count(1))
         file = next(output / name for name in names if (output / name).resolve() not in taken)
         taken.add(file.resolve())
         files.append(file)

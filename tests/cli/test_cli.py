@@ -188,7 +188,7 @@ def test_predict_keeps_the_overlays_of_images_that_share_a_name_apart(project, c
     result = predicted(project, checkpoint, project / "a/x.jpg", project / "b/x.jpg")
     assert result.exit_code == 0, result.output
     found = [json.loads(line)["overlay"] for line in result.stdout.splitlines()]
-    assert found == ["predictions/x.png", "predictions/x-2.png"]
+    assert found == ["predictions/x.spg.png", "predictions/x-2.spg.png"]
     assert all((project / name).exists() for name in found)
 
 

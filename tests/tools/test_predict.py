@@ -133,15 +133,17 @@ def test_pixels_are_those_that_prepare_packs(tmp_path):
 def test_overlays_replace_neither_photographs_nor_each_other(tmp_path):
     paths = [tmp_path / name for name in ("x.png", "a/x.jpg", "b/x.jpg", "x-2.jpg", "y.jpg")]
     names = [file.name for file in overlay_files(paths, tmp_path)]
-    assert names == ["x-2.png", "x-3.png", "x-4.png", "x-2-2.png", "y.png"]
-    assert len({*names}) == 5
-    assert not {*paths} & {tmp_path / name for name in names}
+    assert names == ["x.spg.png", "x-2.spg.png", "x-3.spg.png", "x-2-2.spg.png", "y.spg.png"]
+    again = overlay_files([tmp_path / "x.spg.png", tmp_path / "x.spg.jpg"], tmp_path)
+    assert [file.name for file in again] == ["x.spg.spg.png", "x.spg-2.spg.png"]
+    overlay = overlay_files([tmp_path / "x.jpg", tmp_path / "x.spg.png"], tmp_path)[0]
+    assert overlay.name == "x-2.spg.png"  # the first name is a photograph's
 
 
 def test_an_overlay_that_cannot_be_written_costs_no_other(finished, two_methods, cell_of, tmp_path):
     for name in ("x.jpg", "y.jpg"):
         Image.new("RGB", (40, 30), "red").save(tmp_path / name)
-    (tmp_path / "o/x.png").mkdir(parents=True)
+    (tmp_path / "o/x.spg.png").mkdir(parents=True)
     checkpoint = finished.run(cell_of("spg")) / "model.safetensors"
     found = predict(
         two_methods, [tmp_path / "x.jpg", tmp_path / "y.jpg"], checkpoint=checkpoint,

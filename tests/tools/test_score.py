@@ -793,11 +793,24 @@ def test_an_archive_in_the_place_of_a_map_is_named(tmp_path):
 
 def test_a_table_and_the_numbers_are_two_files(golden, tmp_path):
     same = tmp_path / "n.csv"
-    result = run("--maps", golden.maps, "--metadata", golden.boxed, "--table", same, "--json", same)
-    assert result.exit_code == 2
-    assert not same.exists()
+    for other in (same, tmp_path / "x" / ".." / "n.csv"):
+        case = ["--maps", golden.maps, "--metadata", golden.boxed, "--table", same]
+        result = run(*case, "--json", other)
+        assert result.exit_code == 2
+        assert not same.exists()
 
 
 def test_a_threshold_that_is_no_number_is_refused(golden):
     result = run("--maps", golden.maps, "--metadata", golden.boxed, "--threshold", "nan")
     assert result.exit_code == 2
+
+
+@pytest.mark.parametrize("option", [("--threshold", "0.3"), ("--select-on", "maps", "split")])
+def test_options_of_boxes_are_refused_where_there_are_masks_alone(golden, option):
+    words = [golden.maps if word == "maps" else golden.boxed if word == "split" else word
+             for word in option]  # fmt: skip
+    result = run(
+        "--maps", golden.maps, "--metadata", golden.masked, "--masks", golden.masks, *words
+    )
+    assert result.exit_code == 2
+    assert "--threshold and --select-on have no effect" in result.stderr

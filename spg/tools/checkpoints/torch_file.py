@@ -141,17 +141,18 @@ def _zip_kind(content: bytes) -> str | None:
 def _refusal(asked: str, path: Path) -> str:
     """Return what a file that asks for more than tensors is, and how its tensors are had."""
     what = "NumPy's arrays or numbers" if asked.startswith("numpy.") else "more than tensors"
-    keys = repr(_KEYS)
+    kept = f"{path.name.split('.')[0]}.tensors.pth"
     code = (
-        f"import torch; m = torch.load({str(path)!r}, weights_only=False, map_location='cpu'); "
-        f"m = next((m[k] for k in {keys} if isinstance(m, dict) and k in m), m); "
-        "m = m if isinstance(m, dict) else m.state_dict(); "
-        "torch.save({k: torch.as_tensor(v) for k, v in m.items()}, 'weights.pth')"
+        "import torch; f = lambda m: m.state_dict() if hasattr(m, 'state_dict') else "
+        f"next((f(m[k]) for k in {_KEYS!r} if k in m and not isinstance(m[k], str)), m); "
+        f"m = f(torch.load({str(path)!r}, weights_only=False, map_location='cpu')); "
+        "torch.save({k: torch.as_tensor(v) for k, v in m.items() if hasattr(v, 'shape')}, "
+        f"{kept!r})"
     )
     return (
         f"holds {what}: refused unread, because it asks for {asked}, which could run code; if you "
         "trust who made it, keep the tensors alone, where that code can be imported, and import "
-        f"weights.pth: python -c {shlex.quote(code)}"
+        f"{kept}: python -c {shlex.quote(code)}"
     )
 
 

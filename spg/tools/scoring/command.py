@@ -70,6 +70,11 @@ def run_score(options: ScoreOptions, echo: Callable[[str], None]) -> None:
     source = Source(options.maps, options.masks, options.protocol, steps_of(options.step))
     _check(options, source)
     images = read_images(options.metadata, source)
+    if not images[0].boxes and (options.select_on or options.threshold is not None):
+        raise UserError(
+            f"{options.metadata}: has masks and no boxes, so that --threshold and --select-on have "
+            "no effect; leave them out"
+        )
     threshold, kind = options.threshold, "fixed"
     if options.select_on:
         threshold, kind = _select(options.select_on, options), "selected"
@@ -130,10 +135,14 @@ def _check(options: ScoreOptions, source: Source) -> None:
         raise UserError("--threshold and --select-on exclude each other; give one")
     if options.threshold is not None:
         grid_index(options.threshold, source.thresholds)
-    if options.table and options.table == options.json_file:
+    if options.table and options.json_file and _same(options.table, options.json_file):
         raise UserError(f"--table {options.table}: is the file of --json too; give another one")
     if options.table and options.table.suffix not in (".csv", ".parquet"):
         raise UserError(f"--table {options.table}: the name must end in .csv or .parquet")
+
+
+def _same(first: Path, second: Path) -> bool:
+    return first.resolve() == second.resolve()
 
 
 def _select(folders: tuple[Path, Path], options: ScoreOptions) -> float:

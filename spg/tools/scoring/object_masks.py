@@ -61,6 +61,8 @@ def _read(path: Path) -> NDArray[np.bool_]:
         return decode_mask(path.read_bytes())
     except FileNotFoundError:
         raise UserError(f"{path}: no such mask") from None
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}") from None
     except BadImageError as error:
         raise UserError(f"{path}: {error}") from None
 
