@@ -31,7 +31,11 @@ def fetch(dataset: str) -> None:
 @command()
 @click.argument("dataset")
 def prepare(dataset: str) -> None:
-    """Pack the raw data of DATASET into data/packed/DATASET and split it."""
+    """Pack the raw data of DATASET into data/packed/DATASET and split it.
+
+    All that is wrong with the data set is said at once; .scratch/problems-DATASET.yaml has the
+    whole list, with the images that datasets.DATASET.prepare.skip may leave out.
+    """
     from spg.data.prepare.stage import prepare as stage
 
     stage(workspace(), checked_params(dataset), dataset)

@@ -95,6 +95,9 @@ def score(**options: Any) -> None:
 def predict(images: tuple[Path, ...], checkpoint: Path, output: Path) -> None:
     """Find class and box in IMAGES; one line of JSON and one overlay picture each.
 
+    An image that cannot be read costs nothing to the others: those that were left out are named at
+    the end, with status 2. Overlays are called NAME.spg.png.
+
     Computed on SPG_DEVICE; without it, on CUDA where there is one.
     """
     from spg.tools.predict import predict as stage

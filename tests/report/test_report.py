@@ -162,3 +162,15 @@ def test_a_dollar_in_a_name_is_drawn_as_it_is(tmp_path):
     row = figures.GalleryRow(image, np.zeros((0, 4)), None, None, [panel])
     figures.save(figures.contact_sheet([row], [HOSTILE]), tmp_path / "sheet.svg")
     assert (tmp_path / "sheet.svg").stat().st_size
+
+
+def test_a_region_without_area_has_no_ratio():
+    """Masks of parts may all be empty; a share of nothing is no number, in table and figure."""
+    row = {"method": "spg", "extractor": "cam", "part_energy": 0.0, "part_area": 0.0,
+           "object_energy": 0.4, "object_area": 0.2}  # fmt: skip
+    energy = pd.DataFrame([row])
+    (cells,) = tables.energy_table(energy, digits=1).frame.to_numpy().tolist()
+    assert cells[1:] == ["0.0", "–", "40.0", "2.00"]
+    axis = figures.energy_bars(energy).axes[0]
+    widths = [bar.get_width() for bar in axis.patches if bar.get_width() > 0]
+    assert 2.0 in widths

@@ -436,3 +436,10 @@ def test_weights_that_are_not_finite_are_not_imported(tmp_path):
     with pytest.raises(UserError, match="a holds NaN or infinity"):
         check_finite({"a": torch.tensor([1.0, float("nan")])}, tmp_path)
     check_finite({"a": torch.tensor([1.0]), "b": torch.tensor(3)}, tmp_path)
+
+
+def test_a_dictionary_that_holds_itself_ends_in_a_sentence():
+    loop: dict = {"epoch": 3}
+    loop["model"] = loop
+    with pytest.raises(UserError, match="'epoch' is no tensor"):
+        parsed(saved(loop))

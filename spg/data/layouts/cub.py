@@ -16,7 +16,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from spg.data.images.manifest import TEST, TRAIN_WEAKSUP
 from spg.data.layouts.annotations import UNKNOWN, Annotation, Box
@@ -47,47 +47,16 @@ def read_annotations(root: Path) -> list[Annotation]:
     ]
     if problems:
         raise BadDataError(root, problems, advice="run `spg fetch` first")
-    paths = _read(root / "images.txt", _path, problems)
-    if not paths.values:
-        raise BadDataError(root, [*problems, *paths.faults.values(), "images.txt: names no image"])
-    labels = _read(root / "image_class_labels.txt", _class, problems)
-    splits = _read(root / "train_test_split.txt", _split, problems)
-    boxes = _read(root / "bounding_boxes.txt", _box, problems)
-    names = _read(root / "classes.txt", _name, problems)
-    problems += [*paths.faults.values(), *names.faults.values()]
-    for table in (labels, splits, boxes):
-        _count_strangers(root, table, paths)
-    repeated = _repeated(paths)
-    ids = {number: place for place, number in enumerate(sorted(_present(paths, labels, names)))}
-    masked, parted = ((root / kind).is_dir() for kind in ("segmentations", "part_segmentations"))
-    found = []
-    for key, path in paths.values.items():
-        if repeated.get(path, (key, ""))[0] != key:
-            continue
-        number = labels.values.get(key, UNKNOWN)
-        faults = [
-            repeated.get(path, (key, None))[1],
-            labels.fault(key),
-            splits.fault(key),
-            _unknown_class(key, labels, names),
-        ]
-        found.append(
-            Annotation(
-                path,
-                f"images/{path}",
-                ids.get(number, UNKNOWN),
-                names.values.get(number, ""),
-                splits.values.get(key, TEST),
-                (boxes.values[key],) if key in boxes.values else (),
-                _mask("segmentations", path) if masked else None,
-                _mask("part_segmentations", path) if parted else None,
-                named_at=f"images.txt:{paths.lines[key]}",
-                boxes_at=f"{boxes.name}:{boxes.lines.get(key, 0)}",
-                problem=" and ".join(fault for fault in faults if fault) or None,
-                box_problem=boxes.fault(key),
-            )
-        )
-    found += read_fullsup(root, _published(names, ids), PUBLISHED_CLASSES, problems)
+    tables = _read_tables(root, problems)
+    repeated = _repeated(tables.paths)
+    ids = {number: place for place, number in enumerate(sorted(_present(tables)))}
+    masks = [kind for kind in ("segmentations", "part_segmentations") if (root / kind).is_dir()]
+    found = [
+        _annotation(key, tables, ids, masks, repeated.get(path))
+        for key, path in tables.paths.values.items()
+        if path not in repeated or repeated[path].first == key
+    ]
+    found += read_fullsup(root, _published(tables.names, ids), PUBLISHED_CLASSES, problems)
     if problems:
         raise BadDataError(root, problems, readable=found)
     return found
@@ -108,6 +77,71 @@ class _Table(Generic[T]):
         if key in self.faults:
             return self.faults[key]
         return None if key in self.values else f"{self.name}: has no line for image {key}"
+
+
+class _Tables(NamedTuple):
+    """All files, by the number of an image or, the last one, of a class."""
+
+    paths: _Table[str]
+    labels: _Table[int]
+    splits: _Table[str]
+    boxes: _Table[Box]
+    names: _Table[str]
+
+
+class _Repeated(NamedTuple):
+    """A path that stands under several numbers."""
+
+    first: int
+    """Number of its first line, which its image has."""
+    fault: str
+
+
+def _read_tables(root: Path, problems: list[str]) -> _Tables:
+    """Read all tables; those of single images may have lines of others, which are counted.
+
+    Raises:
+        BadDataError: when images.txt names no image.
+    """
+    paths = _read(root / "images.txt", _path, problems)
+    if not paths.values:
+        raise BadDataError(root, [*problems, *paths.faults.values(), "images.txt: names no image"])
+    labels = _read(root / "image_class_labels.txt", _class, problems)
+    splits = _read(root / "train_test_split.txt", _split, problems)
+    boxes = _read(root / "bounding_boxes.txt", _box, problems)
+    names = _read(root / "classes.txt", _name, problems)
+    problems += [*paths.faults.values(), *names.faults.values()]
+    for table in (labels, splits, boxes):
+        _count_strangers(root, table, paths)
+    return _Tables(paths, labels, splits, boxes, names)
+
+
+def _annotation(
+    key: int, tables: _Tables, ids: dict[int, int], masks: list[str], repeated: _Repeated | None
+) -> Annotation:
+    """Return what all tables say of image ``key``."""
+    path, number = tables.paths.values[key], tables.labels.values.get(key, UNKNOWN)
+    box = tables.boxes.values.get(key)
+    faults = [
+        repeated and repeated.fault,
+        tables.labels.fault(key),
+        tables.splits.fault(key),
+        _unknown_class(key, tables.labels, tables.names),
+    ]
+    return Annotation(
+        path,
+        f"images/{path}",
+        ids.get(number, UNKNOWN),
+        tables.names.values.get(number, ""),
+        tables.splits.values.get(key, TEST),
+        (box,) if box else (),
+        _mask("segmentations", path, masks),
+        _mask("part_segmentations", path, masks),
+        named_at=f"images.txt:{tables.paths.lines[key]}",
+        boxes_at=f"{tables.boxes.name}:{tables.boxes.lines.get(key, 0)}",
+        problem=" and ".join(fault for fault in faults if fault) or None,
+        box_problem=tables.boxes.fault(key),
+    )
 
 
 def _read(file: Path, convert: Callable[[str], T], problems: list[str]) -> _Table[T]:
@@ -137,8 +171,8 @@ def _read(file: Path, convert: Callable[[str], T], problems: list[str]) -> _Tabl
     return table
 
 
-def _mask(folder: str, path: str) -> str:
-    return str(PurePosixPath(folder, path).with_suffix(".png"))
+def _mask(folder: str, path: str, there: list[str]) -> str | None:
+    return str(PurePosixPath(folder, path).with_suffix(".png")) if folder in there else None
 
 
 def _count_strangers(root: Path, table: _Table[Any], paths: _Table[str]) -> None:
@@ -151,21 +185,23 @@ def _count_strangers(root: Path, table: _Table[Any], paths: _Table[str]) -> None
         )  # fmt: skip
 
 
-def _repeated(paths: _Table[str]) -> dict[str, tuple[int, str]]:
-    """Return the paths that stand under several numbers: the first, and what is wrong."""
+def _repeated(paths: _Table[str]) -> dict[str, _Repeated]:
+    """Return the paths that stand under several numbers."""
     first: dict[str, int] = {}
-    repeated: dict[str, tuple[int, str]] = {}
+    repeated: dict[str, _Repeated] = {}
     for key, path in paths.values.items():
         before = first.setdefault(path, key)
         if before != key:
             place, origin = paths.lines[key], paths.lines[before]
             said = f"images.txt:{place}: {path} stands twice, first in line {origin}"
-            repeated[path] = (before, said)
+            repeated[path] = _Repeated(before, said)
     return repeated
 
 
-def _present(paths: _Table[str], labels: _Table[int], names: _Table[str]) -> set[int]:
-    return {labels.values[key] for key in paths.values if key in labels.values} & set(names.values)
+def _present(tables: _Tables) -> set[int]:
+    """Return the numbers of the classes that images have."""
+    labels = tables.labels.values
+    return {labels[key] for key in tables.paths.values if key in labels} & set(tables.names.values)
 
 
 def _unknown_class(key: int, labels: _Table[int], names: _Table[str]) -> str | None:

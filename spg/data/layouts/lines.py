@@ -30,26 +30,23 @@ def read_lines(file: Path, problems: list[str]) -> Iterator[tuple[int, str]]:
     except OSError as error:
         problems.append(f"{file.name}: {error.strerror}")
         return
-    yield from text_lines(content, file.name, problems)
-
-
-def text_lines(content: bytes, name: str, problems: list[str]) -> Iterator[tuple[int, str]]:
-    """Do what :func:`read_lines` does with the bytes of a file called ``name``."""
     if content.startswith(_UTF16):
         try:
             content = content.decode("utf-16").encode()
         except UnicodeError:
-            problems.append(f"{name}: neither UTF-8 nor UTF-16; convert the file")
+            problems.append(f"{file.name}: neither UTF-8 nor UTF-16; convert the file")
             return
     if b"\0" in content:
-        problems.append(f"{name}: holds bytes of 0, as UTF-16 without its mark does; make it UTF-8")
+        problems.append(
+            f"{file.name}: holds bytes of 0, as UTF-16 without its mark does; make it UTF-8"
+        )
         return
     lines = _END.split(content.removeprefix(codecs.BOM_UTF8))
     for number, line in enumerate(lines, start=1):
         try:
             text = line.decode("utf-8").strip()
         except UnicodeDecodeError:
-            problems.append(f"{name}:{number}: not UTF-8; convert the file")
+            problems.append(f"{file.name}:{number}: not UTF-8; convert the file")
             continue
         if text:
             yield number, text

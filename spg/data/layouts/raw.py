@@ -52,9 +52,8 @@ def read_image(raw: Path, file: str) -> bytes:
     Raises:
         UserError: when the file cannot be read, or is not the one that ``spg fetch`` found.
     """
-    index = raw / INDEX
-    if index.exists() and not (raw / file).exists():
-        return read_place(data_root(), _index(index, index.stat().st_mtime_ns).place(file))
+    if is_indexed(raw) and not (raw / file).exists():
+        return read_place(data_root(), _index_of(raw).place(file))
     try:
         return (raw / file).read_bytes()
     except FileNotFoundError:
@@ -68,8 +67,7 @@ def state_of(raw: Path, file: str) -> tuple[int, ...]:
     try:
         own = raw / file
         if is_indexed(raw) and not own.exists():
-            index = raw / INDEX
-            own = data_root() / _index(index, index.stat().st_mtime_ns).place(file).container
+            own = data_root() / _index_of(raw).place(file).container
         found = own.stat()
     except (OSError, UserError):
         return ()
@@ -98,8 +96,8 @@ def check_root(raw: Path) -> None:
     """
     if not is_indexed(raw):
         return
-    index, root = raw / INDEX, data_root()
-    for place in _index(index, index.stat().st_mtime_ns).archives():
+    root = data_root()
+    for place in _index_of(raw).archives():
         read_place(root, place._replace(size=0))
 
 
@@ -163,12 +161,18 @@ class _Index:
         return [Place(*(column[row].as_py() for column in self._places.columns)) for row in rows]
 
     def place(self, image_id: str) -> Place:
+        """Return where an image lies."""
         row = int(np.searchsorted(self._ids, np.array(image_id.encode(), self._ids.dtype)))
         if row == len(self._ids) or self._ids[row] != image_id.encode():
             raise NoFileError(
                 f"{image_id}: no such file, and {self._path.name} has no image of this name"
             )
         return Place(*(column[row].as_py() for column in self._places.columns))
+
+
+def _index_of(raw: Path) -> _Index:
+    path = raw / INDEX
+    return _index(path, path.stat().st_mtime_ns)
 
 
 @lru_cache(maxsize=2)

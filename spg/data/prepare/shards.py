@@ -29,8 +29,6 @@ class Shard(NamedTuple):
 
     path: Path
     raw: Path
-    first: int
-    """Place of its first image among all."""
     images: Sequence[Annotation]
     short_side: int | None
     quality: int
@@ -146,7 +144,7 @@ def shards_of(
     """Yield what there is to pack, `ROWS_PER_SHARD` images at a time, in order."""
     for number, start in enumerate(range(0, len(images), ROWS_PER_SHARD)):
         own = images[start : start + ROWS_PER_SHARD]
-        yield Shard(work / shard_name(number), raw, start, own, rule.short_side, rule.quality)
+        yield Shard(work / shard_name(number), raw, own, rule.short_side, rule.quality)
 
 
 def pack_all(shards: list[Shard], images: int) -> Packed:

@@ -44,12 +44,8 @@ def split_images(
     origin = TRAIN_WEAKSUP if taken_from == "train" else TEST
     good = [True] * len(annotations) if usable is None else usable
     splits = [item.split for item in annotations]
-    members: defaultdict[int, list[int]] = defaultdict(list)
-    for index, item in enumerate(annotations if per_class else ()):
-        if item.split == origin and not item.problem:
-            members[item.class_id].append(index)
     short = []
-    for class_id, own in sorted(members.items()):
+    for class_id, own in _members(annotations, origin) if per_class else ():
         pool = [index for index in own if annotations[index].boxes]
         left = [index for index in own if good[index]]
         boxed = [index for index in pool if good[index]]
@@ -63,6 +59,15 @@ def split_images(
         key = f"params.yaml: prepare.holdout_per_class {per_class}"
         raise UserError(f"{key} {first_few(short)}")
     return splits
+
+
+def _members(annotations: Sequence[Annotation], split: str) -> list[tuple[int, list[int]]]:
+    """Return each class of a split with the places of its images, sorted by class."""
+    members: defaultdict[int, list[int]] = defaultdict(list)
+    for index, item in enumerate(annotations):
+        if item.split == split and not item.problem:
+            members[item.class_id].append(index)
+    return sorted(members.items())
 
 
 def _drawn(

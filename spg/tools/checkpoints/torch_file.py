@@ -65,11 +65,9 @@ def parse_state_dict(content: bytes, path: Path) -> dict[str, Tensor]:
         UserError: when it is damaged, asks for anything that could run, or has no tensors.
     """
     state = _load(content, path)
-    while isinstance(state, dict):
-        inside = next((state[key] for key in _KEYS if isinstance(state.get(key), dict)), None)
-        if inside is None:
-            break
-        state = inside
+    for _ in _KEYS:  # at most one inside the other: a dictionary may hold itself
+        inside = state if isinstance(state, dict) else {}
+        state = next((inside[key] for key in _KEYS if isinstance(inside.get(key), dict)), state)
     if not isinstance(state, dict) or not state:
         raise UserError(f"{path}: holds no state dict, neither by itself nor as {_KEYS[0]}")
     for name, value in state.items():

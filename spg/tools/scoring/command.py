@@ -101,7 +101,7 @@ def steps_of(step: float) -> int:
     """Return how many steps fill the range from 0 to 1.
 
     Raises:
-        UserError: when it is not a whole number from 2 to 10,000.
+        UserError: when it is not a whole number from 2 to `MOST_STEPS`.
     """
     steps = round(1 / step) if 0.1 / MOST_STEPS < step < 1 else 0
     if not 2 <= steps <= MOST_STEPS or abs(steps * step - 1) > 1e-9:

@@ -1,4 +1,4 @@
-"""Map files: one ``.npy`` an image, as wsolevaluation stores them."""
+"""Files named after images: maps, ``.npy`` each, as wsolevaluation stores them; and masks."""
 
 from __future__ import annotations
 
