@@ -6,4 +6,9 @@ The rooms, from raw data to a report: :mod:`spg.data`, :mod:`spg.networks`, :mod
 rooms below it only (CONTRIBUTING.md has the floors, tests/pipeline the proof).
 """
 
+from pathlib import Path
+
 import spg.project.waiting  # noqa: F401
+from spg.project.portable import settle
+
+settle(Path.cwd())

@@ -11,7 +11,7 @@ from spg.project.workspace import Workspace
 def tiny(mapping: dict) -> dict:
     """Return a copy of params.yaml's mapping with tiny sizes."""
     small = copy.deepcopy(mapping)
-    small["seeds"] = [0, 1]
+    small["seeds"] = small["ablation_seeds"] = [0, 1]
     dataset = small["datasets"]["synthetic_birds"]
     dataset["source"] |= {"side": 64, "classes": 3, "train_per_class": 6, "test_per_class": 3}
     dataset["prepare"]["holdout_per_class"] = 2

@@ -24,7 +24,7 @@ def grid(params: Params, dataset: str) -> Grid:
     """Return the cells of each variant, seeds in order, as params.yaml lists them."""
     return {
         Variant(backbone, method, extractor): [
-            Cell(dataset, backbone, method, seed) for seed in params.seeds
+            Cell(dataset, backbone, method, seed) for seed in params.seeds_of(method)
         ]
         for backbone in params.backbones
         for method in params.all_methods

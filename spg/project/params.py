@@ -51,7 +51,9 @@ class Params(Strict):
     backbones: Annotated[list[Name], Field(min_length=1)]
     methods: Annotated[list[Name], Field(min_length=1)]
     guided: list[Name]
+    ablations: list[Name]
     seeds: Annotated[list[Seed], Field(min_length=1)]
+    ablation_seeds: Annotated[list[Seed], Field(min_length=1)]
     external_classifier: list[Name]
     ensembles: dict[Name, Annotated[list[Name], Field(min_length=2)]]
     protocols: dict[Name, ProtocolParams]
@@ -98,8 +100,9 @@ class Params(Strict):
         known = sorted(self.datasets[self.dataset].backbones)
         for name in self.backbones:
             _require(name in known, f"datasets.{self.dataset}.backbones lacks", name, known)
-        for name in self.guided:
-            _require(name in self.variants, "guided", name, sorted(self.variants))
+        for key in ("guided", "ablations"):
+            for name in getattr(self, key):
+                _require(name in self.variants, key, name, sorted(self.variants))
         for name in self.all_methods:
             known = sorted(self.localization.extractors)
             _require(name in known, "localization.extractors lacks", name, known)
@@ -112,7 +115,9 @@ class Params(Strict):
         for name in self.ensembles:
             if name in self.external_classifier:
                 raise ValueError(f"ensembles: {name!r} is the name of a classifier already")
-        for key in ("backbones", "seeds", "all_methods", "external_classifier"):
+        for key in (
+            "backbones", "seeds", "ablation_seeds", "all_methods", "external_classifier",
+        ):  # fmt: skip
             values = getattr(self, key)
             if len(set(values)) != len(values):
                 raise ValueError(f"{key}: {values} names something twice")
@@ -121,7 +126,11 @@ class Params(Strict):
     @property
     def all_methods(self) -> list[str]:
         """Every method of the grid, in the order of the tables."""
-        return [*self.methods, *self.guided]
+        return [*self.methods, *self.guided, *self.ablations]
+
+    def seeds_of(self, method: str) -> list[int]:
+        """Return the seeds of a method's cells: ablations may have fewer than what they ablate."""
+        return self.ablation_seeds if method in self.ablations else self.seeds
 
     def cells(self, dataset: str) -> list[Cell]:
         """Return every cell on ``dataset``, in the order of the tables."""
@@ -129,7 +138,7 @@ class Params(Strict):
             Cell(dataset, backbone, method, seed)
             for backbone in self.backbones
             for method in self.all_methods
-            for seed in self.seeds
+            for seed in self.seeds_of(method)
         ]
 
     def setup(self, dataset: str, backbone: str) -> SetupParams:

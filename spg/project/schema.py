@@ -59,7 +59,7 @@ class StemParams(Strict):
 
     width: Annotated[float, Field(ge=1 / 16, le=1, multiple_of=1 / 16)]
     stride: Literal[8, 16]
-    weights: Literal["pretrained", "published", "random"]
+    weights: Literal["drawn", "published", "random"]
 
 
 class InputParams(Strict):
@@ -100,6 +100,7 @@ class TrainParams(Strict):
 class ExecutionParams(Strict):
     """How trainings are computed, where that changes their bits."""
 
+    portable: bool
     sync_batchnorm: bool
     compile: bool
 

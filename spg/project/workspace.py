@@ -55,6 +55,10 @@ class Workspace:
         """Arrow shards and manifest.parquet, from ``prepare``."""
         return self.root / "data/packed" / dataset
 
+    def stem(self, backbone: str) -> Path:
+        """The project's own stem weights, from ``stem``; in git."""
+        return self.root / "stems" / f"{backbone}.safetensors"
+
     def weights(self, backbone: str) -> Path:
         """Stem weights, from ``weights``."""
         return self.root / "weights" / f"{backbone}.safetensors"

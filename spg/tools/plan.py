@@ -63,7 +63,7 @@ def plan(
         for method in params.all_methods:
             key = (backbone, params.method_module(method))
             if key not in timings:
-                cell = Cell(dataset, backbone, method, params.seeds[0])
+                cell = Cell(dataset, backbone, method, params.seeds_of(method)[0])
                 timings[key] = measure(params, cell, sizes.classes, sizes.image_wh)
     rows = estimate(timings, sizes, params, dataset, workers=loading_workers())
     return summary(rows, sizes, dataset) | {
@@ -132,12 +132,15 @@ def estimate(
         dataset: its entry.
         workers: processes that load data beside the training; 0 loads in between.
     """
-    rows, seeds = [], len(params.seeds)
+    rows = []
     located = sizes.train_fullsup + sizes.test
     for backbone in dict.fromkeys(backbone for backbone, _ in timings):
         train = params.setup(dataset, backbone).train
         for method in params.all_methods:
-            timing = timings[backbone, params.method_module(method)]
+            timing, seeds = (
+                timings[backbone, params.method_module(method)],
+                len(params.seeds_of(method)),
+            )
             steps = train.epochs * math.ceil(sizes.train_weaksup / train.batch_size)
             images = train.epochs * sizes.train_weaksup
             train_seconds = images * overlapped(timing.train, timing.decode, workers)

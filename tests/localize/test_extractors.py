@@ -204,7 +204,7 @@ def test_grad_cam_is_cam_where_gap_and_a_linear_layer_end_the_network(backbone, 
     over the number of pixels; after scaling to [0, 1] both are one map where CAM is positive."""
     mapping = copy.deepcopy(tiny_mapping)
     setups = mapping["datasets"]["synthetic_birds"]["backbones"]
-    stem = {"width": 1 / 8, "stride": 8, "weights": "pretrained"}
+    stem = {"width": 1 / 8, "stride": 8, "weights": "drawn"}
     setups[backbone] = setups["inception_v3"] | {"stem": stem}
     torch.manual_seed(0)
     cell = Cell("synthetic_birds", backbone, "cam", 0)

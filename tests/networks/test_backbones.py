@@ -184,7 +184,7 @@ def test_weights_survive_the_disk(module, stem, tmp_path):
 def test_methods_build_on_it_and_every_parameter_learns(backbone, method, tiny_mapping):
     mapping = copy.deepcopy(tiny_mapping)
     setups = mapping["datasets"][DATASET]["backbones"]
-    stem = {"width": NARROW, "stride": 8, "weights": "pretrained"}
+    stem = {"width": NARROW, "stride": 8, "weights": "drawn"}
     setups[backbone] = setups["inception_v3"] | {"stem": stem}
     torch.manual_seed(0)
     cell = Cell(DATASET, backbone, method, 0)

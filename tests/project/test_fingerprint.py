@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import spg
-import spg.networks.weights.stage
+import spg.networks.weights.drawn
 import spg.train.stage
 from spg.project.fingerprint import code_of, fingerprint
 from spg.project.plugins import find_plugin
@@ -29,7 +29,7 @@ def edited(tmp_path, monkeypatch):
     return edit
 
 
-@pytest.mark.parametrize("rooms", [spg.train.stage.ROOMS, spg.networks.weights.stage.ROOMS])
+@pytest.mark.parametrize("rooms", [spg.train.stage.ROOMS, spg.networks.weights.drawn.ROOMS])
 def test_an_edit_elsewhere_keeps_the_name_and_one_of_the_stage_changes_it(edited, rooms):
     name = fingerprint(*code_of(rooms))
     for elsewhere in ("report/tables.py", "compare/claims.py", "cli/data.py", "tools/plan.py"):

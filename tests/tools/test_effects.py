@@ -132,7 +132,7 @@ def test_the_numbers_are_those_of_cells_trained_with_the_change(
     facts = json.loads((own.run(Cell(**SMALL["cell"], seed=0)) / "provenance.json").read_text())
     assert facts["params"]["spg"]["b2_input"] == changed.spg.b2_input
     assert facts["params"]["setup"]["stem"]["weights"] == (
-        "random" if name == "random" else "pretrained"
+        "random" if name == "random" else "drawn"
     )
     same_weights = own.weights("inception_v3").read_bytes() == (
         project.weights("inception_v3").read_bytes()

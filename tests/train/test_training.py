@@ -562,7 +562,7 @@ def test_other_parameters_do_not_resume_an_old_checkpoint(
 
 
 def test_stem_weights_of_another_width_are_one_sentence(workspace, tiny_mapping, cell_of):
-    stem = {"width": 0.125, "weights": "pretrained"}
+    stem = {"width": 0.125, "weights": "drawn"}
     params = parse_params(with_setup(tiny_mapping, stem=stem), "")
     with pytest.raises(UserError, match=r"inception_v3\.safetensors: does not fit"):
         train_cell(workspace, params, cell_of("spg_plain"))
@@ -584,7 +584,7 @@ def test_interrupted_pretraining_of_another_width_is_not_resumed(
         interrupt_at_step(patch, 1)
         with pytest.raises(KeyboardInterrupt):
             make_weights(workspace, tiny_params, NAME, "inception_v3")
-    stem = {"width": 0.125, "weights": "pretrained"}
+    stem = {"width": 0.125, "weights": "drawn"}
     params = parse_params(with_setup(tiny_mapping, stem=stem), "")
     make_weights(workspace, params, NAME, "inception_v3")
     assert workspace.weights("inception_v3").exists()

@@ -34,7 +34,7 @@ POSES = {
 }
 
 
-TELLING_ROLES = ("crown", "bill", "bar")
+SPECIES_ROLES = ("crown", "bill", "bar")  # whose shape depends on the species
 _TURNED_HEAD_SHARE = 0.12
 _BAR_STARTS = (0.27, 0.46)
 _BAR_WIDTH = 0.08
@@ -129,7 +129,7 @@ def sample_bird(species: Species, rng: np.random.Generator) -> Bird:
     feet[:, 1] = feet[:, 1].max()
     legs = [Part("leg", leg, 0.028) for leg in np.stack([hips, feet], axis=1)]
     room = head(ellipse(0, 0, _HEAD_ROOM, _HEAD_ROOM)) @ rotation(tilt).T
-    fixed = [part.points for part in body if part.role not in TELLING_ROLES]
+    fixed = [part.points for part in body if part.role not in SPECIES_ROLES]
     frame = np.concatenate([room, *fixed])
     if name == "flying":
         return Bird(name, tuple(body), frame, feet[:0], tilt)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from functools import partial
 from typing import NamedTuple
 
 from spg.data.birds.scene import Scene, draw_scene
-from spg.data.birds.species import Species
+from spg.data.birds.species import Species, Telling
 from spg.project.parallel import default_workers, in_order
 from spg.project.seeding import generator
 
@@ -24,7 +24,9 @@ class Bird(NamedTuple):
     scene: Scene
 
 
-def draw_flock(species: list[Species], per_class: int, *, seed: int, side: int) -> Iterator[Bird]:
+def draw_flock(
+    species: list[Species], per_class: int, *, seed: int, side: int, telling: Collection[Telling]
+) -> Iterator[Bird]:
     """Draw ``per_class`` images of each species, in the order of classes, on all cores.
 
     Args:
@@ -32,19 +34,26 @@ def draw_flock(species: list[Species], per_class: int, *, seed: int, side: int) 
         per_class: images of each.
         seed: of the whole flock; the images depend on nothing else.
         side: longer side of the images in pixels.
+        telling: the parts that tell the species.
     """
     places = [(kind, number) for kind in range(len(species)) for number in range(per_class)]
     tasks = [places[start : start + BIRDS_A_TASK] for start in range(0, len(places), BIRDS_A_TASK)]
-    draw = partial(_draw, species, seed=seed, side=side)
+    draw = partial(_draw, species, seed=seed, side=side, telling=telling)
     for birds in in_order(draw, tasks, workers=min(default_workers(), len(tasks))):
         yield from birds
 
 
 def _draw(
-    species: list[Species], places: Sequence[tuple[int, int]], *, seed: int, side: int
+    species: list[Species],
+    places: Sequence[tuple[int, int]],
+    *,
+    seed: int,
+    side: int,
+    telling: Collection[Telling],
 ) -> list[Bird]:
     birds = []
     for kind, number in places:
         stream = generator(seed, species[kind].name, number)
-        birds.append(Bird(kind, number, draw_scene(species[kind], stream, side=side)))
+        scene = draw_scene(species[kind], stream, side=side, telling=telling)
+        birds.append(Bird(kind, number, scene))
     return birds

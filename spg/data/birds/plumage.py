@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import cv2
@@ -9,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spg.data.birds.background import Image, Points, fill, stroke, varied
-from spg.data.birds.bird import TELLING_ROLES, Bird, rotation
-from spg.data.birds.species import Color, Species
+from spg.data.birds.bird import Bird, rotation
+from spg.data.birds.species import Color, Species, Telling
 
 _BACKS: tuple[Color, ...] = (
     (112, 88, 64),  # brown
@@ -32,6 +33,14 @@ _BELLIES: tuple[Color, ...] = (
     (150, 124, 96),  # tawny
 )
 _LEGS: tuple[Color, ...] = ((70, 56, 48), (120, 92, 74), (50, 50, 54))
+
+# What is drawn of each part that may tell a species.
+_ROLES: dict[Telling, tuple[str, ...]] = {
+    "crown": ("crown",),
+    "bill": ("bill",),
+    "bars": ("bar",),
+    "body": ("back", "belly", "wing", "far_wing", "tail"),
+}
 
 _SHADING_REDUCTION = 4
 _AMBIENT = 0.98
@@ -59,15 +68,31 @@ class Canvas:
         cv2.fillPoly(self.part, fixed, 255 * telling)
 
 
-def paint_bird(canvas: Canvas, bird: Bird, species: Species, rng: np.random.Generator) -> None:
-    """Paints a bird, given in pixels, with plumage from `rng` and the colors of its species."""
+def paint_bird(
+    canvas: Canvas,
+    bird: Bird,
+    species: Species,
+    rng: np.random.Generator,
+    *,
+    telling: Collection[Telling],
+) -> None:
+    """Paints a bird, given in pixels, with plumage from `rng` and the colors of its species.
+
+    Args:
+        canvas: Where it is painted.
+        bird: Its shape.
+        species: What it wears.
+        rng: Where the rest of the plumage comes from.
+        telling: The parts that are marked on the canvas as telling.
+    """
     colors = _colors(species, rng)
+    roles = {role for part in telling for role in _ROLES[part]}
     for part in bird.parts:
         if part.stroke:
             stroke(canvas.image, part.points, colors[part.role], thickness=part.stroke)
         else:
-            telling = part.role in TELLING_ROLES
-            canvas.cover(part.points, colors[part.role], bird=True, telling=telling)
+            marked = part.role in roles
+            canvas.cover(part.points, colors[part.role], bird=True, telling=marked)
     _shade(canvas, bird, rng)
 
 
@@ -75,6 +100,9 @@ def _colors(species: Species, rng: np.random.Generator) -> dict[str, Color]:
     """Returns the color of each role."""
     back = varied(_BACKS[rng.integers(len(_BACKS))], rng, spread=0.15)
     belly = varied(_BELLIES[rng.integers(len(_BELLIES))], rng, spread=0.12)
+    if species.body is not None:
+        back = varied(species.body, rng, spread=0.1)
+        belly = _scaled(back, 1.3)
     wing = _scaled(back, rng.uniform(0.65, 0.95))
     return {
         "back": back,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import NamedTuple
 
 import cv2
@@ -11,11 +12,11 @@ from numpy.typing import NDArray
 from spg.data.birds.background import SETTINGS, Image, Points, fill, lens, paint_background, varied
 from spg.data.birds.bird import Bird, sample_bird
 from spg.data.birds.plumage import Canvas, paint_bird
-from spg.data.birds.species import Color, Species
+from spg.data.birds.species import Color, Species, Telling, seen
 
 _SUPERSAMPLING = 2
 _ASPECTS = ((1.0, 0.75), (1.0, 1.0), (0.75, 1.0))  # height, width
-_BIRD_SIZES = (0.38, 0.78)  # longer side of the bird's frame, as share of the image's longer side
+_BIRD_SIZES = (0.5, 0.95)  # longer side of the bird's frame, as share of the image's longer side
 _LARGEST_FILL = 0.97  # of either side of the image
 _LEAST_OBJECT = 0.02  # share of the image
 _LEAST_SIDE = 32  # pixels; below that, bars and bill vanish
@@ -38,7 +39,7 @@ class Scene(NamedTuple):
     Attributes:
         image: RGB, [H, W, 3].
         object_mask: Visible pixels of the bird with bill, tail and wings, without legs, [H, W].
-        part_mask: Visible pixels of crown, bill and wing bars; a subset of the former, [H, W].
+        part_mask: Visible pixels of the telling parts; a subset of the former, [H, W].
     """
 
     image: NDArray[np.uint8]
@@ -46,7 +47,9 @@ class Scene(NamedTuple):
     part_mask: NDArray[np.bool_]
 
 
-def draw_scene(species: Species, rng: np.random.Generator, *, side: int) -> Scene:
+def draw_scene(
+    species: Species, rng: np.random.Generator, *, side: int, telling: Collection[Telling]
+) -> Scene:
     """Draws one bird in one place.
 
     Nothing but the telling parts depends on the species: the same `rng` gives the same picture of
@@ -56,6 +59,7 @@ def draw_scene(species: Species, rng: np.random.Generator, *, side: int) -> Scen
         species: What is to be told from the picture.
         rng: Where all else comes from.
         side: Longer side of the image in pixels, at least 32.
+        telling: The parts that tell the species; all others vary freely.
 
     Raises:
         ValueError: If `side` is too small.
@@ -63,12 +67,14 @@ def draw_scene(species: Species, rng: np.random.Generator, *, side: int) -> Scen
     if side < _LEAST_SIDE:
         raise ValueError(f"side must be at least {_LEAST_SIDE}, got {side}")
     while True:
-        scene = _draw(species, rng, side=side)
+        scene = _draw(seen(species, telling, rng), rng, side=side, telling=telling)
         if scene.object_mask.mean() >= _LEAST_OBJECT and scene.part_mask.any():
             return scene
 
 
-def _draw(species: Species, rng: np.random.Generator, *, side: int) -> Scene:
+def _draw(
+    species: Species, rng: np.random.Generator, *, side: int, telling: Collection[Telling]
+) -> Scene:
     aspect = _ASPECTS[rng.integers(len(_ASPECTS))]
     size = (round(side * aspect[0]), round(side * aspect[1]))
     height, width = size[0] * _SUPERSAMPLING, size[1] * _SUPERSAMPLING
@@ -82,7 +88,7 @@ def _draw(species: Species, rng: np.random.Generator, *, side: int) -> Scene:
     )
     if len(bird.feet):
         _paint_perch(canvas.image, bird, rng, on_ground=place == "ground")
-    paint_bird(canvas, bird, species, rng)
+    paint_bird(canvas, bird, species, rng, telling=telling)
     if rng.random() < _OCCLUDED_SHARE:
         _occlude(canvas, bird, rng)
     return Scene(

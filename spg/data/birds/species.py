@@ -1,14 +1,18 @@
 """The species of the synthetic birds: what tells them apart, and nothing else.
 
 A species fixes the colors of three small parts (crown, bill, wing bars), the shape of the bill, the
-number of the bars and whether there is a crest. Everything else about a bird varies inside it.
+number of the bars and whether there is a crest, and a color of its body. Which of these parts tell
+the species is a choice (``source.telling``): a part that does not is drawn anew for every image, as
+everything else about a bird is.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, NamedTuple
+
+import numpy as np
 
 Color = tuple[int, int, int]
 
@@ -56,6 +60,15 @@ _BARS: tuple[Color, ...] = (
     (50, 90, 245),
     (245, 60, 205),
 )
+_BODIES: tuple[Color, ...] = (
+    (176, 66, 62),
+    (190, 124, 62),
+    (192, 176, 84),
+    (82, 150, 88),
+    (76, 154, 160),
+    (78, 94, 168),
+    (160, 84, 146),
+)
 _BILL_SHAPES = tuple(BILLS)
 _HUES = len(_CROWNS)
 
@@ -67,6 +80,11 @@ _PRETRAINING_FAMILIES = (
     ("Sparrow", "Robin", "Chat", "Pipit", "Wren", "Martin", "Starling"),
     ("Cowbird", "Oriole", "Grosbeak", "Towhee", "Siskin", "Longspur", "Lark"),
 )
+
+Telling = Literal["crown", "bill", "bars", "body"]
+"""A part that may tell the species."""
+SMALL_PARTS: tuple[Telling, ...] = ("crown", "bill", "bars")
+"""Those of a field guide: what tells the species by default."""
 
 _MOST_BENCHMARK = 20
 _MOST_PRETRAINING = 60
@@ -84,6 +102,7 @@ class Species:
         bill_shape: One of "fine", "stout", "hooked" and "long".
         bar: Color of the wing bars, RGB, 0 to 255.
         bars: Number of wing bars, 1 or 2.
+        body: Color of back, belly, wings and tail, RGB; None for muted ones of no species.
     """
 
     name: str
@@ -93,6 +112,30 @@ class Species:
     bill_shape: str
     bar: Color
     bars: int
+    body: Color | None
+
+
+def seen(species: Species, telling: Collection[Telling], rng: np.random.Generator) -> Species:
+    """Returns what a bird of a species wears: parts that do not tell are those of any species.
+
+    Numbers are taken from `rng` for the parts that do not tell alone, and no number depends on the
+    species. A body that does not tell is None: its colors are muted and come with the plumage.
+
+    Args:
+        species: What the bird is.
+        telling: The parts that tell it.
+        rng: Where the other parts come from.
+    """
+    worn = species
+    if "crown" not in telling:
+        _, crown = _CROWNS[rng.integers(_HUES)]
+        worn = replace(worn, crown=crown, crest=bool(rng.integers(2)))
+    if "bill" not in telling:
+        shape = _BILL_SHAPES[rng.integers(len(_BILL_SHAPES))]
+        worn = replace(worn, bill=_BILLS[rng.integers(_HUES)], bill_shape=shape)
+    if "bars" not in telling:
+        worn = replace(worn, bar=_BARS[rng.integers(_HUES)], bars=1 + int(rng.integers(2)))
+    return worn if "body" in telling else replace(worn, body=None)
 
 
 def _species(index: int, families: Sequence[str], offset: int) -> Species:
@@ -100,7 +143,8 @@ def _species(index: int, families: Sequence[str], offset: int) -> Species:
 
     A code word is (crown, bill, crown + 2 bill + offset) modulo the prime number of hues, so two
     words with the same offset differ in at least two places, and those of one block in all three;
-    words with different offsets are never equal.
+    words with different offsets are never equal. The body's hue is crown + 4 bill, which adds a
+    place in which the words of one block differ.
     """
     block, crown = divmod(index, _HUES)
     bill = (2 * crown + block) % _HUES
@@ -115,6 +159,7 @@ def _species(index: int, families: Sequence[str], offset: int) -> Species:
         bill_shape=_BILL_SHAPES[(index + block + offset) % len(_BILL_SHAPES)],
         bar=_BARS[bar],
         bars=1 + (crown + index // 2) % 2,
+        body=_BODIES[(crown + 4 * bill) % _HUES],
     )
 
 

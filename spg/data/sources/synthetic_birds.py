@@ -1,6 +1,7 @@
 """The default data set: drawn by the project, in the archive layout of CUB-200-2011.
 
-What tells the classes apart sits in small parts (crown, bill, wing bars); see spg/data/birds.
+What tells the classes apart sits in the parts that ``source.telling`` names, by default small ones
+(crown, bill, wing bars); see spg/data/birds.
 Besides CUB's files it has ``part_segmentations/``: the masks of those telling parts.
 """
 
@@ -27,7 +28,9 @@ def fetch(workspace: Workspace, dataset: str, source: Source) -> None:
     """Draw the data set ``dataset`` into its raw folder."""
     species = benchmark_species(source.classes)
     per_class = source.train_per_class + source.test_per_class
-    flock = draw_flock(species, per_class, seed=source.seed, side=source.side)
+    flock = draw_flock(
+        species, per_class, seed=source.seed, side=source.side, telling=source.telling
+    )
     progress = tqdm(flock, total=per_class * len(species), desc="draw birds", unit="image")
     with whole_folder(workspace.raw(dataset)) as folder:
         write_archive(folder, species, progress, train_per_class=source.train_per_class)

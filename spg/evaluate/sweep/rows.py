@@ -63,10 +63,10 @@ def measure_map(
     }
     for measure in measures:
         row |= measure(in_image, image)
-    counted = image.split == TEST and image.object_mask is not None
     pixels = evaluator.no_pixels()
-    if counted:
+    if image.split == TEST and image.object_mask is not None:
         pixels = evaluator.histogram(loc_map, np.asarray(image.object_mask).astype(np.uint8))
+        row["pixels"] = pixels.ravel()
     return row, pixels
 
 

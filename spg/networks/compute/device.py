@@ -9,6 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from spg.project import portable
 from spg.project.errors import UserError
 
 
@@ -33,8 +34,12 @@ def pick_device() -> torch.device:
 
 
 def resolve_precision(precision: str, device: torch.device) -> Literal["float32", "bf16"]:
-    """Return what ``auto`` means here: bf16 where the hardware multiplies it, else float32."""
-    if precision == "float32":
+    """Return what ``auto`` means here: bf16 where the hardware multiplies it, else float32.
+
+    A portable process on a CPU never takes bf16 by itself: few processors multiply it.
+    """
+    capped = device.type == "cpu" and portable.in_force()
+    if precision == "float32" or (precision == "auto" and capped):
         return "float32"
     return "bf16" if precision == "bf16" or has_bf16(device) else "float32"
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from spg.data.birds.flock import draw_flock
-from spg.data.birds.species import pretraining_species
+from spg.data.birds.species import SMALL_PARTS, pretraining_species
 from spg.data.inputs.samples import TrainSamples
 from spg.networks.parts.classifier import ClassCriterion
 from spg.networks.parts.heads import Classified
@@ -37,7 +37,11 @@ def pretrain(
     """
     species = pretraining_species(pretraining.classes)
     birds = draw_flock(
-        species, pretraining.images_per_class, seed=pretraining.seed, side=pretraining.side
+        species,
+        pretraining.images_per_class,
+        seed=pretraining.seed,
+        side=pretraining.side,
+        telling=SMALL_PARTS,
     )
     images, labels = [], []
     for bird in birds:
