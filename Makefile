@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export DVC_NO_ANALYTICS := 1
 .DEFAULT_GOAL := help
-.PHONY: help setup repro grid effects test test-slow smoke quality bench readme clean
+.PHONY: help setup repro stem grid effects test test-slow smoke quality bench readme clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -18,8 +18,11 @@ $(VENV)/.ready: pyproject.toml requirements.lock
 	$(BIN)/pip install --quiet --disable-pip-version-check -c requirements.lock -e '.[dev]'
 	touch $@
 
-repro: setup  ## Rebuild every result of the default data set
-	dvc repro
+repro: setup  ## Rebuild every result of the default data set; JOBS=N cells at once
+	spg repro $(if $(JOBS),--jobs $(JOBS))
+
+stem: setup  ## Make the drawn stem weights of stems/ anew, if anything they come from changed
+	dvc repro stems/dvc.yaml
 
 GRID := spg_plain cam has acol spg no_cascade unshared_b no_c
 

@@ -22,6 +22,7 @@ def main() -> None:
 
 # The order of the help: that of the pipeline, then the tools.
 for command in (
+    machine.repro,
     data.fetch,
     data.prepare,
     data.metadata,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,28 @@ from spg.project.environment import is_first
 from spg.project.files import write_json
 from spg.project.params import Params
 from spg.project.workspace import Cell, Workspace
+
+
+@command()
+@click.option(
+    "--jobs",
+    type=click.IntRange(min=1),
+    help="Number of cells at once. Default: one a GPU; without one, one a core where "
+    "`execution.portable` is true, else one.",
+)
+def repro(jobs: int | None) -> None:
+    """Rebuild every result as `dvc repro` does, several cells at once: the same bytes.
+
+    A cell's output goes to .scratch/repro/CELL.log. One that fails stops no other and is named at
+    the end. After Ctrl-C the same command goes on.
+    """
+    import torch
+
+    from spg.tools.rebuild import rebuild, slots
+
+    params, _ = params_of(None)
+    gpus = torch.cuda.device_count()
+    rebuild(workspace(), params, slots(jobs, gpus=gpus, cores=len(os.sched_getaffinity(0))))
 
 
 @command()

@@ -3,7 +3,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, get_args
 
 import cv2
 import numpy as np
@@ -12,7 +12,15 @@ from numpy.typing import NDArray
 
 from spg.data.birds.bird import sample_bird
 from spg.data.birds.scene import Scene, draw_scene
-from spg.data.birds.species import Species, benchmark_species, pretraining_species
+from spg.data.birds.species import (
+    SMALL_PARTS,
+    Species,
+    Telling,
+    benchmark_species,
+    pretraining_species,
+    seen,
+)
+from spg.data.datasets.synthetic_birds import Part
 
 SIDE = 128
 
@@ -34,7 +42,10 @@ def box_extent(mask: NDArray[np.bool_]) -> int:
 def scenes() -> list[tuple[Species, Scene]]:
     species = benchmark_species(20)
     rng = generator(0)
-    return [(species[i % 20], draw_scene(species[i % 20], rng, side=SIDE)) for i in range(160)]
+    return [
+        (species[i % 20], draw_scene(species[i % 20], rng, side=SIDE, telling=SMALL_PARTS))
+        for i in range(160)
+    ]
 
 
 @pytest.mark.parametrize(("listing", "most"), [(benchmark_species, 20), (pretraining_species, 60)])
@@ -74,17 +85,21 @@ def test_pretraining_species_are_disjoint_from_the_benchmark() -> None:
 def test_a_scene_is_determined_by_its_seed() -> None:
     species = benchmark_species(2)[0]
     for seed in range(8):
-        first, again = (draw_scene(species, generator(seed), side=SIDE) for _ in range(2))
+        first, again = (
+            draw_scene(species, generator(seed), side=SIDE, telling=SMALL_PARTS) for _ in range(2)
+        )
         assert all(
             one.tobytes() == other.tobytes() for one, other in zip(first, again, strict=True)
         )
-        other_image = draw_scene(species, generator(seed + 100), side=SIDE).image
+        other_image = draw_scene(
+            species, generator(seed + 100), side=SIDE, telling=SMALL_PARTS
+        ).image
         assert first.image.tobytes() != other_image.tobytes()
 
 
 def test_drawing_leaves_the_global_random_state_alone() -> None:
     before = np.random.get_state()[1].copy()  # noqa: NPY002
-    draw_scene(benchmark_species(2)[0], generator(0), side=SIDE)
+    draw_scene(benchmark_species(2)[0], generator(0), side=SIDE, telling=SMALL_PARTS)
     assert np.array_equal(before, np.random.get_state()[1])  # noqa: NPY002
 
 
@@ -93,7 +108,7 @@ def test_the_longer_side_is_as_asked_and_the_aspect_varies(side: int) -> None:
     rng, species = generator(1), benchmark_species(2)[0]
     shapes = set()
     for _ in range(24):
-        image, object_mask, part_mask = draw_scene(species, rng, side=side)
+        image, object_mask, part_mask = draw_scene(species, rng, side=side, telling=SMALL_PARTS)
         assert image.dtype == np.uint8
         assert object_mask.dtype == part_mask.dtype == np.bool_
         assert image.shape == (*object_mask.shape, 3) == (*part_mask.shape, 3)
@@ -103,7 +118,7 @@ def test_the_longer_side_is_as_asked_and_the_aspect_varies(side: int) -> None:
 
 def test_a_side_too_small_is_refused() -> None:
     with pytest.raises(ValueError, match="side"):
-        draw_scene(benchmark_species(2)[0], generator(0), side=31)
+        draw_scene(benchmark_species(2)[0], generator(0), side=31, telling=SMALL_PARTS)
 
 
 def test_parts_are_a_small_share_of_the_object(scenes: list[tuple[Species, Scene]]) -> None:
@@ -151,7 +166,9 @@ def changed_pixels(base: Species, field: str, seed: int) -> NDArray[np.bool_]:
     color = getattr(base, field)
     inverse: dict[str, Any] = {field: tuple(255 - channel for channel in color)}
     other = replace(base, **inverse)
-    first, second = (draw_scene(item, generator(seed), side=SIDE) for item in (base, other))
+    first, second = (
+        draw_scene(item, generator(seed), side=SIDE, telling=SMALL_PARTS) for item in (base, other)
+    )
     assert np.array_equal(first.object_mask, second.object_mask)
     difference = np.abs(first.image.astype(int) - second.image).max(axis=2)
     around = cv2.dilate(first.part_mask.astype(np.uint8), np.ones((13, 13))) > 0
@@ -180,8 +197,8 @@ def test_nothing_but_the_parts_depends_on_the_species() -> None:
     other = replace(pretraining_species(2)[1], crest=not one.crest, bars=3 - one.bars)
     assert one.bill_shape != other.bill_shape
     for seed in range(24):
-        first = draw_scene(one, generator(seed), side=SIDE)
-        second = draw_scene(other, generator(seed), side=SIDE)
+        first = draw_scene(one, generator(seed), side=SIDE, telling=SMALL_PARTS)
+        second = draw_scene(other, generator(seed), side=SIDE, telling=SMALL_PARTS)
         parts = (first.part_mask | second.part_mask).astype(np.uint8)
         elsewhere = (cv2.dilate(parts, np.ones((13, 13))) == 0) & first.object_mask
         difference = np.abs(first.image.astype(int) - second.image)[elsewhere]
@@ -196,3 +213,55 @@ def test_all_poses_and_both_directions_occur() -> None:
     birds = [sample_bird(species, rng) for _ in range(80)]
     assert {bird.pose for bird in birds} == {"upright", "level", "foraging", "flying"}
     assert all((len(bird.feet) == 0) == (bird.pose == "flying") for bird in birds)
+
+
+def test_the_source_knows_every_part_that_may_tell() -> None:
+    assert get_args(Part) == get_args(Telling)
+
+
+@pytest.mark.parametrize(
+    ("telling", "changed"),
+    [
+        (("crown",), {"bill", "bars"}),
+        (("crown", "bill"), {"bars"}),
+        (("bars", "body"), {"crown", "bill"}),
+        (("crown", "bill", "bars", "body"), set()),
+    ],
+)
+def test_parts_that_do_not_tell_are_worn_by_every_species(
+    telling: tuple[Telling, ...], changed: set[str]
+) -> None:
+    """What does not tell is drawn alike for two species, and takes many values."""
+    one, other = benchmark_species(20)[3], benchmark_species(20)[11]
+    fields = {"crown": ("crown", "crest"), "bill": ("bill", "bill_shape"), "bars": ("bar", "bars")}
+    worn = [
+        (seen(one, telling, generator(seed)), seen(other, telling, generator(seed)))
+        for seed in range(60)
+    ]
+    for part, names in fields.items():
+        for name in names:
+            values = {getattr(first, name) for first, _ in worn}
+            if part in changed:
+                assert all(getattr(a, name) == getattr(b, name) for a, b in worn)
+                assert len(values) > 1
+            else:
+                assert values == {getattr(one, name)}
+                assert {getattr(b, name) for _, b in worn} == {getattr(other, name)}
+    bodies = {first.body for first, _ in worn}
+    assert bodies == ({one.body} if "body" in telling else {None})
+
+
+@pytest.mark.parametrize(
+    ("telling", "least", "most"),
+    [(("bill",), 0.0, 0.08), (("bars",), 0.0, 0.25), (("body",), 0.5, 1.0)],
+)
+def test_the_part_mask_marks_what_tells(
+    telling: tuple[Telling, ...], least: float, most: float
+) -> None:
+    species = benchmark_species(2)[0]
+    shares = []
+    for seed in range(16):
+        scene = draw_scene(species, generator(seed), side=SIDE, telling=telling)
+        assert not (scene.part_mask & ~scene.object_mask).any()
+        shares.append(scene.part_mask.sum() / scene.object_mask.sum())
+    assert least < np.mean(shares) < most

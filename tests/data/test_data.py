@@ -18,7 +18,7 @@ from readings import objections
 
 import spg.data.images.packed as pack_module
 from spg.data.birds.flock import draw_flock
-from spg.data.birds.species import benchmark_species
+from spg.data.birds.species import SMALL_PARTS, benchmark_species
 from spg.data.fetch.stage import fetch
 from spg.data.images.manifest import SCHEMA, boxes_of, class_names, read_manifest, write_manifest
 from spg.data.images.packed import EncodedImage, PackedImages, shard_name, write_shard
@@ -63,7 +63,7 @@ def packed(tiny_workspace):
 
 def test_an_archive_reads_back_as_the_birds_that_were_drawn(tmp_path):
     species = benchmark_species(2)
-    birds = list(draw_flock(species, 3, seed=5, side=64))
+    birds = list(draw_flock(species, 3, seed=5, side=64, telling=SMALL_PARTS))
     write_archive(tmp_path, species, birds, train_per_class=2)
     annotations = read_annotations(tmp_path)
     assert len({item.image_id for item in annotations}) == 6

@@ -55,3 +55,55 @@ def pixel_average_precision(histogram: Counts) -> float | None:
     precision = np.divide(true, guessed, out=np.zeros(len(true)), where=guessed > 0)
     recall = true / true[-1]
     return float((precision * np.diff(recall, prepend=0)).sum())
+
+
+def precision_shares(histogram: Counts, images: Counts) -> NDArray[np.float64]:
+    """Return what each image contributes to PxAP: numbers whose mean is PxAP itself.
+
+    PxAP is of all pixels together and no mean over images. These are its jackknife pseudo-values
+    in the limit of small weights, ``PxAP + N * dPxAP/dw_i`` for a weight ``w_i`` of image i (Efron,
+    The Jackknife, the Bootstrap and Other Resampling Plans, 1982, chapter 6). Their spread over
+    images is that of PxAP, so intervals and tests take them like any number of an image (PROTOCOL
+    14).
+
+    Args:
+        histogram: the sum of all ``images``, with pixels of an object.
+        images: ``Int[N, 2, T + 2]``, the histograms that were added up.
+
+    Returns:
+        ``Float[N]``; their mean is PxAP up to rounding.
+
+    Example:
+        >>> one = np.array([[1, 1, 0], [0, 0, 2]])
+        >>> precision_shares(2 * one, np.stack([one, one])).tolist()
+        [1.0, 1.0]
+    """
+    slopes = _precision_slopes(histogram)  # [2, T + 2]
+    changes = np.einsum("nkt,kt->n", images.astype(np.float64), slopes)
+    shares: NDArray[np.float64] = (pixel_average_precision(histogram) or 0.0) + len(
+        images
+    ) * changes
+    return shares
+
+
+def _precision_slopes(histogram: Counts) -> NDArray[np.float64]:
+    """Return how PxAP changes by one more pixel of each kind in each column, ``Float[2, T + 2]``.
+
+    With true positives ``A``, guessed pixels ``G`` and gains ``a`` of true ones, from the highest
+    threshold down, and ``P`` true pixels in all: PxAP = sum(A / G * a) / P. One more true pixel in
+    column ``b`` adds 1 to ``a`` there, to ``A`` and ``G`` from there on, and to ``P``.
+    """
+    gains = histogram[:, ::-1].astype(np.float64)
+    false, true = gains.cumsum(axis=1)
+    guessed, total = true + false, true[-1]
+    used = guessed > 0
+    precision = np.divide(true, guessed, out=np.zeros(len(true)), where=used)
+    square = np.where(used, guessed, np.inf) ** 2
+    # what a pixel changes in all later columns: sums from a column to the end
+    more_true, more_false = (
+        (change / square * gains[1])[::-1].cumsum()[::-1] for change in (false, -true)
+    )
+    whole = (precision * gains[1]).sum() / total
+    slopes = np.stack([more_false, precision + more_true - whole]) / total
+    ordered: NDArray[np.float64] = slopes[:, ::-1]
+    return ordered

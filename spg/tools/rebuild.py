@@ -1,0 +1,183 @@
+"""``spg repro``: everything that ``dvc repro`` makes, several cells at once, through DVC itself.
+
+DVC runs one stage after the other. Its locks let several ``dvc repro`` with targets of their own
+share a project, so a cell is one such process, and what is left to do for all cells together comes
+after them. The bytes are those of ``dvc repro``, whatever the number of jobs: nothing that a cell
+computes depends on its neighbors.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import click
+
+from spg.project import portable
+from spg.project.errors import UserError
+from spg.project.params import Params
+from spg.project.workspace import Cell, Workspace
+
+STAGES = ("train", "localize", "sweep")
+"""Of a cell, in their order."""
+SECONDS_TO_END = 20.0
+"""For DVC to take note of an interruption, before it is killed."""
+
+
+class Slots(NamedTuple):
+    """What runs at once."""
+
+    environments: list[dict[str, str]]
+    """Variables of each slot beside those of this process."""
+
+
+def slots(jobs: int | None, *, gpus: int, cores: int) -> Slots:
+    """Return how many cells run at once, and what each of them may use.
+
+    Args:
+        jobs: as asked for; ``None``: one a GPU, else one for every core of a portable process, else
+            one, which then has all threads.
+        gpus: of this machine.
+        cores: that this process may use.
+    """
+    own_threads = portable.in_force() and not gpus
+    count = jobs or gpus or (cores // portable.THREADS if own_threads else 1)
+    if gpus:
+        return Slots([{"CUDA_VISIBLE_DEVICES": str(number % gpus)} for number in range(count)])
+    threads = {} if own_threads else {"OMP_NUM_THREADS": str(max(1, cores // count))}
+    return Slots([dict(threads if count > 1 else {}) for _ in range(count)])
+
+
+def rebuild(workspace: Workspace, params: Params, used: Slots) -> None:
+    """Make what all cells share, then the cells that are not up to date, then the rest.
+
+    One line for each cell that ends, with an estimate of the time left. A cell that fails stops no
+    other. Ctrl-C and SIGTERM end every job; the same command goes on from the checkpoints.
+
+    Raises:
+        UserError: names the cells that failed, their logs, and the first one's last line.
+    """
+    _dvc(workspace.root, "prepare", "weights")
+    stale = _stale(workspace.root, params)
+    failed = _run_cells(workspace, stale, used)
+    if failed:
+        first, log = next(iter(failed.items()))
+        lines = log.read_text(encoding="utf-8", errors="replace").split("\n")
+        said = next((line for line in lines if line.startswith("error:")), "see its log")
+        raise UserError(
+            f"{len(failed)} of {len(stale)} cells failed: {', '.join(failed)}; {first}: {said} "
+            f"({log}); mend that, then run the same command again for the rest"
+        )
+    _dvc(workspace.root)
+
+
+def _run_cells(workspace: Workspace, stale: Mapping[str, str], used: Slots) -> dict[str, Path]:
+    """Run DVC for the last stage of each cell; return the logs of those that failed."""
+    logs = workspace.scratch / "repro"
+    logs.mkdir(parents=True, exist_ok=True)
+    free: queue.SimpleQueue[dict[str, str]] = queue.SimpleQueue()
+    for environment in used.environments:
+        free.put(environment)
+    running: set[subprocess.Popen[bytes]] = set()
+
+    def run(name: str, target: str) -> tuple[Path, int, float]:
+        environment, start, log = free.get(), time.monotonic(), logs / f"{name}.log"
+        try:
+            with log.open("wb") as said:
+                process = subprocess.Popen(
+                    [*_DVC, "repro", "--wait-for-lock", target], cwd=workspace.root,
+                    env=os.environ | environment, stdout=said, stderr=subprocess.STDOUT,
+                    start_new_session=True,
+                )  # fmt: skip
+                running.add(process)
+                status = process.wait()
+                running.discard(process)
+            return log, status, time.monotonic() - start
+        finally:
+            free.put(environment)
+
+    failed: dict[str, Path] = {}
+    start = time.monotonic()
+    with ThreadPoolExecutor(len(used.environments)) as pool, _ended_together(pool, running):
+        jobs = {pool.submit(run, name, target): name for name, target in stale.items()}
+        for done, job in enumerate(as_completed(jobs), start=1):
+            log, status, seconds = job.result()
+            if status:
+                failed[jobs[job]] = log
+            elapsed = time.monotonic() - start
+            left = elapsed / done * (len(jobs) - done)
+            word = "failed after" if status else "done in"
+            click.echo(
+                f"{done}/{len(jobs)} {jobs[job]} {word} {seconds:.0f} s; {elapsed / 60:.1f} min so "
+                f"far, about {left / 60:.1f} left"
+            )
+    return dict(sorted(failed.items()))
+
+
+@contextmanager
+def _ended_together(pool: ThreadPoolExecutor, running: set[subprocess.Popen[bytes]]) -> Any:
+    """End every job when the block is left by an interruption, and start no other."""
+    try:
+        yield
+    except BaseException:
+        pool.shutdown(wait=False, cancel_futures=True)
+        for sent in (signal.SIGINT, signal.SIGKILL):
+            until = time.monotonic() + SECONDS_TO_END
+            for process in list(running):
+                if process.poll() is None:
+                    os.killpg(process.pid, sent)
+            while time.monotonic() < until and any(p.poll() is None for p in list(running)):
+                time.sleep(0.1)
+        raise
+
+
+def _stale(root: Path, params: Params) -> dict[str, str]:
+    """Return the cells of which DVC would run a stage, with the target that makes them whole."""
+    asked = subprocess.run(
+        [*_DVC, "status", "--json"], cwd=root, check=False, capture_output=True, text=True
+    )
+    if asked.returncode:
+        raise UserError(f"{root}: dvc status: {asked.stderr.strip() or 'failed'}")
+    changed = set(json.loads(asked.stdout.strip().splitlines()[-1]))
+    found = {}
+    for cell in params.cells(params.dataset):
+        names = [f"{stage}{_group(params, cell)}@{_item(cell)}" for stage in STAGES]
+        if changed & set(names):
+            found[cell.name] = names[-1]
+    return found
+
+
+def _group(params: Params, cell: Cell) -> str:
+    """Return how the cell's stages are called in dvc.yaml, behind their own name."""
+    if cell.method in params.ablations:
+        return "_ablation"
+    return "_guided" if cell.method in params.guided else ""
+
+
+def _item(cell: Cell) -> str:
+    return f"{cell.dataset}-{cell.name}"
+
+
+def _dvc(root: Path, *targets: str) -> None:
+    """Run ``dvc repro`` in this terminal.
+
+    Raises:
+        UserError: when it fails; it has said why.
+    """
+    command: Sequence[str] = [*_DVC, "repro", *targets]
+    status = subprocess.run(command, cwd=root, check=False).returncode
+    if status:
+        raise UserError(f"{root}: dvc repro ended with status {status}, as said above")
+
+
+_DVC = (sys.executable, "-m", "dvc")
