@@ -91,7 +91,7 @@ def cell_of():
 
 @pytest.fixture(scope="session")
 def two_methods(tiny_mapping):
-    return parse_params({**tiny_mapping, "guided": ["spg"]}, "two methods")
+    return parse_params({**tiny_mapping, "guided": ["spg"], "ablations": []}, "two methods")
 
 
 @pytest.fixture(scope="session")

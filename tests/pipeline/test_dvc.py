@@ -63,6 +63,7 @@ def made(tmp_path_factory):
     copy = Copy(root)
     copy.set("methods", ["spg_plain", "acol"])
     copy.set("guided", ["spg"])
+    copy.set("ablations", [])
     copy.dvc("repro")
     copy.git("config", "user.email", "a@b")
     copy.git("config", "user.name", "a")

@@ -77,7 +77,7 @@ def test_a_constant_map_has_the_same_box_at_every_threshold(name):
 @pytest.fixture
 def smallest(tiny_mapping, tiny_workspace, tmp_path):
     """Classes with one training image, one to select thresholds on and one to test."""
-    mapping = copy.deepcopy(tiny_mapping) | {"guided": ["spg"], "seeds": [0]}
+    mapping = copy.deepcopy(tiny_mapping) | {"guided": ["spg"], "ablations": [], "seeds": [0]}
     dataset = mapping["datasets"][NAME]
     dataset["source"] |= {"train_per_class": 1, "test_per_class": 2}
     dataset["prepare"] |= {"holdout_per_class": 1, "holdout_from": "test"}

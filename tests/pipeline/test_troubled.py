@@ -44,7 +44,7 @@ BACKBONE, METHOD = "inception_v3", "spg_plain"
 def mapping_of(tiny_mapping, mapping, name, **prepared):
     """Return tiny parameters for a real layout, without published weights."""
     small = copy.deepcopy(tiny_mapping)
-    small |= {"dataset": name, "methods": [METHOD], "guided": [], "seeds": [0]}
+    small |= {"dataset": name, "methods": [METHOD], "guided": [], "ablations": [], "seeds": [0]}
     small["localization"]["extractors"][METHOD] = ["cam"]
     dataset = copy.deepcopy(mapping["datasets"][name])
     dataset["prepare"] |= {"short_side": None, "holdout_per_class": 1, "holdout_from": "test"}

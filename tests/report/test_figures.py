@@ -134,7 +134,7 @@ def test_every_figure_of_a_project_is_drawn(finished, two_methods):
         "energy", "guidance",
     ]  # fmt: skip
     assert set(SHEETS) <= set(names)
-    unguided = two_methods.model_copy(update={"guided": []})
+    unguided = two_methods.model_copy(update={"guided": [], "ablations": []})
     assert "guidance" not in [name for name, _ in draw_figures(finished, unguided, NAME)]
 
 

@@ -63,11 +63,17 @@ def measure_map(
     }
     for measure in measures:
         row |= measure(in_image, image)
-    pixels = evaluator.no_pixels()
-    if image.split == TEST and image.object_mask is not None:
-        pixels = evaluator.histogram(loc_map, np.asarray(image.object_mask).astype(np.uint8))
-        row["pixels"] = pixels.ravel()
-    return row, pixels
+    masks = (image.object_mask, image.part_mask)
+    of_object, of_parts = (
+        evaluator.no_pixels() if mask is None else evaluator.histogram(loc_map, _binary(mask))
+        for mask in masks
+    )
+    row["pixels"] = np.concatenate([of_object, of_parts[1:]]).ravel()
+    return row, of_object if image.split == TEST else evaluator.no_pixels()
+
+
+def _binary(mask: NDArray[Any]) -> NDArray[np.uint8]:
+    return np.asarray(mask).astype(np.uint8)
 
 
 def graph_cut_columns(

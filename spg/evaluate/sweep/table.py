@@ -30,7 +30,9 @@ SCHEMA = pa.schema(
         "box": pa.list_(pa.float32()),  # the largest one's, flattened [T, 4], xyxy in the image
         "cam_code_iou": pa.list_(pa.float64(), RANKS),  # of that code's first two boxes
         "cam_code_box": pa.list_(pa.float64(), 4),  # its first
-        "pixels": pa.list_(pa.int32()),  # PxAP's histogram, flattened [2, T + 2]; null: no mask
+        # of background, object and telling parts between thresholds, flattened [3, T + 2]; zeros
+        # where there is no such mask
+        "pixels": pa.list_(pa.int32()),
         "graph_cut_iou": pa.float64(),  # null for extractors that are not asked for it
         "graph_cut_box": pa.list_(pa.float64(), 4),
     }
