@@ -83,6 +83,16 @@ def max_box_acc(correct: NDArray[np.integer[Any]], images: int) -> NDArray[np.fl
     return best
 
 
+def best_places(correct: NDArray[np.integer[Any]]) -> NDArray[np.int64]:
+    """Return where on the grid each IoU level's accuracy is best, ``int64 [L]``; the first of ties.
+
+    Args:
+        correct: ``Int[L, T]``, as for :func:`max_box_acc`.
+    """
+    places: NDArray[np.int64] = correct.argmax(axis=1)
+    return places
+
+
 def count_correct(iou: NDArray[np.floating[Any]]) -> NDArray[np.int64]:
     """Return how many images reach each of :data:`IOU_LEVELS`, ``int64 [L, T]``.
 

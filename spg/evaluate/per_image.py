@@ -4,7 +4,7 @@ Kinds of threshold, and every table says which (PROTOCOL 10): ``fixed`` by param
 ``selected`` on held-out training images; ``oracle``, the best on the reported images themselves;
 ``cam_code``, the three of the CAM code's box generator; ``graph_cut``, none at all, where
 params.yaml asks for it (PROTOCOL 11). The first three are chosen by the GT-known error and then
-hold for all errors.
+hold for all errors, and for what a map covers.
 """
 
 from __future__ import annotations
@@ -20,17 +20,23 @@ from spg.data.images.manifest import TEST, TRAIN_FULLSUP, boxes_of
 from spg.data.results.columns import Columns, read_batches, select
 from spg.evaluate.image_errors import (
     IOU_LEVELS,
+    best_places,
     count_correct,
     image_errors,
     max_box_acc,
     select_threshold,
 )
+from spg.evaluate.metrics.pixels import pixel_average_precision, precision_shares
 from spg.evaluate.outcomes import OUTCOMES, outcome
 from spg.project.errors import UserError
 
 REGIONS = ("part_energy", "object_energy", "part_area", "object_area")
 """The order in which tables show the measure `energy`; others follow."""
 KINDS = ("fixed", "selected", "oracle", "cam_code", "graph_cut")
+COVERED = ("covered_object", "covered_parts", "covered_background")
+"""Shares of an image's pixels that its map covers at a kind of threshold (PROTOCOL 29)."""
+WHOLE_MAP = ("px_ap", "max_box_acc_v2")
+"""Numbers of an image that no kind of threshold changes; their means are PxAP and MaxBoxAccV2."""
 
 
 class Curves(NamedTuple):
@@ -44,6 +50,11 @@ class Curves(NamedTuple):
     """``int64 [L, T]``, test images with IoU >= level, rule ``largest``."""
     correct_all: NDArray[np.int64]
     """``int64 [L, T]``, the same of the rule ``all``."""
+    images: int
+    """Of the test split."""
+    pixels: NDArray[np.int64]
+    """``int64 [3, T + 2]``, of all test images: background, object and telling parts between
+    thresholds."""
 
 
 def read_curves(path: Path, extractor: str, iou_threshold: float) -> Curves:
@@ -52,7 +63,8 @@ def read_curves(path: Path, extractor: str, iou_threshold: float) -> Curves:
     images = dict.fromkeys(wrong, 0)
     correct: Any = 0
     correct_all: Any = 0
-    for batch in _batches_of(path, extractor, ("split", "iou", "iou_all")):
+    pixels: Any = 0
+    for batch in _batches_of(path, extractor, ("split", "iou", "iou_all", "pixels")):
         for split in wrong:
             iou = batch["iou"][batch["split"] == split]
             wrong[split] = wrong[split] + (iou < iou_threshold).sum(axis=0)
@@ -60,6 +72,7 @@ def read_curves(path: Path, extractor: str, iou_threshold: float) -> Curves:
         is_test = batch["split"] == TEST
         correct = correct + count_correct(batch["iou"][is_test])
         correct_all = correct_all + count_correct(batch["iou_all"][is_test])
+        pixels = pixels + _regions(batch["pixels"][is_test]).sum(axis=0)
     if not images[TEST]:
         raise UserError(f"{path}: lacks {extractor} on test; run `spg sweep`")
     held_out = images[TRAIN_FULLSUP]
@@ -68,6 +81,8 @@ def read_curves(path: Path, extractor: str, iou_threshold: float) -> Curves:
         test=wrong[TEST] / images[TEST],
         correct=correct,
         correct_all=correct_all,
+        images=images[TEST],
+        pixels=pixels,
     )
 
 
@@ -92,6 +107,7 @@ def table_at(
     path: Path,
     extractor: str,
     places: Mapping[str, int],
+    curves: Curves,
     tests: Columns,
     *,
     measured: Sequence[str],
@@ -103,19 +119,22 @@ def table_at(
         path: ``sweep.parquet``.
         extractor: whose rows.
         places: of the chosen thresholds, by kind.
+        curves: of the same rows.
         tests: columns of the test images, in the rows' order.
         measured: columns of ``sweep.measures`` to take over.
         iou_threshold: delta.
 
     Returns:
-        columns ``image_id``, ``class_id``, ``top1`` ..., what was measured, and for each kind of
-        threshold IoU (of the first and second largest component, of the best contour), box and
-        outcome; the IoU of a kind that the extractor has not is NaN.
+        columns ``image_id``, ``class_id``, ``top1`` ..., what was measured, `WHOLE_MAP`, and for
+        each kind of threshold IoU (of the first and second largest component, of the best contour),
+        box, outcome and, for a threshold of the grid, `COVERED`; the IoU of a kind that the
+        extractor has not is NaN, and so is what needs a mask that an image has not.
     """
     names = ("split", "iou", "second_iou", "iou_all", "box", "cam_code_iou", "cam_code_box",
-             "graph_cut_iou", "graph_cut_box")  # fmt: skip
+             "graph_cut_iou", "graph_cut_box", "pixels")  # fmt: skip
     batches = _batches_of(path, extractor, (*names, *measured))
-    picked = stacked([_pick(select(b, b["split"] == TEST), places, measured) for b in batches])
+    tested = (select(batch, batch["split"] == TEST) for batch in batches)
+    picked = stacked([_pick(rows, places, curves, measured) for rows in tested])
     known = {n: tests[n] for n in tests if n in ("image_id", "class_id") or _is_guess(n)}
     table: dict[str, Any] = known | picked
     right = table["top1"] == table["class_id"]
@@ -190,11 +209,16 @@ def _batches_of(path: Path, extractor: str, names: Sequence[str]) -> Iterator[Co
             yield own
 
 
-def _pick(rows: Columns, places: Mapping[str, int], measured: Sequence[str]) -> dict[str, Any]:
+def _pick(
+    rows: Columns, places: Mapping[str, int], curves: Curves, measured: Sequence[str]
+) -> dict[str, Any]:
     """Return the columns of a per-image table at the chosen thresholds."""
     boxes = rows["box"].reshape(len(rows["box"]), -1, 4)  # [n, T, 4]
+    pixels = _regions(rows["pixels"])  # [n, 3, T + 2]
     picked: dict[str, Any] = {name: rows[name].astype(np.float64) for name in measured}
+    picked |= {"px_ap": _precision(pixels, curves), "max_box_acc_v2": _found(rows, curves)}
     for kind, place in places.items():
+        picked |= {f"{name}_{kind}": share for name, share in _covered(pixels, place).items()}
         for name in ("iou", "second_iou", "iou_all"):
             picked[f"{name}_{kind}"] = rows[name][:, place].astype(np.float64)
         picked[f"box_{kind}"] = list(boxes[:, place].astype(np.float64))
@@ -203,6 +227,40 @@ def _pick(rows: Columns, places: Mapping[str, int], measured: Sequence[str]) -> 
     picked["iou_graph_cut"] = rows["graph_cut_iou"]
     picked["box_graph_cut"] = list(rows["graph_cut_box"])
     return picked
+
+
+def _regions(pixels: NDArray[np.integer[Any]]) -> NDArray[np.integer[Any]]:
+    """Return the column ``pixels`` as ``Int[n, 3, T + 2]``."""
+    return pixels.reshape(len(pixels), 3, -1)
+
+
+def _precision(pixels: NDArray[np.integer[Any]], curves: Curves) -> NDArray[np.float64]:
+    """Return what each image contributes to PxAP; NaN where no image has a mask."""
+    total = curves.pixels[:2]
+    if pixel_average_precision(total) is None:
+        return np.full(len(pixels), np.nan)
+    return precision_shares(total, pixels[:, :2], images=curves.images)
+
+
+def _found(rows: Columns, curves: Curves) -> NDArray[np.float64]:
+    """Return in how many of MaxBoxAccV2's levels some contour's box is right, as a share."""
+    chosen = best_places(curves.correct_all)
+    hits = [
+        rows["iou_all"][:, place] >= level for level, place in zip(IOU_LEVELS, chosen, strict=True)
+    ]
+    share: NDArray[np.float64] = np.mean(hits, axis=0, dtype=np.float64)
+    return share
+
+
+def _covered(pixels: NDArray[np.integer[Any]], place: int) -> dict[str, NDArray[np.float64]]:
+    """Return the shares of object, parts and background from a threshold on; NaN without pixels."""
+    background, objects, parts = pixels.transpose(1, 0, 2)
+    shares = {}
+    for name, region in zip(COVERED, (objects, parts, background), strict=True):
+        # Column k holds the pixels that reach k thresholds, so those from place + 1 on reach it.
+        inside, whole = region[:, place + 1 :].sum(axis=1), region.sum(axis=1)
+        shares[name] = np.divide(inside, whole, out=np.full(len(whole), np.nan), where=whole > 0)
+    return shares
 
 
 def _is_guess(name: str) -> bool:

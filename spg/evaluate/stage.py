@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,7 @@ from tqdm import tqdm
 from spg.data.images.manifest import TEST
 from spg.data.results.columns import Columns, read_columns, select, write_columns
 from spg.evaluate.per_image import (
+    COVERED,
     REGIONS,
     accuracies,
     choose_places,
@@ -65,7 +67,7 @@ def _evaluate(
         counts = read_curves(swept / TABLE, extractor, delta)
         places = choose_places(counts, thresholds, rule.map_threshold)
         table = table_at(
-            swept / TABLE, extractor, places, tests, measured=measured, iou_threshold=delta
+            swept / TABLE, extractor, places, counts, tests, measured=measured, iou_threshold=delta
         )
         totals = kind_totals(table, delta)
         for kind, place in places.items():
@@ -74,6 +76,7 @@ def _evaluate(
             **totals,
             **accuracies(counts, len(table["image_id"])),
             **{name: _mean_or_none(table[name]) for name in measured},
+            **_covered(table, places),
             "px_ap": facts["px_ap"][extractor],
         }
         tables.append(table | {"extractor": np.full(len(table["image_id"]), extractor)})
@@ -100,6 +103,15 @@ def _tests(manifest: Columns, maps: Path) -> Columns:
         raise UserError(f"{maps}: image {error} is not in the manifest; localize again") from None
     images = select(manifest, rows) | scores
     return select(images, images["split"] == TEST)
+
+
+def _covered(table: Mapping[str, Any], places: Mapping[str, int]) -> dict[str, Any]:
+    """Return the mean shares that maps cover, by kind of threshold."""
+    return {
+        f"{name}_{kind}": _mean_or_none(table[f"{name}_{kind}"])
+        for kind in places
+        for name in COVERED
+    }
 
 
 def _mean_or_none(shares: NDArray[np.float64]) -> float | None:

@@ -50,7 +50,13 @@ def with_toys(tiny_mapping):
     mapping["datasets"]["shapes"] = birds | {
         "source": {"kind": "squares", "per_class": 8}, "prepare": prepared
     }  # fmt: skip
-    mapping |= {"dataset": "shapes", "methods": ["one_layer"], "guided": ["spg"], "ablations": [], "seeds": [0]}
+    mapping |= {
+        "dataset": "shapes",
+        "methods": ["one_layer"],
+        "guided": ["spg"],
+        "ablations": [],
+        "seeds": [0],
+    }
     mapping["one_layer"] = {"sharpness": 2.0}
     mapping["localization"]["extractors"]["one_layer"] = ["cam"]
     mapping["sweep"]["measures"] = ["energy", "pointing_game"]

@@ -37,7 +37,13 @@ pytestmark = pytest.mark.skipif(
 
 def tiny_ilsvrc(mapping):
     small = copy.deepcopy(mapping)
-    small |= {"dataset": NAME, "backbones": [BACKBONE], "methods": ["spg_plain"], "guided": [], "ablations": []}
+    small |= {
+        "dataset": NAME,
+        "backbones": [BACKBONE],
+        "methods": ["spg_plain"],
+        "guided": [],
+        "ablations": [],
+    }
     small |= {"seeds": [0], "external_classifier": [BACKBONE]}
     small["datasets"][NAME]["prepare"] |= {"holdout_per_class": 2, "short_side": 48}
     setup = small["datasets"][NAME]["backbones"][BACKBONE]

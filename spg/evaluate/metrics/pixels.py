@@ -5,6 +5,8 @@ Choe et al., CVPR 2020; docs/sources.md 4.2.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -57,8 +59,10 @@ def pixel_average_precision(histogram: Counts) -> float | None:
     return float((precision * np.diff(recall, prepend=0)).sum())
 
 
-def precision_shares(histogram: Counts, images: Counts) -> NDArray[np.float64]:
-    """Return what each image contributes to PxAP: numbers whose mean is PxAP itself.
+def precision_shares(
+    histogram: Counts, some: NDArray[np.integer[Any]], *, images: int
+) -> NDArray[np.float64]:
+    """Return what each image contributes to PxAP: numbers whose mean over all is PxAP itself.
 
     PxAP is of all pixels together and no mean over images. These are its jackknife pseudo-values
     in the limit of small weights, ``PxAP + N * dPxAP/dw_i`` for a weight ``w_i`` of image i (Efron,
@@ -67,22 +71,21 @@ def precision_shares(histogram: Counts, images: Counts) -> NDArray[np.float64]:
     14).
 
     Args:
-        histogram: the sum of all ``images``, with pixels of an object.
-        images: ``Int[N, 2, T + 2]``, the histograms that were added up.
+        histogram: of all images, with pixels of an object.
+        some: ``Int[n, 2, T + 2]``, histograms of some of the images that were added up.
+        images: how many were added up, N.
 
     Returns:
-        ``Float[N]``; their mean is PxAP up to rounding.
+        ``Float[n]``, up to rounding.
 
     Example:
         >>> one = np.array([[1, 1, 0], [0, 0, 2]])
-        >>> precision_shares(2 * one, np.stack([one, one])).tolist()
+        >>> precision_shares(2 * one, np.stack([one, one]), images=2).tolist()
         [1.0, 1.0]
     """
     slopes = _precision_slopes(histogram)  # [2, T + 2]
-    changes = np.einsum("nkt,kt->n", images.astype(np.float64), slopes)
-    shares: NDArray[np.float64] = (pixel_average_precision(histogram) or 0.0) + len(
-        images
-    ) * changes
+    changes = np.einsum("nkt,kt->n", some.astype(np.float64), slopes)
+    shares: NDArray[np.float64] = (pixel_average_precision(histogram) or 0.0) + images * changes
     return shares
 
 
