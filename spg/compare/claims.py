@@ -2,29 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from spg.compare.comparison import named_interval
-from spg.compare.errors import Errors
+from spg.compare.errors import HIGHER_IS_BETTER, NO_THRESHOLD, Errors
 from spg.compare.paper import Claim, Paper
 from spg.compare.statistics.intervals import Interval, verdict
 from spg.compare.statistics.significance import (
+    Needed,
     detectable,
     holm,
     mcnemar,
+    needed,
     power,
     standard_error,
     two_sided_p,
 )
 from spg.compare.variants import Variant
+from spg.evaluate.per_image import WHOLE_MAP
 from spg.project.schema import ComparisonParams
 
 Key = tuple[Variant, str, str]
 CLAIMS_KIND = "selected"  # each variant at its own threshold, chosen on held-out training images
+SeedsOf = Callable[[str], Sequence[int]]
+"""From a method to the seeds of its cells, in the order of its rows."""
 WANTED_POWER = 0.8
 MEANINGS = {
     "reproduced": "all of it above 0",
@@ -32,8 +38,9 @@ MEANINGS = {
     "undecided": "0 lies inside, so this size cannot tell",
 }
 COLUMNS = (
-    "claim", "text", "reported_points", *Interval._fields, "p_mcnemar", "p_interval", "p_holm",
-    "power", "detectable", "seeds", "images", "verdict", "sentence",
+    "claim", "text", "metric", "reported_points", *Interval._fields, "p_mcnemar", "p_interval",
+    "p_holm", "power", "detectable", "seeds", "images", "seeds_needed", "images_needed", "verdict",
+    "sentence",
 )  # fmt: skip
 
 
@@ -45,12 +52,17 @@ class Gain(NamedTuple):
     """Standard error, of images and seeds."""
     p_mcnemar: float
     p_interval: float
-    shape: tuple[int, ...]
-    """Seeds and images."""
+    values: NDArray[np.float64]
+    """``Float[S, N]``, of the seeds that both sides have."""
 
 
 def claims_table(
-    errors: Errors, paper: Paper, params: ComparisonParams, *, backbone: str
+    errors: Errors,
+    paper: Paper,
+    params: ComparisonParams,
+    *,
+    backbone: str,
+    seeds_of: SeedsOf,
 ) -> pd.DataFrame:
     """Return one row for each claim of paper.yaml with its verdict and the sentence behind it.
 
@@ -63,15 +75,20 @@ def claims_table(
         paper: the claims.
         params: of intervals and level.
         backbone: of a side that names none.
+        seeds_of: which seeds a method's rows are; the two sides of a claim are compared at those
+            that both have.
     """
     keys = {claim.id: _keys(claim, backbone) for claim in paper.claims}
-    gains = {name: _gain(sides, errors, params, name) for name, sides in keys.items()}
+    gains = {name: _gain(sides, errors, params, name, seeds_of) for name, sides in keys.items()}
     judged = {name: gain for name, gain in gains.items() if gain}
     adjusted = dict(zip(judged, holm([g.p_interval for g in judged.values()]), strict=True))
     rows = []
     for claim in paper.claims:
         reported = paper.reported_gain(claim)
-        row: dict[str, Any] = {"claim": claim.id, "text": claim.text, "reported_points": reported}
+        row: dict[str, Any] = {
+            "claim": claim.id, "text": claim.text, "metric": claim.metric,
+            "reported_points": reported,
+        }  # fmt: skip
         gain = judged.get(claim.id)
         if gain is None:
             row |= _not_run(keys[claim.id], errors)
@@ -83,25 +100,39 @@ def claims_table(
 
 def _keys(claim: Claim, backbone: str) -> list[Key]:
     """Return which errors the claim compares: those of its better side, then of its worse."""
-    return [
-        (Variant(side.backbone or backbone, side.method, side.extractor), CLAIMS_KIND, claim.metric)
-        for side in (claim.better, claim.worse)
-    ]
+    keys = []
+    for side in (claim.better, claim.worse):
+        metric = side.metric or claim.metric
+        kind = NO_THRESHOLD if metric in WHOLE_MAP else CLAIMS_KIND
+        variant = Variant(side.backbone or backbone, side.method, side.extractor)
+        keys.append((variant, kind, metric))
+    return keys
 
 
-def _gain(keys: Sequence[Key], errors: Errors, params: ComparisonParams, name: str) -> Gain | None:
-    """Return what ``errors`` say of a claim, or None where a side did not run."""
-    if any(key not in errors for key in keys):
+def _gain(
+    keys: Sequence[Key],
+    errors: Errors,
+    params: ComparisonParams,
+    name: str,
+    seeds_of: SeedsOf,
+) -> Gain | None:
+    """Return what ``errors`` say of a claim, or None where a side or a common seed is missing."""
+    seeds = [seeds_of(variant.method) for variant, _, _ in keys]
+    common = [seed for seed in seeds[0] if seed in seeds[1]]
+    if not common or any(key not in errors for key in keys):
         return None
-    better, worse = (errors[key] for key in keys)
-    gains = worse - better
+    better, worse = (
+        errors[key][[own.index(seed) for seed in common]]
+        for key, own in zip(keys, seeds, strict=True)
+    )
+    gains = better - worse if keys[0][2] in HIGHER_IS_BETTER else worse - better
     error = standard_error(gains)
     return Gain(
         interval=named_interval(gains, params, name),
         error=error,
         p_mcnemar=mcnemar(gains),
         p_interval=two_sided_p(float(gains.mean()), error),
-        shape=gains.shape,
+        values=gains,
     )
 
 
@@ -114,7 +145,9 @@ def _judge(
     survives = adjusted[name] <= 1 - confidence
     found = verdict(gain.interval)
     doubt = "" if survives or found == "undecided" else _doubt(adjusted, name)
-    seeds, images = gain.shape
+    seeds, images = gain.values.shape
+    wanted = abs(gain.interval.mean) if reported is None else abs(reported) / 100
+    more = needed(gain.values, wanted, level=level, wanted=WANTED_POWER)
     return {
         **gain.interval._asdict(),
         "p_mcnemar": gain.p_mcnemar,
@@ -124,15 +157,19 @@ def _judge(
         "detectable": least,
         "seeds": seeds,
         "images": images,
+        "seeds_needed": more.seeds,
+        "images_needed": more.images,
         "verdict": found if survives else "undecided",
         "sentence": _measured(gain.interval, reported, confidence, doubt)
-        + _size(gain, reported, seen, least),
+        + _size(gain, reported, seen, least)
+        + _more(more, reported),
     }
 
 
 def _not_run(keys: Sequence[Key], errors: Errors) -> dict[str, Any]:
-    missing = next(key[0] for key in keys if key not in errors)
-    return {"verdict": "not run", "sentence": f"Not run: {'/'.join(missing)} has no cell here."}
+    missing = next(("/".join(key[0]) for key in keys if key not in errors), None)
+    why = "its sides have no seed in common" if missing is None else f"{missing} has no cell here"
+    return {"verdict": "not run", "sentence": f"Not run: {why}."}
 
 
 def _measured(interval: Interval, reported: float | None, confidence: float, doubt: str) -> str:
@@ -157,7 +194,7 @@ def _size(gain: Gain, reported: float | None, seen: float, least: float) -> str:
     """Return what this size can see, or nothing where no spread was seen."""
     if np.isnan(least):
         return ""
-    seeds, images = gain.shape
+    seeds, images = gain.values.shape
     here = f" With {images} images and {seeds} seed{'s' if seeds > 1 else ''}"
     points = f"{100 * least:.1f} points"
     if reported is None:
@@ -166,3 +203,18 @@ def _size(gain: Gain, reported: float | None, seen: float, least: float) -> str:
         f"{here} a gain of {reported:.2f} points, the paper's, would be seen with probability "
         f"{seen:.2f}; for {WANTED_POWER} it takes {points}."
     )
+
+
+def _more(more: Needed, reported: float | None) -> str:
+    """Return what it would take to see the paper's gain, or ours where it reports none."""
+    if np.isnan(more.seeds) and np.isnan(more.images):
+        return ""
+    which = "this gain" if reported is None else "the paper's gain"
+    ways = [
+        f"{value:.0f} {name}"
+        for value, name in ((more.seeds, "seeds"), (more.images, "images"))
+        if np.isfinite(value)
+    ]
+    if not ways:
+        return f" Neither more seeds nor more images alone would show {which} so surely."
+    return f" To see {which} so surely, with all else as here, takes {' or '.join(ways)}."

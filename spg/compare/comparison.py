@@ -14,6 +14,7 @@ from spg.compare.other_classes import with_classes
 from spg.compare.paper import Paper
 from spg.compare.statistics.intervals import Interval, seed_spread, two_way_interval
 from spg.compare.variants import Variant
+from spg.evaluate.per_image import WHOLE_MAP
 from spg.project.schema import ComparisonParams
 from spg.project.seeding import generator
 
@@ -107,7 +108,8 @@ def summary(comparison: pd.DataFrame, claims: pd.DataFrame) -> dict[str, Any]:
     own_classes = (comparison["metric"] == "top1_cls_err") & (comparison["threshold"] == "selected")
     gt_known = comparison["metric"] == "gt_known_loc_err"
     shown_kinds = comparison["threshold"].isin(["none", "selected", "fixed"])
-    shown = comparison[(gt_known & shown_kinds) | own_classes]
+    whole_map = comparison["metric"].isin(WHOLE_MAP)
+    shown = comparison[(gt_known & shown_kinds) | own_classes | whole_map]
     several = shown["backbone"].nunique() > 2  # "none" is one of them
     result: dict[str, Any] = {}
     for row in shown.to_dict("records"):

@@ -12,13 +12,20 @@ from spg.compare.variants import Variant
 from spg.data.images.manifest import boxes_of
 from spg.evaluate.image_errors import ERRORS
 from spg.evaluate.metrics.boxes import box_iou, center_box, whole_image_box
-from spg.evaluate.per_image import KINDS, cell_errors, kinds_of
+from spg.evaluate.per_image import COVERED, KINDS, WHOLE_MAP, cell_errors, kinds_of
 from spg.project.errors import UserError
 
 BASELINES = {"center_box": center_box, "whole_image": whole_image_box}
 
+HIGHER_IS_BETTER = frozenset({*WHOLE_MAP, "covered_object", "covered_parts"})
+"""Metrics that are no errors: a gain in them is an increase."""
+NO_THRESHOLD = "none"
+"""The kind of threshold of what needs none, or takes its own."""
+
 Errors = dict[tuple[Variant, str, str], NDArray[np.float64]]
-"""(variant, threshold kind, metric) -> ``Float[S, N]`` of 0 and 1: seeds by images."""
+"""(variant, threshold kind, metric) -> ``Float[S, N]``: seeds by images, whose mean is the metric.
+
+Errors are 0 and 1; what a map covers is a share of each image (PROTOCOL 29)."""
 Tables = Mapping[Variant, Sequence[pd.DataFrame]]
 """The per-image tables of each variant's seeds (:mod:`spg.evaluate.per_image`)."""
 
@@ -45,6 +52,23 @@ def collect_errors(
                 stacked = np.stack([cell[metric] for cell in cells]).astype(np.float64)
                 errors[variant, kind, metric] = stacked  # [S, N]
     return errors
+
+
+def collect_values(tables: Tables) -> Errors:
+    """Stack what maps are worth beside their boxes: PxAP, MaxBoxAccV2, what they cover.
+
+    What a data set has no masks for is left out.
+    """
+    columns = [(NO_THRESHOLD, name, name) for name in WHOLE_MAP]
+    columns += [(kind, name, f"{name}_{kind}") for kind in KINDS for name in COVERED]
+    values: Errors = {}
+    for variant, seeds in tables.items():
+        for kind, metric, column in columns:
+            if column in seeds[0]:
+                stacked = np.stack([table[column].to_numpy(np.float64) for table in seeds])
+                if np.isfinite(stacked).all():
+                    values[variant, kind, metric] = stacked
+    return values
 
 
 def baseline_errors(

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from spg.compare.variants import Variant
 from spg.evaluate.image_errors import ERRORS
+from spg.evaluate.per_image import COVERED
 from spg.project.errors import UserError
 from spg.project.params import describe, read_yaml
 from spg.project.schema import Strict
@@ -20,8 +21,9 @@ ACCURACIES = (
 
 
 def _known(metric: str) -> str:
-    if metric not in (*ERRORS, *ACCURACIES):
-        raise ValueError(f"should be one of {', '.join((*ERRORS, *ACCURACIES))}")
+    known = (*ERRORS, *ACCURACIES, *COVERED)
+    if metric not in known:
+        raise ValueError(f"should be one of {', '.join(known)}")
     return metric
 
 
@@ -66,6 +68,8 @@ class Side(Strict):
     """``None``: the backbone of the run."""
     method: str
     extractor: str
+    metric: Metric | None = None
+    """``None``: the claim's."""
 
 
 class Reported(Strict):
@@ -76,7 +80,7 @@ class Reported(Strict):
 
 
 class Claim(Strict):
-    """``better`` has a lower error than ``worse``."""
+    """``better`` has a lower error than ``worse``, or more of what is no error."""
 
     id: str
     text: str

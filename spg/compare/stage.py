@@ -6,7 +6,7 @@ import pandas as pd
 
 from spg.compare.claims import claims_table
 from spg.compare.comparison import comparison_table, external_table, summary
-from spg.compare.errors import baseline_errors, collect_errors
+from spg.compare.errors import baseline_errors, collect_errors, collect_values
 from spg.compare.other_classes import classifiers_of, external_guesses
 from spg.compare.paper import load_paper
 from spg.compare.side_tables import detail_tables
@@ -34,6 +34,7 @@ def compare(workspace: Workspace, params: Params, dataset: str) -> None:
     delta, rule = params.evaluation.iou_threshold, params.comparison
     errors = collect_errors(tables, iou_threshold=delta)
     manifest = read_manifest(workspace.packed(dataset) / "manifest.parquet")
+    errors |= collect_values(tables)
     errors |= baseline_errors(manifest, next(iter(tables.values())), iou_threshold=delta)
     classifiers = classifiers_of(params.external_classifier, params.ensembles)
     guesses = {
@@ -41,7 +42,9 @@ def compare(workspace: Workspace, params: Params, dataset: str) -> None:
         for name, members in classifiers.items()
     }
     comparison = comparison_table(errors, paper, rule)
-    claims = claims_table(errors, paper, rule, backbone=params.backbones[0])
+    claims = claims_table(
+        errors, paper, rule, backbone=params.backbones[0], seeds_of=params.seeds_of
+    )
     every = {
         "comparison": comparison,
         "claims": claims,

@@ -289,6 +289,11 @@ def test_a_threshold_is_chosen_on_held_out_images_alone():
     grid = np.array([0.25, 0.5, 0.75])
     none = np.zeros((3, 3), dtype=np.int64)
     curves = Curves(
-        held_out=np.array([1, 1, 0.0]), test=np.array([0, 1, 1.0]), correct=none, correct_all=none
+        held_out=np.array([1, 1, 0.0]),
+        test=np.array([0, 1, 1.0]),
+        correct=none,
+        correct_all=none,
+        images=3,
+        pixels=none,
     )
     assert choose_places(curves, grid, 0.5) == {"fixed": 1, "selected": 2, "oracle": 0}

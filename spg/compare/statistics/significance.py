@@ -7,10 +7,20 @@ several seeds are ``Float[S, N]``, one row a seed, one column an image (PROTOCOL
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
+
+
+class Needed(NamedTuple):
+    """What a gain would be seen with; see :func:`needed`."""
+
+    seeds: float
+    """At the number of images that there are."""
+    images: float
+    """At the number of seeds that there are."""
 
 
 def mcnemar(gains: NDArray[np.float64]) -> float:
@@ -48,11 +58,51 @@ def standard_error(values: NDArray[np.float64]) -> float:
         0.25
     """
     seeds, images = values.shape
+    rows, columns, rest = _parts(values)
+    return float(np.sqrt(rows / seeds + columns / images + rest / values.size))
+
+
+def needed(values: NDArray[np.float64], gain: float, *, level: float, wanted: float) -> Needed:
+    """Return how many seeds, and how many images, a gain would be seen with.
+
+    The parts of :func:`standard_error` that belong to seeds, to images and to both shrink with
+    their numbers; one number is changed while the other stays.
+
+    Args:
+        values: ``Float[S, N]``, whose spread is taken.
+        gain: the true gain, at least 0.
+        level: of the two-sided test.
+        wanted: probability of seeing it; see :func:`power`.
+
+    Returns:
+        numbers of at least 1; infinity where no number is enough, NaN where no spread was seen.
+
+    Example:
+        >>> needed(np.array([[0.0, 0, 1, 1]]), 0.7, level=0.05, wanted=0.8)  # (0.5 / 0.25) ** 2
+        Needed(seeds=inf, images=5.0)
+    """
+    error = gain / (stats.norm.isf(level / 2) + stats.norm.ppf(wanted))
+    rows, columns, rest = _parts(values)
+    if rows + columns + rest == 0:
+        return Needed(np.nan, np.nan)
+    seeds, images = values.shape
+    left_of_images, left_of_seeds = error**2 - columns / images, error**2 - rows / seeds
+    return Needed(
+        _ceiled((rows + rest / images) / left_of_images) if left_of_images > 0 else np.inf,
+        _ceiled((columns + rest / seeds) / left_of_seeds) if left_of_seeds > 0 else np.inf,
+    )
+
+
+def _ceiled(number: float) -> float:
+    return float(max(1.0, np.ceil(number)))
+
+
+def _parts(values: NDArray[np.float64]) -> tuple[float, float, float]:
+    """Return the variances of rows, of columns and of what is left (:func:`standard_error`)."""
     centered = values - values.mean()
     rows, columns = centered.mean(axis=1), centered.mean(axis=0)
     rest = centered - rows[:, None] - columns
-    variance = np.mean(rows**2) / seeds + np.mean(columns**2) / images
-    return float(np.sqrt(variance + np.mean(rest**2) / values.size))
+    return float(np.mean(rows**2)), float(np.mean(columns**2)), float(np.mean(rest**2))
 
 
 def two_sided_p(gain: float, error: float) -> float:
