@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export DVC_NO_ANALYTICS := 1
 .DEFAULT_GOAL := help
-.PHONY: help setup repro stem grid effects test test-slow smoke quality bench readme clean
+.PHONY: help setup repro stem grid effects telling test test-slow smoke quality bench readme clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,9 +30,12 @@ grid: setup  ## Run every method with every kind of map on the default data, as 
 	dvc exp run --name grid -S 'methods=[spg_plain,cam,has,acol]' \
 	    $(foreach method,$(GRID),-S 'localization.extractors.$(method)=[cam,grad_cam,backprop]')
 
-effects: setup  ## Measure what each disputed choice changes, into PROTOCOL.md (a quarter to half an hour)
+effects: setup  ## Measure what each disputed choice changes, into PROTOCOL.md (over an hour)
 	dvc repro effects/dvc.yaml
 	python -m spg.tools.protocol_page
+
+telling: setup  ## Compare SPG with SPG-plain where other parts tell the species (about 20 minutes)
+	dvc repro telling/dvc.yaml
 
 test: setup  ## Run the tests, on all cores (minutes)
 	pytest -q -n auto

@@ -19,30 +19,25 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import click
 
 from spg.project import portable
-from spg.project.errors import UserError
+from spg.project.errors import UserError, first_few
 from spg.project.params import Params
 from spg.project.workspace import Cell, Workspace
 
+Slots = list[dict[str, str]]
+"""For each cell that runs at once, variables beside those of this process."""
 STAGES = ("train", "localize", "sweep")
 """Of a cell, in their order."""
 SECONDS_TO_END = 20.0
 """For DVC to take note of an interruption, before it is killed."""
 
 
-class Slots(NamedTuple):
-    """What runs at once."""
-
-    environments: list[dict[str, str]]
-    """Variables of each slot beside those of this process."""
-
-
 def slots(jobs: int | None, *, gpus: int, cores: int) -> Slots:
-    """Return how many cells run at once, and what each of them may use.
+    """Return, for each cell that runs at once, the variables that say what it may use.
 
     Args:
         jobs: as asked for; ``None``: one a GPU, else one for every core of a portable process, else
@@ -53,9 +48,9 @@ def slots(jobs: int | None, *, gpus: int, cores: int) -> Slots:
     own_threads = portable.in_force() and not gpus
     count = jobs or gpus or (cores // portable.THREADS if own_threads else 1)
     if gpus:
-        return Slots([{"CUDA_VISIBLE_DEVICES": str(number % gpus)} for number in range(count)])
+        return [{"CUDA_VISIBLE_DEVICES": str(number % gpus)} for number in range(count)]
     threads = {} if own_threads else {"OMP_NUM_THREADS": str(max(1, cores // count))}
-    return Slots([dict(threads if count > 1 else {}) for _ in range(count)])
+    return [dict(threads if count > 1 else {}) for _ in range(count)]
 
 
 def rebuild(workspace: Workspace, params: Params, used: Slots) -> None:
@@ -72,33 +67,40 @@ def rebuild(workspace: Workspace, params: Params, used: Slots) -> None:
     failed = _run_cells(workspace, stale, used)
     if failed:
         first, log = next(iter(failed.items()))
-        lines = log.read_text(encoding="utf-8", errors="replace").split("\n")
-        said = next((line for line in lines if line.startswith("error:")), "see its log")
+        said = _said(log)
         raise UserError(
-            f"{len(failed)} of {len(stale)} cells failed: {', '.join(failed)}; {first}: {said} "
-            f"({log}); mend that, then run the same command again for the rest"
+            f"{len(failed)} of {len(stale)} cells failed: {first_few(list(failed))}; {first}: "
+            f"{said} ({log}); mend that, then run the same command again for the rest"
         )
     _dvc(workspace.root)
 
 
-def _run_cells(workspace: Workspace, stale: Mapping[str, str], used: Slots) -> dict[str, Path]:
-    """Run DVC for the last stage of each cell; return the logs of those that failed."""
+def _run_cells(
+    workspace: Workspace, stale: Mapping[str, Sequence[str]], used: Slots
+) -> dict[str, Path]:
+    """Run DVC for the stages of each cell; return the logs of those that failed.
+
+    What the cells share is up to date by now, and left out: DVC locks what it looks at.
+    """
     logs = workspace.scratch / "repro"
     logs.mkdir(parents=True, exist_ok=True)
     free: queue.SimpleQueue[dict[str, str]] = queue.SimpleQueue()
-    for environment in used.environments:
+    for environment in used:
         free.put(environment)
     running: set[subprocess.Popen[bytes]] = set()
 
-    def run(name: str, target: str) -> tuple[Path, int, float]:
+    def run(name: str, targets: Sequence[str]) -> tuple[Path, int, float]:
         environment, start, log = free.get(), time.monotonic(), logs / f"{name}.log"
         try:
             with log.open("wb") as said:
                 process = subprocess.Popen(
-                    [*_DVC, "repro", "--wait-for-lock", target], cwd=workspace.root,
-                    env=os.environ | environment, stdout=said, stderr=subprocess.STDOUT,
+                    [*_DVC, "--wait-for-lock", "repro", "--single-item", *targets],
+                    cwd=workspace.root,
+                    env=os.environ | environment,
+                    stdout=said,
+                    stderr=subprocess.STDOUT,
                     start_new_session=True,
-                )  # fmt: skip
+                )
                 running.add(process)
                 status = process.wait()
                 running.discard(process)
@@ -108,8 +110,8 @@ def _run_cells(workspace: Workspace, stale: Mapping[str, str], used: Slots) -> d
 
     failed: dict[str, Path] = {}
     start = time.monotonic()
-    with ThreadPoolExecutor(len(used.environments)) as pool, _ended_together(pool, running):
-        jobs = {pool.submit(run, name, target): name for name, target in stale.items()}
+    with ThreadPoolExecutor(len(used)) as pool, _ended_together(pool, running):
+        jobs = {pool.submit(run, name, targets): name for name, targets in stale.items()}
         for done, job in enumerate(as_completed(jobs), start=1):
             log, status, seconds = job.result()
             if status:
@@ -141,8 +143,14 @@ def _ended_together(pool: ThreadPoolExecutor, running: set[subprocess.Popen[byte
         raise
 
 
-def _stale(root: Path, params: Params) -> dict[str, str]:
-    """Return the cells of which DVC would run a stage, with the target that makes them whole."""
+def _said(log: Path) -> str:
+    """Return the sentence with which a cell's stage ended."""
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    return next((line for line in lines if line.lower().startswith("error:")), "no error was said")
+
+
+def _stale(root: Path, params: Params) -> dict[str, list[str]]:
+    """Return the cells of which DVC would run a stage, each with its stages in their order."""
     asked = subprocess.run(
         [*_DVC, "status", "--json"], cwd=root, check=False, capture_output=True, text=True
     )
@@ -153,7 +161,7 @@ def _stale(root: Path, params: Params) -> dict[str, str]:
     for cell in params.cells(params.dataset):
         names = [f"{stage}{_group(params, cell)}@{_item(cell)}" for stage in STAGES]
         if changed & set(names):
-            found[cell.name] = names[-1]
+            found[cell.name] = names
     return found
 
 
