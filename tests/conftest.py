@@ -5,8 +5,13 @@ from __future__ import annotations
 import os
 
 # Tiny networks lose more to threads than they gain, in this process and in every command that a
-# test starts; torch reads the variable when it is loaded.
+# test starts; torch reads the variable when it is loaded. What a test computes here has to be what
+# a command computes, so this process is capped as they are, before any library is loaded.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+from spg.project.portable import in_force
+
+assert in_force(), "run pytest in the project's folder, whose params.yaml asks for portable bits"
 
 import shutil
 from pathlib import Path

@@ -24,6 +24,7 @@ def tiny(mapping: dict) -> dict:
         owner["input"] |= {"resize": 40, "crop": 32}
         owner["train"] |= {"epochs": epochs, "batch_size": 4, "precision": "float32"}
     small["localization"]["batch_size"] = 4
+    small["localization"]["extractors"]["spg_plain"] = ["cam", "grad_cam", "backprop"]
     small["sweep"]["thresholds"] = 9
     small["comparison"]["resamples"] = 100
     return small

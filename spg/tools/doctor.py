@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -18,18 +19,22 @@ from packaging.requirements import InvalidRequirement, Requirement
 
 from spg.data.inputs.batches import loading_workers
 from spg.data.results.provenance import read_provenance
+from spg.networks.compute.device import pick_device, resolve_precision
 from spg.networks.compute.launch import wanted_processes
-from spg.networks.compute.machine import machine_facts, package_versions
-from spg.project.errors import UserError
+from spg.networks.compute.machine import machine_facts, package_versions, processor
+from spg.project.errors import UserError, first_few
 from spg.project.parallel import default_workers
 from spg.project.params import load_params
+from spg.project.portable import in_force
 from spg.project.workspace import Workspace
 from spg.tools.check_params import check_params
+from spg.tools.family import EXPECTED, differing
 
 LOCK = "requirements.lock"
 PYTHONS = ((3, 10), (3, 13))
 LITTLE_DISK = 5 << 30
 """Bytes; the default's results and their copy in DVC's cache take about 1 GB."""
+X86_64 = ("x86_64", "AMD64")
 LITTLE_MEMORY = 4 << 30
 VARIABLES = (
     "SPG_DEVICE", "SPG_WORKERS", "SPG_NPROC", "SPG_CUB_ARCHIVES", "SPG_CUB_URL", "SPG_ILSVRC_ROOT",
@@ -43,7 +48,7 @@ class Diagnosis(NamedTuple):
     """What ``spg doctor`` found."""
 
     facts: dict[str, Any]
-    """By section: machine, packages, precision, variables, cache, disk, lock."""
+    """By section: machine, portable, packages, precision, variables, cache, disk, lock."""
     warnings: list[str]
     """Sentences: what would change results or stop a run, and what to do."""
 
@@ -58,10 +63,12 @@ def diagnose(workspace: Workspace) -> Diagnosis:
     lock = workspace.root / LOCK
     places = _places(workspace)
     free = {name: shutil.disk_usage(path).free for name, path in places.items() if path.exists()}
+    odd = differing() if platform.machine() in X86_64 else None
     facts = {
-        "machine": machine,
+        "machine": {"python": platform.python_version(), "processor": processor()} | machine,
+        "portable": {"in force": in_force(), "one of the family": _family(odd)},
         "packages": packages,
-        "precision": {"auto": "bf16" if machine["bf16"] else "float32"},
+        "precision": {"auto": resolve_precision("auto", pick_device())},
         "variables": {name: os.environ[name] for name in VARIABLES if name in os.environ},
         "cache": {"dvc": _version_or_none("dvc"), "folder": str(places.get("cache", "none"))},
         "disk": {"free_bytes": free, "memory_bytes": _memory()},
@@ -74,6 +81,7 @@ def diagnose(workspace: Workspace) -> Diagnosis:
         *_params_warnings(workspace),
         *_setting_warnings(),
         *_space_warnings(places, free),
+        *_family_warnings(odd),
     ]
     return Diagnosis(facts, warnings)
 
@@ -194,6 +202,21 @@ def _params_warnings(workspace: Workspace) -> Iterator[str]:
             check_params(load_params(workspace.params_file))
         except UserError as error:
             yield str(error)
+
+
+def _family(odd: list[str] | None) -> str:
+    if odd is None:
+        return "no x86-64 processor, so not asked"
+    return f"no, {len(odd)} of {len(EXPECTED)} operations differ" if odd else "yes"
+
+
+def _family_warnings(odd: list[str] | None) -> Iterator[str]:
+    """Yield what a machine outside the family has to expect."""
+    if odd:
+        yield (
+            f"{first_few(odd)}: computed otherwise than on other x86-64 processors with AVX2, in "
+            "spite of `execution.portable`; results differ in the last bits at least"
+        )
 
 
 def _setting_warnings() -> Iterator[str]:

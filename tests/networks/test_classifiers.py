@@ -204,7 +204,7 @@ def test_compare_puts_the_classes_to_our_boxes(project, two_methods, tiny_mappin
     """The whole way, against errors computed by hand from the per-image tables."""
     for name in ("resnet50", "dpn92"):
         classify(project, two_methods, "synthetic_birds", name)
-    mapping = copy.deepcopy(tiny_mapping) | {"guided": ["spg"]}
+    mapping = copy.deepcopy(tiny_mapping) | {"guided": ["spg"], "ablations": []}
     mapping |= {"external_classifier": ["resnet50", "dpn92"], "ensembles": {"both": [
         "resnet50", "dpn92"], "other": ["dpn92", "dpn98"]}}  # fmt: skip
     write_json(project.root / "params.yaml", mapping)
