@@ -74,8 +74,8 @@ for figure in sorted((folder / "figures").glob("energy.png")):
 # %% [markdown]
 # ## How the guidance grows
 #
-# First guided variant, first seed: attention O, the branches and the fused map after each epoch. Inside
-# the yellow line a map teaches foreground, outside the dotted one background; between them it is silent.
+# First guided variant, first seed: the masks that attention O, B2 and the fused map teach with, and what
+# B1 and C answer, after each epoch. Yellow: foreground. Blue: background. Where the image is seen, a mask is silent.
 
 # %%
 for figure in sorted((folder / "figures").glob("guidance.png")):

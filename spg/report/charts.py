@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from textwrap import fill
+
 import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
@@ -11,6 +13,13 @@ from spg.report.figures import by_panel
 from spg.report.tables import variant_name
 
 GRAY = "0.4"
+PANELS = {
+    "gt_known_loc_err": "GT-known error",
+    "px_ap": "PxAP",
+    "max_box_acc_v2": "MaxBoxAccV2",
+    "covered_object": "object covered",
+}
+"""What the gains of the stage telling are drawn of."""
 STYLES = ("-", "--", "-.", ":")
 
 
@@ -75,7 +84,7 @@ def forest_plot(claims: pd.DataFrame) -> Figure:
     Args:
         claims: claims.csv without the claims that were not run.
     """
-    figure = Figure(figsize=(7.5, 0.6 * len(claims) + 1.3), layout="constrained")
+    figure = Figure(figsize=(9, 0.6 * len(claims) + 1.3), layout="constrained")
     axis = figure.subplots()
     places = range(len(claims))
     gain, low, high = (100 * claims[name] for name in ("mean", "low", "high"))
@@ -88,8 +97,33 @@ def forest_plot(claims: pd.DataFrame) -> Figure:
         zorder=3, label="reported (ILSVRC)",
     )  # fmt: skip
     axis.axvline(0, color=GRAY, linestyle=":")
-    labels = [f"{row.claim}\n{row.verdict}" for row in claims.itertuples()]
+    labels = [f"{fill(str(row.text), 58)}\n{row.verdict}" for row in claims.itertuples()]
     axis.set(yticks=places, yticklabels=labels, ylim=(len(claims) - 0.5, -0.5))
-    axis.set(xlabel="gain in GT-known localization error, points (above 0: the claim holds)")
-    axis.legend(loc="upper center", bbox_to_anchor=(0.4, -0.2), ncols=2, frameon=False)
+    axis.set(xlabel="gain, points of per cent (above 0: the claim holds)")
+    below = -0.6 / (0.6 * len(claims))  # inches below the axis, whatever its height
+    axis.legend(loc="upper center", bbox_to_anchor=(0.4, below), ncols=2, frameon=False)
+    return figure
+
+
+def gain_panels(gains: pd.DataFrame) -> Figure:
+    """Draw gains with their intervals, a panel a metric and a line a set of telling parts.
+
+    Args:
+        gains: gains.csv of the stage telling: telling, metric, mean, low, high; fractions.
+    """
+    metrics = [name for name in PANELS if name in set(gains["metric"])]
+    sets = list(dict.fromkeys(gains["telling"]))
+    figure = Figure(figsize=(2.6 * len(metrics) + 1.5, 0.5 * len(sets) + 1.3), layout="constrained")
+    axes = figure.subplots(1, len(metrics), sharey=True, squeeze=False)[0]
+    for axis, metric in zip(axes, metrics, strict=True):
+        rows = gains[gains["metric"] == metric].set_index("telling").loc[sets]
+        gain, low, high = (100 * rows[name] for name in ("mean", "low", "high"))
+        axis.errorbar(
+            gain, range(len(sets)), xerr=[gain - low, high - gain], fmt="o", capsize=3,
+            color=sns.color_palette()[0],
+        )  # fmt: skip
+        axis.axvline(0, color=GRAY, linestyle=":")
+        axis.set(title=PANELS[metric], xlabel="gain, points of per cent")
+    axes[0].set(yticks=range(len(sets)), yticklabels=[name.replace("_", " ") for name in sets])
+    axes[0].set_ylim(len(sets) - 0.5, -0.5)
     return figure

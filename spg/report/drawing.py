@@ -23,7 +23,7 @@ from spg.project.schema import GuidanceParams
 from spg.project.workspace import Cell, Workspace
 from spg.report import charts, figures
 from spg.report.guidance_sheet import GuidedImage, guidance_sheet
-from spg.report.tables import variant_name
+from spg.report.tables import judged, variant_name
 
 SHEETS = ("contact_sheet", "guidance")  # of photographs: PNG alone, the others as SVG too
 GUIDED_IMAGES = 2
@@ -51,9 +51,9 @@ def draw_figures(
     ious = selected_ious(workspace, rows)
     yield "iou", charts.iou_distributions(ious, iou_threshold=delta)
     claims = read_table(folder / "claims.csv")
-    judged = claims[claims["verdict"] != "not run"]
-    if not judged.empty:
-        yield "claims", charts.forest_plot(judged)
+    ran = judged(claims)
+    if not ran.empty:
+        yield "claims", charts.forest_plot(ran)
     energy = read_table(folder / "energy.csv").dropna()
     if set(REGIONS) <= set(energy) and not energy.empty:
         yield "energy", figures.energy_bars(energy)

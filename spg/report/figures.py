@@ -115,7 +115,9 @@ def threshold_curves(curves: pd.DataFrame, *, fixed: float, points: pd.DataFrame
         points: columns method, extractor, kind, map_threshold, gt_known_loc_err: for each cell a
             point at the threshold of each kind (selected on held-out images, oracle).
     """
-    drawn, marked = by_panel(curves), by_panel(points)
+    per_cent = 100 * curves["gt_known_loc_err"], 100 * points["gt_known_loc_err"]
+    drawn = by_panel(curves.assign(gt_known_loc_err=per_cent[0]))
+    marked = by_panel(points.assign(gt_known_loc_err=per_cent[1]))
     order = list(dict.fromkeys(line for rows in drawn.values() for line in rows["line"]))
     shared = {"x": "map_threshold", "y": "gt_known_loc_err", "hue": "line", "hue_order": order}
     figure = Figure(figsize=(3.5 + 3.5 * len(drawn), 4), layout="constrained")
@@ -134,8 +136,8 @@ def threshold_curves(curves: pd.DataFrame, *, fixed: float, points: pd.DataFrame
             axis.scatter([], [], marker=marker, color="white", edgecolors="black", label=kind)
         axis.axvline(fixed, color="0.4", linestyle=":", label="fixed threshold")
         axis.axvline(0.2, color="0.7", linestyle="--", label="0.2, as in the CAM paper")
-        axis.set(xlabel="map threshold", ylabel="GT-known localization error", title=title)
-        axis.set(xlim=(0, 1), ylim=(0, 1))
+        axis.set(xlabel="map threshold", ylabel="GT-known localization error, %", title=title)
+        axis.set(xlim=(0, 1), ylim=(0, 100))
     axes[-1].legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
     return figure
 

@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 
 from spg.evaluate.metrics.maps import localization_map
 from spg.project.schema import ThresholdPair
-from spg.report.figures import outline, show
+from spg.report.figures import show
 
 LINES = ("O", "B2", "B1", "fused", "C")
+FOREGROUND, BACKGROUND = (240, 228, 66, 190), (0, 60, 140, 190)  # RGBA
 Maps = NDArray[np.float32]
 
 
@@ -32,8 +33,9 @@ class GuidedImage(NamedTuple):
 def guidance_sheet(images: Sequence[GuidedImage], teachers: Mapping[str, ThresholdPair]) -> Figure:
     """Draw a line a map and a column an epoch, image below image.
 
-    Contours: foreground (yellow) and background (white, dotted) of the mask that the map makes, by
-    Eq. 1 alone. Maps of branches are probabilities; O is scaled to [0, 1].
+    A map that teaches is shown as the three-valued mask that it makes, by Eq. 1 alone: foreground
+    (yellow), background (blue), and what it leaves to nobody (the image). Others, such as C's, are
+    shown as they are. Maps of branches are probabilities; O is scaled to [0, 1].
 
     Args:
         images: with equal numbers of epochs.
@@ -73,16 +75,26 @@ def _lines(one: GuidedImage, epoch: int) -> dict[str, Maps]:
     return maps
 
 
+def three_valued(values: Maps, pair: ThresholdPair) -> NDArray[np.uint8]:
+    """Return the mask of Eq. 1 as colors over an image, ``uint8 [H, W, 4]``.
+
+    Background wins where a pixel would be both, as in training; ignored pixels are transparent.
+    """
+    colors = np.zeros((*values.shape, 4), np.uint8)
+    colors[values > pair.high] = FOREGROUND
+    colors[values < pair.low] = BACKGROUND
+    return colors
+
+
 def _show(
     axis: Axes, one: GuidedImage, values: Maps | None = None, pair: ThresholdPair | None = None
 ) -> None:
     axis.axis("off")
     show(axis, one.image)
-    if values is not None:
+    if values is not None and pair is None:
         show(axis, values, cmap="viridis", vmin=0, vmax=1, alpha=0.75)
-    if values is not None and pair is not None:
-        for level, color, style in ((pair.high, "#f0e442", "-"), (pair.low, "white", ":")):
-            outline(axis, values, level, color, style=style, width=1)
+    elif values is not None and pair is not None:
+        show(axis, three_valued(values, pair))
     for x0, y0, x1, y1 in one.true_boxes:
         axis.add_patch(
             Rectangle((x0 - 0.5, y0 - 0.5), x1 - x0, y1 - y0, fill=False, color="#e41a1c", lw=0.8)

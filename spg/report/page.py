@@ -6,6 +6,7 @@ import hashlib
 import json
 from base64 import b64encode
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -22,10 +23,24 @@ from spg.project.params import Params
 from spg.project.workspace import PROVENANCE, Workspace
 from spg.report.page_data import gallery_data
 from spg.report.render import to_html
-from spg.report.tables import KIND_NAMES, METRIC_NAMES, Table, percent, variant_name
+from spg.report.tables import (
+    KIND_NAMES,
+    METRIC_NAMES,
+    VALUE_NAMES,
+    Table,
+    judged,
+    not_run,
+    percent,
+    variant_name,
+)
 
 NOTEBOOKS = ("results", "gallery", "thresholds", "data")
 SHOWN_METRICS = ("gt_known_loc_err", "top1_loc_err", "top5_loc_err", "top1_cls_err")
+FIGURES = {
+    "claims": "Each claim's gain with its interval, and the reported one (diamond)",
+    "threshold_curves": "GT-known localization error against map threshold; bands span the seeds",
+}
+"""What the page shows as drawings, with their captions."""
 
 
 def write_page(workspace: Workspace, params: Params, dataset: str, tables: list[Table]) -> None:
@@ -79,18 +94,25 @@ def page_facts(workspace: Workspace, params: Params, dataset: str) -> dict[str, 
     manifest = read_manifest(workspace.packed(dataset) / "manifest.parquet")
     first = next(iter(grid(params, dataset).values()))[0]
     provenance = read_provenance(workspace.run(first) / PROVENANCE)
-    judged = claims[claims["verdict"] != "not run"]
+    ran = judged(claims)
+    drawings = {
+        name: (caption, _drawing(folder / "figures" / f"{name}.svg"))
+        for name, caption in FIGURES.items()
+        if (folder / "figures" / f"{name}.svg").exists()
+    }
     return {
         "dataset": dataset,
         "protocol": params.protocol,
         "images": int((manifest["split"] == TEST).sum()),
         "seeds": len(params.seeds),
         "backbones": params.backbones,
-        "verdicts": judged["verdict"].value_counts().sort_index().to_dict(),
-        "claims": claims.to_dict("records"),
+        "verdicts": ran["verdict"].value_counts().sort_index().to_dict(),
+        "claims": ran.to_dict("records"),
+        "not_run": not_run(claims).replace("*", ""),
+        "figures": drawings,
         "headline": _headline(comparison, params.report.digits),
         "rows": result_rows(comparison, params.report.digits),
-        "metrics": {name: METRIC_NAMES[name] for name in SHOWN_METRICS},
+        "metrics": {name: METRIC_NAMES[name] for name in SHOWN_METRICS} | VALUE_NAMES,
         "kinds": {"none": "no threshold", **KIND_NAMES},
         "outcomes": list(OUTCOMES),
         "notebooks": NOTEBOOKS,
@@ -113,13 +135,19 @@ def page_facts(workspace: Workspace, params: Params, dataset: str) -> dict[str, 
 
 
 def result_rows(comparison: pd.DataFrame, digits: int) -> list[dict[str, Any]]:
-    """Return the sortable table: one row a variant and kind of threshold, per cent as text."""
+    """Return the sortable table: one row a variant and kind of threshold, per cent as text.
+
+    PxAP and MaxBoxAccV2 are the same in all rows of a variant.
+    """
     rows = []
     keys = ["backbone", "method", "extractor", "threshold"]
-    for key, group in comparison.groupby(keys, sort=False):
-        by_metric = group.set_index("metric")
+    worth = comparison[comparison["metric"].isin(VALUE_NAMES)]
+    errors = comparison[comparison["metric"].isin(SHOWN_METRICS)]
+    for key, group in errors.groupby(keys, sort=False):
+        of_variant = worth[(worth[keys[:3]] == list(key[:3])).all(axis=1)]
+        by_metric = pd.concat([group, of_variant]).set_index("metric")
         cells = []
-        for metric in SHOWN_METRICS:
+        for metric in (*SHOWN_METRICS, *VALUE_NAMES):
             found = by_metric.loc[metric] if metric in by_metric.index else None
             value = None if found is None else found["mean"]
             interval = "" if found is None else _interval(found, digits)
@@ -161,6 +189,11 @@ def _plain(row: dict[Any, Any]) -> str:
 
 def _interval(row: Any, digits: int) -> str:
     return f"{percent(row['low'], digits)} to {percent(row['high'], digits)}"
+
+
+def _drawing(path: Path) -> str:
+    """Return an SVG as a data URI: as an image it cannot touch the page."""
+    return f"data:image/svg+xml;base64,{b64encode(path.read_bytes()).decode()}"
 
 
 def _asset(name: str) -> str:

@@ -11,7 +11,7 @@ import pandas as pd
 from spg.compare.paper import Paper, Result
 from spg.data.results.tables import read_table
 from spg.project.params import Params
-from spg.report.tables import KIND_NAMES, METRIC_NAMES, Table, percent
+from spg.report.tables import KIND_NAMES, METRIC_NAMES, Table, judged, not_run, percent
 
 KIND = "selected"
 RULES = {"threshold": KIND, "graph_cut": "graph_cut"}  # which kind of threshold a row's boxes have
@@ -92,7 +92,7 @@ def paper_tables(paper: Paper, run: Run) -> list[Table]:
 def claims_table(run: Run) -> Table:
     """Return the claims with their tests; see :mod:`spg.compare.claims` for the columns."""
     interval = f"{run.confidence:.0%} interval"
-    corrected = int((run.claims["verdict"] != "not run").sum())
+    claims = judged(run.claims)
     rows = [
         {
             "claim": row["text"],
@@ -100,23 +100,32 @@ def claims_table(run: Run) -> Table:
             f"reproduced gain ({interval})": _with_interval(row, run.digits),
             "p, McNemar": _number(row["p_mcnemar"], 3),
             "p, images and seeds": _number(row["p_interval"], 3),
-            f"p, corrected for {corrected} claim{'s' if corrected != 1 else ''}": _number(
+            f"p, corrected for {len(claims)} claim{'s' if len(claims) != 1 else ''}": _number(
                 row["p_holm"], 3
             ),
             "power": _number(row["power"], 2),
             "detectable gain": percent(row["detectable"], 1),
+            "seeds needed": _count(row["seeds_needed"]),
+            "images needed": _count(row["images_needed"]),
             "verdict": row["verdict"],
         }
-        for row in run.claims.to_dict("records")
+        for row in claims.to_dict("records")
     ]
     caption = (
-        "Claims of the paper. Gain: how much lower the error of the first-named variant is, on "
-        f"{run.dataset}, at the {KIND} threshold. McNemar: exact, of these trainings alone; the "
-        "verdict takes the interval and the corrected p, which are of images and seeds. Power: "
-        "probability to see the reported gain here. Detectable: gain that is seen with "
-        "probability 0.8 (PROTOCOL 14)."
-    )
+        "Claims of the paper. Gain: how much lower the error of the first-named variant is, or how "
+        f"much higher what is no error, on {run.dataset}, at the {KIND} threshold. McNemar: exact, "
+        "of these trainings alone; the verdict takes the interval and the corrected p, which are "
+        "of images and seeds. Power: probability to see the reported gain here. Detectable: gain "
+        "that is seen with probability 0.8. Needed: to see the reported gain with that "
+        "probability, or this one where none is reported, the other number as here (PROTOCOL 14). "
+        + not_run(run.claims).replace("*", "")
+    ).strip()
     return Table("claims", caption, pd.DataFrame(rows))
+
+
+def _count(number: float) -> str:
+    """Return a number of seeds or images; infinity where no number would do."""
+    return DASH if pd.isna(number) else f"{number:.0f}".replace("inf", "∞")
 
 
 def _paper_table(key: str, paper: Paper, run: Run) -> Table:

@@ -56,11 +56,11 @@ def report(workspace: Workspace, params: Params, dataset: str) -> None:
     )
     write_text(folder / "tables.md", tables_page(folder, rule, [claims, *papers]))
     write_text(folder / "tables.tex", to_latex_page([claims, *papers]))
-    write_page(workspace, params, dataset, [claims, *papers])
     with whole_folder(folder / "figures") as target:
         for name, figure in draw_figures(workspace, params, dataset):
             for kind in ("png",) if name in SHEETS else ("png", "svg"):
                 figures.save(figure, target / f"{name}.{kind}")
+    write_page(workspace, params, dataset, [claims, *papers])
     notebooks = {
         workspace.root / f"notebooks/{name}.py": folder / f"{name}.ipynb" for name in NOTEBOOKS
     }
@@ -100,7 +100,8 @@ def tables_page(folder: Path, rule: PageRule, rendered: Sequence[Table]) -> str:
         to_markdown(tables.kinds_table(comparison, digits=digits)),
         "## Claims of the paper\n",
         to_markdown(rendered[0]),
-        *(f"- `{row.claim}`: {row.sentence}" for row in claims.itertuples()),
+        *(f"- *{row.text}*: {row.sentence}" for row in tables.judged(claims).itertuples()),
+        f"\n{tables.not_run(claims)}",
         "\n## All errors at the selected threshold\n",
         to_markdown(tables.metrics_table(comparison, digits=digits)),
         "## Top-1 localization error\n",

@@ -41,6 +41,8 @@ KIND_NAMES = {
     "cam_code": "CAM code",
     "graph_cut": "GraphCut",
 }
+VALUE_NAMES = {"px_ap": "PxAP", "max_box_acc_v2": "MaxBoxAccV2"}
+"""Higher is better, and no chosen threshold changes them; the former where there are masks."""
 ACCURACY_NAMES = {"max_box_acc": "MaxBoxAcc", "max_box_acc_v2": "MaxBoxAccV2", "px_ap": "PxAP"}
 
 
@@ -70,12 +72,15 @@ def percent(value: object, digits: int) -> str:
 
 
 def main_table(comparison: pd.DataFrame, *, metric: str, digits: int) -> Table:
-    """Return the table of one metric: every variant and baseline, reproduced beside reported."""
+    """Return the table of one metric: every variant and baseline, reproduced beside reported.
+
+    What maps are worth without boxes or without a chosen threshold stands beside it.
+    """
     rows = comparison[comparison["metric"] == metric]
     selected = rows[rows["threshold"].isin(["selected", "none"])]
-    fixed = rows[rows["threshold"] == "fixed"].set_index(["backbone", "method", "extractor"])[
-        "mean"
-    ]
+    fixed = _by_variant(rows[rows["threshold"] == "fixed"])
+    values = {name: _by_variant(comparison[comparison["metric"] == name]) for name in VALUE_NAMES}
+    values = {name: found for name, found in values.items() if len(found)}
 
     def cells(row: Row) -> list[str]:
         place = (row["backbone"], row["method"], row["extractor"])
@@ -86,9 +91,11 @@ def main_table(comparison: pd.DataFrame, *, metric: str, digits: int) -> Table:
             percent(row["seed_std"], digits),
             percent(fixed.get(place), digits),
             percent(row["reported"], digits),
+            *(percent(found.get(place), digits) for found in values.values()),
         ]
 
     header = ["variant", "selected", "95 % interval", "std of seeds", "fixed", "reported"]
+    header += [VALUE_NAMES[name] for name in values]
     return _table(header, [cells(row) for row in selected.to_dict("records")])
 
 
@@ -154,8 +161,24 @@ def accuracy_table(accuracies: pd.DataFrame, *, digits: int) -> Table:
     return _table(["variant", *ACCURACY_NAMES.values()], lines)
 
 
+def _by_variant(rows: pd.DataFrame) -> pd.Series[float]:
+    """Return the means of rows by backbone, method and extractor."""
+    return rows.set_index(["backbone", "method", "extractor"])["mean"]
+
+
+def judged(claims: pd.DataFrame) -> pd.DataFrame:
+    """Return the claims both sides of which ran."""
+    return claims[claims["verdict"] != "not run"]
+
+
+def not_run(claims: pd.DataFrame) -> str:
+    """Return one sentence that names the claims without a verdict here; empty if all have one."""
+    texts = [f"*{text}*" for text in claims.loc[claims["verdict"] == "not run", "text"]]
+    return f"Not run here: {'; '.join(texts)}." if texts else ""
+
+
 def claims_table(claims: pd.DataFrame, *, digits: int) -> Table:
-    """Return each claim of the paper with its verdict."""
+    """Return each claim that ran with its verdict; see :func:`not_run` for the others."""
 
     def points(row: Row) -> str:
         if pd.isna(row["mean"]):
@@ -170,7 +193,7 @@ def claims_table(claims: pd.DataFrame, *, digits: int) -> Table:
     header = ["claim", "reported gain, points", "reproduced gain (95 % interval)", "verdict"]
     lines = [
         [str(row["text"]), reported(row), points(row), f"**{row['verdict']}**"]
-        for row in claims.to_dict("records")
+        for row in judged(claims).to_dict("records")
     ]
     return _table(header, lines)
 

@@ -31,7 +31,8 @@ def ious():
 
 def claims():
     return pd.DataFrame(
-        {"claim": ["a", "b"], "verdict": ["reproduced", "undecided"], "mean": [0.1, -0.02],
+        {"text": ["A holds", "B holds"], "verdict": ["reproduced", "undecided"],
+         "mean": [0.1, -0.02],
          "low": [0.05, -0.1], "high": [0.15, 0.06], "reported_points": [2.0, np.nan]}
     )  # fmt: skip
 
@@ -69,7 +70,10 @@ def test_the_forest_shows_gains_intervals_and_reports_in_points():
     assert np.allclose(edges, [[5, 15], [-10, 6]])
     reported = axis.collections[-1].get_offsets()[:, 0]
     assert reported[0] == 2
-    assert [t.get_text() for t in axis.get_yticklabels()] == ["a\nreproduced", "b\nundecided"]
+    assert [t.get_text() for t in axis.get_yticklabels()] == [
+        "A holds\nreproduced",
+        "B holds\nundecided",
+    ]
 
 
 def guided(*names, epochs=3):

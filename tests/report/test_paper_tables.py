@@ -59,7 +59,7 @@ def external_rows():
 
 def claims_rows(verdict="undecided"):
     empty = dict.fromkeys(("mean", "low", "high", "p_mcnemar", "p_interval", "p_holm", "power",
-                           "detectable"), np.nan)  # fmt: skip
+                           "detectable", "seeds_needed", "images_needed"), np.nan)  # fmt: skip
     rows = [
         {"claim": c.id, "text": c.text, "reported_points": PAPER.reported_gain(c), **empty,
          "verdict": "not run"}
@@ -67,7 +67,7 @@ def claims_rows(verdict="undecided"):
     ]  # fmt: skip
     rows[0] |= {"mean": -0.0342, "low": -0.0825, "high": 0.0117, "p_mcnemar": 0.008,
                 "p_interval": 0.142, "p_holm": 0.426, "power": 0.05, "detectable": 0.0777,
-                "verdict": verdict}  # fmt: skip
+                "seeds_needed": np.inf, "images_needed": 5200.0, "verdict": verdict}  # fmt: skip
     return pd.DataFrame(rows)
 
 
@@ -226,9 +226,11 @@ def test_the_header_and_the_caption_say_whose_numbers_they_are():
 def test_claims_show_their_tests():
     frame = claims_table(run_of()).frame
     assert frame.iloc[0].tolist()[1:] == [
-        "2.01", "-3.42 (-8.25 to 1.17)", "0.008", "0.142", "0.426", "0.05", "7.8", "undecided"
+        "2.01", "-3.42 (-8.25 to 1.17)", "0.008", "0.142", "0.426", "0.05", "7.8", "∞", "5200",
+        "undecided",
     ]  # fmt: skip
-    assert frame.iloc[1].tolist()[1:] == ["0.27", *["–"] * 6, "not run"]
+    assert len(frame) == 1  # what did not run is one sentence
+    assert "Not run here: Teaching B1 from B2 gives" in claims_table(run_of()).caption
     assert "p, corrected for 1 claim" in frame
 
 

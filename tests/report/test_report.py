@@ -49,7 +49,7 @@ def test_the_main_table_shows_per_cent_of_both_thresholds_beside_the_reported_nu
     assert len(lines) == 4
 
 
-def test_claims_without_a_run_show_dashes():
+def test_claims_without_a_run_are_one_sentence():
     claims = pd.DataFrame(
         [
             {"text": "A", "reported_points": 2.01, "mean": 0.01, "low": -0.01, "high": 0.03,
@@ -60,7 +60,9 @@ def test_claims_without_a_run_show_dashes():
     )  # fmt: skip
     lines = to_markdown(tables.claims_table(claims, digits=2)).splitlines()
     assert lines[2] == "| A | 2.01 | 1.00 (-1.00 to 3.00) | **undecided** |"
-    assert lines[3] == "| B | – | – | **not run** |"
+    assert len(lines) == 3
+    assert tables.not_run(claims) == "Not run here: *B*."
+    assert tables.not_run(claims[:1]) == ""
 
 
 def test_a_figure_drawn_twice_is_the_same_file(tmp_path):

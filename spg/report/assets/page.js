@@ -118,11 +118,14 @@ function look(variant, number, threshold) {
 }
 
 const controls = Object.fromEntries(
-  ["variant", "outcome", "class", "low", "high", "threshold", "heat"].map((id) => [id, byId(id)]));
-let limit = PAGE;
+  ["variant", "beside", "outcome", "class", "low", "high", "threshold", "heat"].map((id) => [id, byId(id)]));
+let limit = PAGE, own = true;
+
+// Each variant's selected threshold, until the slider sets one for both.
+const thresholdOf = (variant) => own ? variant.threshold : Number(controls.threshold.value);
 
 function draw(item) {
-  const variant = data.variants[controls.variant.value], threshold = Number(controls.threshold.value);
+  const variant = data.variants[item.variant], threshold = thresholdOf(variant);
   const { map, box, iou } = look(variant, item.number, threshold);
   const image = data.images[item.number], [width, height] = image.size;
   const context = item.canvas.getContext("2d", { willReadFrequently: true });
@@ -148,7 +151,7 @@ function draw(item) {
   if (box[2] > box[0]) outline(box, "#ffd400");
   item.canvas.dataset.box = box.join(" ");
   item.here.textContent = iou.toFixed(2);
-  item.canvas.setAttribute("aria-label", `${image.class}: box at ${threshold}, IoU ${iou.toFixed(2)}`);
+  item.canvas.setAttribute("aria-label", `${image.class}, ${variant.name}: box at ${threshold}, IoU ${iou.toFixed(2)}`);
 }
 
 function fact(parent, name, value) {
@@ -158,24 +161,36 @@ function fact(parent, name, value) {
   return strong;
 }
 
-function entry(number) {
-  const variant = data.variants[controls.variant.value], image = data.images[number];
-  const row = document.createElement("li"), canvas = document.createElement("canvas");
+// One image under one variant: its canvas and what is known of it.
+function side(number, at) {
+  const variant = data.variants[at], image = data.images[number];
+  const part = document.createElement("div"), canvas = document.createElement("canvas");
   [canvas.width, canvas.height] = image.size;
   canvas.setAttribute("role", "img");
   const facts = document.createElement("p");
   facts.className = "facts";
-  fact(facts, "", image.class);
+  fact(facts, "", variant.name);
   fact(facts, "guess", variant.guess[number]);
   fact(facts, "outcome", variant.outcome[number].replaceAll("_", " "));
   fact(facts, "IoU", variant.iou[number].toFixed(2));
   const here = fact(facts, "here", "");
-  row.append(canvas, facts);
-  row.dataset.number = number;
-  const item = { number, canvas, here, picture: new Image() };
+  part.append(canvas, facts);
+  const item = { number, variant: at, canvas, here, picture: new Image() };
   item.picture.onload = () => draw(item);
   item.picture.src = image.src;
-  return { row, item };
+  return { part, item };
+}
+
+function entry(number) {
+  const row = document.createElement("li"), pair = document.createElement("div"), name = document.createElement("p");
+  const sides = [...new Set([controls.variant.value, controls.beside.value])].map((at) => side(number, at));
+  pair.className = "pair";
+  pair.append(...sides.map(({ part }) => part));
+  name.className = "facts";
+  name.textContent = data.images[number].class;
+  row.append(pair, name);
+  row.dataset.number = number;
+  return { row, own: sides.map(({ item }) => item) };
 }
 
 function matching() {
@@ -189,7 +204,7 @@ function matching() {
 let items = [];
 function show() {
   const found = matching(), shown = found.slice(0, limit).map(entry);
-  items = shown.map(({ item }) => item);
+  items = shown.flatMap(({ own: both }) => both);
   byId("images").replaceChildren(...shown.map(({ row }) => row));
   byId("count").textContent = found.length
     ? `${found.length} of the ${data.images.length} images here match (${data.total} in the test split); ${items.length} shown.`
@@ -199,12 +214,18 @@ function show() {
 }
 
 function redraw() {
-  byId("shown-threshold").textContent = Number(controls.threshold.value).toFixed(3);
+  tellThreshold();
   for (const item of items) if (item.picture.complete) draw(item);
   remember();
 }
 
+function tellThreshold() {
+  const chosen = [controls.variant.value, controls.beside.value].map((at) => thresholdOf(data.variants[at]).toFixed(3));
+  byId("shown-threshold").textContent = [...new Set(chosen)].join(" and ");
+}
+
 function selectThreshold() {
+  own = true;
   controls.threshold.value = data.variants[controls.variant.value].threshold;
   redraw();
 }
@@ -212,7 +233,8 @@ function selectThreshold() {
 // Filters live in the address, so that a view can be sent to somebody.
 function remember() {
   const state = new URLSearchParams(
-    ["variant", "outcome", "class", "low", "high", "threshold"].map((id) => [id, controls[id].value]));
+    ["variant", "beside", "outcome", "class", "low", "high"].map((id) => [id, controls[id].value]));
+  if (!own) state.set("threshold", controls.threshold.value);
   history.replaceState(null, "", `#view?${state}`);
 }
 
@@ -220,6 +242,8 @@ function recall() {
   const [mark, state] = location.hash.split("?");
   if (mark !== "#view" || !state) return;
   for (const [id, value] of new URLSearchParams(state)) if (controls[id]) controls[id].value = value;
+  own = !new URLSearchParams(state).has("threshold");
+  if (!data.variants[controls.beside.value]) controls.beside.value = "0";
   if (!data.variants[controls.variant.value]) controls.variant.value = "0";
 }
 
@@ -232,8 +256,11 @@ function option(parent, value, text) {
 
 function startGallery() {
   const several = new Set(data.variants.map((variant) => variant.backbone)).size > 1;
-  data.variants.forEach((variant, at) =>
-    option(controls.variant, at, several ? `${variant.name} (${variant.backbone})` : variant.name));
+  for (const list of [controls.variant, controls.beside]) {
+    data.variants.forEach((variant, at) =>
+      option(list, at, several ? `${variant.name} (${variant.backbone})` : variant.name));
+  }
+  controls.beside.value = String(Math.max(0, data.variants.findIndex((variant) => variant.name === "SPG")));
   for (const name of [...new Set(data.images.map((image) => image.class))].sort()) option(controls.class, name, name);
   controls.threshold.value = data.variants[0].threshold;
   recall();
@@ -241,12 +268,13 @@ function startGallery() {
   for (const id of ["outcome", "class", "low", "high"]) {
     controls[id].addEventListener("change", () => { limit = PAGE; show(); });
   }
-  controls.threshold.addEventListener("input", redraw);
+  controls.beside.addEventListener("change", () => { selectThreshold(); show(); });
+  controls.threshold.addEventListener("input", () => { own = false; redraw(); });
   controls.heat.addEventListener("change", redraw);
   byId("reset").addEventListener("click", selectThreshold);
   byId("more").addEventListener("click", () => { limit += PAGE; show(); });
   byId("filters").addEventListener("submit", (event) => event.preventDefault());
-  byId("shown-threshold").textContent = Number(controls.threshold.value).toFixed(3);
+  tellThreshold();
   show();
 }
 
