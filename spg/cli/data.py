@@ -59,8 +59,23 @@ def metadata(dataset: str, output: Path) -> None:
 @command()
 @click.argument("backbone")
 @dataset_option
+def stem(backbone: str, dataset: str | None) -> None:
+    """Train the narrow stem of BACKBONE on drawn species into stems/BACKBONE.safetensors.
+
+    As wide as the data set's settings say. stems/ comes with the project: `make stem` says whether
+    anything that its files come from has changed.
+    """
+    from spg.networks.weights.drawn import make_stem
+
+    params, name = params_of(dataset)
+    make_stem(workspace(), params, name, backbone)
+
+
+@command()
+@click.argument("backbone")
+@dataset_option
 def weights(backbone: str, dataset: str | None) -> None:
-    """Make the stem weights of BACKBONE: published (verified) or pre-trained."""
+    """Make the stem weights of BACKBONE: drawn ones of stems/, published (verified) or random."""
     from spg.networks.weights.stage import make_weights
 
     params, name = params_of(dataset)

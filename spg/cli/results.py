@@ -60,3 +60,15 @@ def effect(name: str | None) -> None:
         measure_effects(workspace())
     else:
         measure_effect(workspace(), name)
+
+
+@command()
+def telling() -> None:
+    """Compare the pair of telling/params.yaml where other parts of a bird tell its species.
+
+    Writes reports/DATASET/telling/. Needs the results of `dvc repro`; what is trained already is
+    not trained again.
+    """
+    from spg.tools.telling.stage import measure_telling
+
+    measure_telling(workspace())
