@@ -21,10 +21,12 @@ def results_block(workspace: Workspace) -> str:
     folder = workspace.report(DATASET)
     digits = load_params(workspace.params_file).report.digits
     comparison = read_table(folder / "comparison.csv")
+    claims = read_table(folder / "claims.csv")
     parts = [
         START,
         to_markdown(tables.main_table(comparison, metric="gt_known_loc_err", digits=digits)),
-        to_markdown(tables.claims_table(read_table(folder / "claims.csv"), digits=digits)),
+        to_markdown(tables.claims_table(claims, digits=digits)),
+        f"{tables.not_run(claims)}\n",
         f"![Images, maps, boxes](reports/{DATASET}/figures/contact_sheet.png)",
         END,
     ]

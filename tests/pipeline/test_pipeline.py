@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-import spg.networks.weights.stage
+import spg.networks.weights.drawn
 import spg.tools.effect.rerun
 import spg.train.stage
 from spg.project.plugins import SHELVES
@@ -20,7 +20,9 @@ from spg.project.plugins import SHELVES
 ROOT = Path(__file__).parents[2]
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
 STUDY = yaml.safe_load((ROOT / "effects/dvc.yaml").read_text(encoding="utf-8"))["stages"]
-EVERY = STAGES | STUDY
+STEMS = yaml.safe_load((ROOT / "stems/dvc.yaml").read_text(encoding="utf-8"))["stages"]
+TELLING = yaml.safe_load((ROOT / "telling/dvc.yaml").read_text(encoding="utf-8"))["stages"]
+EVERY = STAGES | STUDY | STEMS | TELLING
 GUIDED = "spg/networks/methods/spg"
 
 # The rooms by floor: a room imports from lower floors alone. One within another is a room of its
@@ -35,6 +37,7 @@ FLOORS = (
      "spg/train", "spg/localize", "spg/compare", "spg/tools/scoring"),
     ("spg/networks/classifiers", "spg/networks/weights", "spg/report", "spg/tools/checkpoints"),
     ("spg/tools/effect",),
+    ("spg/tools/telling",),
     ("spg/tools",),
     ("spg/cli",),
 )  # fmt: skip
@@ -275,12 +278,14 @@ def test_an_import_from_the_same_floor_or_above_is_noticed(file, imported):
 @pytest.mark.parametrize("name", STAGES)
 def test_a_stage_runs_the_code_beside_it_and_says_what_it_does(name):
     stage = STAGES[name]
-    assert stage["cmd"].startswith(f"python -m stages.{name.removesuffix('_guided')} ")
+    assert stage["cmd"].startswith(
+        f"python -m stages.{name.removesuffix('_guided').removesuffix('_ablation')} "
+    )
     assert stage["desc"]
 
 
 def test_the_map_can_be_read():
-    assert len((ROOT / "dvc.yaml").read_text(encoding="utf-8").splitlines()) <= 350
+    assert len((ROOT / "dvc.yaml").read_text(encoding="utf-8").splitlines()) <= 360
 
 
 @pytest.mark.parametrize(
@@ -288,12 +293,12 @@ def test_the_map_can_be_read():
     [
         ("train", spg.train.stage.ROOMS),
         ("train_guided", spg.train.stage.ROOMS),
-        ("weights", spg.networks.weights.stage.ROOMS),
+        ("stem", spg.networks.weights.drawn.ROOMS),
     ],
 )
 def test_an_unfinished_training_belongs_to_the_rooms_of_its_stage(name, rooms):
     shelves = tuple(shelf.replace(".", "/") for shelf in SHELVES.values())
-    declared = {dep for dep in code_of(STAGES[name]) if not dep.startswith(("stages", *shelves))}
+    declared = {dep for dep in code_of(EVERY[name]) if not dep.startswith(("stages", *shelves))}
     assert set(rooms) == declared
 
 
@@ -310,7 +315,7 @@ def readers_of(section: str) -> set[str]:
 
 
 def test_only_guided_cells_and_the_report_depend_on_guidance():
-    assert readers_of("guidance") == {"train_guided", "report"}
+    assert readers_of("guidance") == {"train_guided", "train_ablation", "report"}
 
 
 def test_no_stage_before_evaluate_depends_on_the_thresholds_of_evaluation():

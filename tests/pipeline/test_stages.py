@@ -30,6 +30,7 @@ from spg.evaluate.image_errors import ERRORS, select_threshold
 from spg.evaluate.metrics.boxes import best_iou
 from spg.evaluate.metrics.graph_cut import graph_cut_box
 from spg.evaluate.metrics.maps import localization_map
+from spg.evaluate.per_image import COVERED, WHOLE_MAP
 from spg.evaluate.stage import evaluate, evaluate_cell
 from spg.evaluate.sweep.image import Image
 from spg.evaluate.sweep.rows import graph_cut_columns
@@ -516,6 +517,7 @@ def test_there_is_a_row_for_each_variant_kind_and_metric(comparison):
     per_variant = (len(KINDS) + 1) * len(ERRORS)  # and the boxes of the CAM code
     per_baseline = len(ERRORS) - 1  # which has no second box, so no top-5*
     graph_cut = len(ERRORS) - 1  # of Backprop's maps, which have one box
+    per_variant += len(KINDS) * len(COVERED) + len(WHOLE_MAP)
     assert len(comparison) == len(VARIANTS) * per_variant + graph_cut + 2 * per_baseline
     methods = list(dict.fromkeys(zip(comparison["method"], comparison["extractor"], strict=True)))
     assert methods == [*VARIANTS, ("center_box", "none"), ("whole_image", "none")]
@@ -608,6 +610,11 @@ def test_claims_are_judged_where_both_sides_ran(claims, comparison):
         "spg_beats_has": True,
         "spg_beats_acol": True,
         "grad_cam_resnet_beats_vgg": True,
+        "spg_raises_px_ap": False,
+        "spg_raises_max_box_acc_v2": False,
+        "plain_prefers_parts": False,
+        "spg_covers_more": False,
+        "spg_spills_less": False,
     }
     sides = [
         one_row(
@@ -647,7 +654,11 @@ def test_the_summary_repeats_the_comparison(finished, comparison):
     )
     assert told["spg"]["gt_known_loc_err"] == pytest.approx(row["mean"], abs=1e-5)
     assert set(told) >= {"spg", "spg_plain", "center_box", "whole_image", "gain"}
-    assert set(told["gain"]) == {"spg_beats_plain"}
+    assert set(told["gain"]) == {
+        "spg_beats_plain", "spg_raises_px_ap", "spg_raises_max_box_acc_v2", "plain_prefers_parts",
+        "spg_covers_more", "spg_spills_less",
+    }  # fmt: skip
+    assert 0 < told["spg"]["px_ap"] < 1
 
 
 def test_a_missing_cell_is_one_sentence(again, two_methods, cell_of):
@@ -681,7 +692,9 @@ def errors_of(rates):
 
 
 def judged(errors, paper, params):
-    return claims_table(errors, paper, params.comparison, backbone="inception_v3")
+    return claims_table(
+        errors, paper, params.comparison, backbone="inception_v3", seeds_of=lambda _: SEEDS
+    )
 
 
 @pytest.mark.parametrize(

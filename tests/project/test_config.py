@@ -355,6 +355,11 @@ def test_the_claims_compare_what_stands_in_the_tables(paper):
         "spg_beats_has": 4.12,
         "spg_beats_acol": 1.73,
         "grad_cam_resnet_beats_vgg": None,
+        "spg_raises_px_ap": None,
+        "spg_raises_max_box_acc_v2": None,
+        "plain_prefers_parts": None,
+        "spg_covers_more": None,
+        "spg_spills_less": None,
     }
     results = {result.id: result for result in paper.results}
     for claim in paper.claims:

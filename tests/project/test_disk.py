@@ -110,6 +110,8 @@ def test_a_folder_where_a_file_belongs_is_one_sentence(undisturbed, tmp_path, na
     assert str(target) in said
     assert "move away what lies there, then run the same command again" in said
     found = {k: v for k, v in hashes(tmp_path).items() if k != targets[name]}
+    if name == "weights":  # the stem itself is whole by then: what is blocked is its copy
+        found = {k: v for k, v in found.items() if not k.startswith("stems/")}
     assert found == before
     if target.suffix:
         assert (target / "mine").is_dir()

@@ -70,7 +70,9 @@ def test_workers_decode_beside_the_computation(workers, seconds):
 
 def test_more_images_seeds_or_epochs_never_cost_less(tiny_mapping, tiny_params):
     base = rows_of(tiny_params)
-    more_seeds = parse_params({**tiny_mapping, "seeds": [0, 1, 2, 3]}, "")
+    more_seeds = parse_params(
+        {**tiny_mapping, "seeds": [0, 1, 2, 3], "ablation_seeds": [4, 5, 6, 7]}, ""
+    )
     for name, row in rows_of(more_seeds).items():
         assert row.hours_train == pytest.approx(2 * base[name].hours_train)
         assert row.steps == 2 * base[name].steps
@@ -91,7 +93,7 @@ def test_sizes_before_there_is_data(tmp_path, params):
     assert cub.source == ilsvrc.source == "published sizes"
     assert cub.data_bytes == 1_189_858_222
     drawn = sizes_of(nowhere, params, NAME)
-    assert drawn[:5] == (500, 100, 400, 10, (128, 128))
+    assert drawn[:5] == (1_000, 400, 1_000, 10, (160, 160))
     assert drawn.source == "params.yaml"
 
 
