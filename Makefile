@@ -26,9 +26,11 @@ stem: setup  ## Make the drawn stem weights of stems/ anew, if anything they com
 
 GRID := spg_plain cam has acol spg no_cascade unshared_b no_c
 
-grid: setup  ## Run every method with every kind of map on the default data, as an experiment
-	dvc exp run --name grid -S 'methods=[spg_plain,cam,has,acol]' \
+grid: setup  ## Run every method, kind of map and backbone on the default data, as experiments
+	dvc exp run --name grid -S 'methods=[spg_plain,cam,has,acol]' -S 'seeds=[0,1,2]' \
 	    $(foreach method,$(GRID),-S 'localization.extractors.$(method)=[cam,grad_cam,backprop]')
+	dvc exp run --name backbones -S 'backbones=[vgg16,resnet50]' -S 'methods=[cam]' -S 'guided=[]' \
+	    -S 'ablations=[]' -S 'seeds=[0,1,2]' -S 'localization.extractors.cam=[cam,grad_cam]'
 
 effects: setup  ## Measure what each disputed choice changes, into PROTOCOL.md (over an hour)
 	dvc repro effects/dvc.yaml

@@ -5,13 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, ValidationError, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from spg.compare.variants import Variant
 from spg.evaluate.image_errors import ERRORS
 from spg.evaluate.per_image import COVERED
-from spg.project.errors import UserError
-from spg.project.params import describe, read_yaml
+from spg.project.params import read_model
 from spg.project.schema import Strict
 
 ACCURACIES = (
@@ -160,7 +159,4 @@ def load_paper(path: Path) -> Paper:
     Raises:
         UserError: one sentence that names the file and the key.
     """
-    try:
-        return Paper.model_validate(read_yaml(path))
-    except ValidationError as error:
-        raise UserError(f"{path.name}: {describe(error)}") from None
+    return read_model(Paper, path)

@@ -205,6 +205,18 @@ def parse_params(mapping: object, source: str) -> Params:
         raise UserError(f"{source}: {describe(error)}") from None
 
 
+def read_model(model: type[Section], path: Path) -> Section:
+    """Read a YAML file that is one strict model: paper.yaml, the params of a further pipeline.
+
+    Raises:
+        UserError: one sentence that names the file and the key.
+    """
+    try:
+        return model.model_validate(read_yaml(path))
+    except ValidationError as error:
+        raise UserError(f"{path}: {describe(error)}") from None
+
+
 def validated(model: type[Section], section: Mapping[str, Any], path: str) -> Section:
     """Read one section of params.yaml by the class of whoever owns it.
 

@@ -50,6 +50,9 @@ def settle(folder: Path) -> None:
         return
     if _asks(folder / "params.yaml"):
         os.environ.update(CAPS)
+        # torch.compile keeps its kernels by their source, not by the instruction set they were
+        # built for: one that an uncapped process has left computes something else here.
+        os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(folder.resolve() / ".scratch/torchinductor")
         os.environ[_MARK] = "1"
 
 

@@ -10,6 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from spg.networks.backbones import inception_v3, resnet50, vgg16
 from spg.networks.backbones.inception_v3 import build
 from spg.networks.weights.drawn import load_drawn, make_stem
 from spg.networks.weights.stage import make_weights
@@ -18,19 +19,26 @@ from spg.project.workspace import Workspace
 
 ROOT = Path(__file__).parents[2]
 NAME, BACKBONE = "synthetic_birds", "inception_v3"
+BACKBONES = {"inception_v3": inception_v3, "vgg16": vgg16, "resnet50": resnet50}
+
+
+def copy_stem(backbone, target):
+    for suffix in (".safetensors", ".sha256"):
+        shutil.copy(ROOT / f"stems/{backbone}{suffix}", target)
+    return target / f"{backbone}.safetensors"
 
 
 @pytest.fixture
 def stem(tmp_path):
-    """A copy of the committed stem and its sum."""
-    for suffix in (".safetensors", ".sha256"):
-        shutil.copy(ROOT / f"stems/{BACKBONE}{suffix}", tmp_path)
-    return tmp_path / f"{BACKBONE}.safetensors"
+    """A copy of the default's committed stem and its sum."""
+    return copy_stem(BACKBONE, tmp_path)
 
 
-def test_the_committed_stem_is_small_and_fits_the_default(stem, params):
-    assert stem.stat().st_size < 1 << 20
-    model = build(params.setup(NAME, BACKBONE).stem.width)
+@pytest.mark.parametrize("backbone", BACKBONES)
+def test_the_committed_stems_are_small_and_fit_the_default(backbone, params, tmp_path):
+    stem = copy_stem(backbone, tmp_path)
+    assert stem.stat().st_size < 2 << 20
+    model = BACKBONES[backbone].build(params.setup(NAME, backbone).stem.width)
     load_drawn(model, stem)
     stored = load_file(stem)
     assert all(torch.equal(value, stored[name]) for name, value in model.state_dict().items())
@@ -76,3 +84,17 @@ def test_made_anew_it_is_the_same_bytes(tiny_workspace, tiny_params, tmp_path):
     stored, loaded = load_file(again.stem(BACKBONE)), load_file(again.weights(BACKBONE))
     assert stored.keys() == loaded.keys()
     assert all(torch.equal(value, loaded[name]) for name, value in stored.items())
+
+
+def test_what_a_kill_left_is_made_again_and_cleared_away(tiny_workspace, tiny_params, tmp_path):
+    """Killed before the sum was there, which says that the stem is whole."""
+    again = Workspace(tmp_path)
+    again.stem(BACKBONE).parent.mkdir()
+    again.stem(BACKBONE).write_bytes(b"of another run")
+    for suffix in (".safetensors", ".sha256"):
+        again.stem(BACKBONE).with_name(f".{BACKBONE}{suffix}.1.new.part").write_bytes(b"half")
+    make_weights(again, tiny_params, NAME, BACKBONE)
+    assert again.stem(BACKBONE).read_bytes() == tiny_workspace.stem(BACKBONE).read_bytes()
+    assert sorted(path.name for path in again.stem(BACKBONE).parent.iterdir()) == [
+        f"{BACKBONE}.safetensors", f"{BACKBONE}.sha256"
+    ]  # fmt: skip

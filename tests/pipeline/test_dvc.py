@@ -39,9 +39,9 @@ class Copy:
         subprocess.run(["git", *words], cwd=self.root, check=True, capture_output=True)
 
     def changed(self):
-        """The stages that DVC would run because of what they declare."""
+        """The stages of the main pipeline that DVC would run because of what they declare."""
         found = json.loads(self.dvc("status", "--json"))
-        return {name.rpartition("dvc.yaml:")[2] for name in found if "effects" not in name}
+        return {name for name in found if "/" not in name}
 
     def ran(self, said):
         return re.findall(r"Running stage '(\S+)'", said)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import signal
+from shutil import rmtree
 
 import pytest
 from victims import COMMANDS, Moment, hashes, run
@@ -28,6 +29,17 @@ def moments(words, ended, kills):
         yield Moment(seconds=draw.uniform(0.0, 1.0) * ended.seconds)
 
 
+def forget(root, made):
+    """Leave ``root`` as it was before: without what was made, folders and .scratch included."""
+    for file in made:
+        (root / file).unlink()
+    for folder in {(root / file).parent for file in made}:
+        while folder != root and not any(folder.iterdir()):
+            folder.rmdir()
+            folder = folder.parent
+    rmtree(root / ".scratch", ignore_errors=True)
+
+
 @pytest.mark.parametrize("kills", KILLS)
 def test_after_a_kill_at_any_moment_the_same_command_ends_with_the_same_bytes(case, kills):
     root, words, made, undisturbed = case
@@ -42,8 +54,7 @@ def test_after_a_kill_at_any_moment_the_same_command_ends_with_the_same_bytes(ca
         ended = run(root, words)
         assert ended.status == 0, (moment, ended.said)
         assert hashes(root) == before | made, moment
-        for file in made:
-            (root / file).unlink()
+        forget(root, made)
     assert killed >= kills // 2
 
 
@@ -70,5 +81,4 @@ def test_ctrl_c_and_sigterm_leave_nothing_half_made_and_say_how_to_go_on(
         ended = run(root, words)
         assert ended.status == 0, ended.said
         assert hashes(root) == before | made
-        for file in made:
-            (root / file).unlink()
+        forget(root, made)

@@ -61,6 +61,17 @@ def test_a_folder_without_params_caps_nothing(tmp_path):
     assert told(tmp_path)[0] is False
 
 
+def test_a_capped_process_keeps_compiled_kernels_of_its_own(asking):
+    """Else torch.compile takes one that was built for another instruction set, and it is wrong."""
+    script = "import os, spg; print(os.environ.get('TORCHINDUCTOR_CACHE_DIR'))"
+    environment = {name: value for name, value in os.environ.items() if name != "SPG_PORTABLE"}
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=asking, env=environment, check=True,
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.stdout.strip() == str(asking / ".scratch/torchinductor")
+
+
 def test_a_process_that_has_loaded_a_library_is_not_called_capped(asking):
     assert told(asking, before="import numpy") == [False, dict.fromkeys(CAPS)]
 

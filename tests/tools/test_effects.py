@@ -19,14 +19,14 @@ from spg.evaluate.sweep.stage import sweep_cell
 from spg.localize.stage import localize_cell
 from spg.project.errors import UserError
 from spg.project.files import write_json
-from spg.project.params import load_params, parse_params, read_yaml
+from spg.project.params import load_params, parse_params, read_model, read_yaml
 from spg.project.workspace import Cell, Workspace
-from spg.tools.effect.stage import load_effects, measure_effect, with_settings
+from spg.tools.effect.stage import EffectsParams, measure_effect, with_settings
 from spg.tools.protocol_page import BLOCK, effect_line, read_effects, with_effects
 from spg.train.stage import train_cell
 
 ROOT = Path(__file__).parents[2]
-STUDY = load_effects(ROOT / "effects/params.yaml")
+STUDY = read_model(EffectsParams, ROOT / "effects/params.yaml")
 SMALL = {
     "cell": {"dataset": "synthetic_birds", "backbone": "inception_v3", "method": "spg"},
     "seeds": [0, 1],

@@ -12,6 +12,7 @@ from tiny import sharing
 
 from spg.project.errors import UserError
 from spg.project.files import write_json
+from spg.project.params import read_model
 from spg.project.workspace import Cell
 from spg.tools.telling import stage
 from spg.tools.telling.stage import METRICS, measure_telling
@@ -101,4 +102,4 @@ def test_a_part_that_no_bird_has_is_one_sentence(project):
 def test_an_unknown_key_is_one_sentence(tmp_path):
     write_json(tmp_path / "params.yaml", {"pair": PAIR, "seeds": [0], "telling": SETS, "x": 1})
     with pytest.raises(UserError, match=r"params\.yaml: x: no such key"):
-        stage.load_telling(tmp_path / "params.yaml")
+        read_model(stage.TellingParams, tmp_path / "params.yaml")

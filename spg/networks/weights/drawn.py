@@ -16,7 +16,7 @@ from spg.networks.parts.model_file import load_model, save_model
 from spg.networks.parts.stem import Stem
 from spg.networks.weights.pretrain import pretrain
 from spg.project.errors import UserError
-from spg.project.files import whole_files, write_text
+from spg.project.files import write_text
 from spg.project.fingerprint import code_of, fingerprint
 from spg.project.locks import sole_writer
 from spg.project.params import Params
@@ -36,7 +36,7 @@ ROOMS = (
 """The rooms of this stage in stems/dvc.yaml, beside its backbone."""
 
 
-@sole_writer(lambda workspace, _dataset, backbone: workspace.stem(backbone))
+@sole_writer(lambda workspace, _dataset, backbone: workspace.stem(backbone).with_suffix(""))
 def make_stem(workspace: Workspace, params: Params, dataset: str, backbone: str) -> None:
     """Train the stem of ``backbone``, as wide as ``dataset`` wants it, on drawn species."""
     module, pretraining = find_plugin("backbone", backbone), params.pretraining
@@ -53,9 +53,9 @@ def make_stem(workspace: Workspace, params: Params, dataset: str, backbone: str)
     checkpoint = workspace.scratch / f"stem-{identity}.pt"
     trainer = pretrain(stem, pretraining, params.execution, checkpoint)
     target = workspace.stem(backbone)
-    with whole_files(target.parent, *(path.name for path in (target, _sums(target)))) as folder:
-        save_model(folder / target.name, stem)
-        write_text(folder / _sums(target).name, f"{_sha256(folder / target.name)}  {target.name}\n")
+    sums_of(target).unlink(missing_ok=True)  # while it is missing, the stem counts as not made
+    save_model(target, stem)
+    write_text(sums_of(target), f"{_sha256(target)}  {target.name}\n")
     trainer.forget()
 
 
@@ -66,18 +66,18 @@ def load_drawn(stem: Stem, path: Path) -> None:
         UserError: when it is not the file that was made, or of another width.
     """
     try:
-        (wanted, _) = _sums(path).read_text(encoding="utf-8").split()
+        (wanted, _) = sums_of(path).read_text(encoding="utf-8").split()
         found = _sha256(path)
     except FileNotFoundError as error:
         raise UserError(f"{error.filename}: no such file; run `make stem`") from None
     except (ValueError, UnicodeDecodeError):
-        raise UserError(f"{_sums(path)}: not a line of sha256sum; run `make stem`") from None
+        raise UserError(f"{sums_of(path)}: not a line of sha256sum; run `make stem`") from None
     if found != wanted:
         raise UserError(f"{path}: its sha256 is {found}, not {wanted}; get it anew from git")
     load_model(path, stem)
 
 
-def _sums(path: Path) -> Path:
+def sums_of(path: Path) -> Path:
     """Return the file beside a stem that holds its sha256, as the command sha256sum writes it."""
     return path.with_suffix(".sha256")
 

@@ -6,7 +6,7 @@ import torch
 
 from spg.networks.parts.heads import init_xavier
 from spg.networks.parts.model_file import save_model
-from spg.networks.weights.drawn import load_drawn, make_stem
+from spg.networks.weights.drawn import load_drawn, make_stem, sums_of
 from spg.networks.weights.load import load_published
 from spg.project.locks import sole_writer
 from spg.project.params import Params
@@ -30,7 +30,7 @@ def make_weights(workspace: Workspace, params: Params, dataset: str, backbone: s
     elif wanted.weights == "published":
         load_published(stem, module)
     else:
-        if not workspace.stem(backbone).exists():
+        if not sums_of(workspace.stem(backbone)).exists():
             make_stem(workspace, params, dataset, backbone)
         load_drawn(stem, workspace.stem(backbone))
     save_model(workspace.weights(backbone), stem)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from spg.evaluate.stage import evaluate_cell
@@ -28,6 +29,25 @@ ROOMS = (
     "spg/evaluate",
 )
 """Whose edit starts an interrupted rerun over: the rooms of every stage of a cell."""
+
+
+_PLAN = (
+    "dataset", "backbones", "methods", "guided", "ablations", "seeds", "ablation_seeds",
+    "external_classifier", "ensembles", "report",
+)  # fmt: skip
+
+
+def read_by(params: Params, cell: Cell) -> str:
+    """Return, as JSON, what cells of this data set and backbone may read of params.yaml.
+
+    Neither which cells there are nor other data sets and backbones: a further backbone leaves what
+    was measured as it is.
+    """
+    mapping = params.model_dump(mode="json")
+    data = mapping["datasets"][cell.dataset]
+    data["backbones"] = {cell.backbone: data["backbones"][cell.backbone]}
+    read = {key: value for key, value in mapping.items() if key not in _PLAN}
+    return json.dumps(read | {"datasets": {cell.dataset: data}}, sort_keys=True)
 
 
 def run_cell(own: Workspace, params: Params, cell: Cell) -> None:

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, ValidationError
+from pydantic import Field
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
@@ -25,11 +25,11 @@ from spg.project.errors import UserError
 from spg.project.files import write_bytes, write_json
 from spg.project.fingerprint import code_of, fingerprint
 from spg.project.locks import writing
-from spg.project.params import Params, describe, parse_params, read_yaml
+from spg.project.params import Params, parse_params, read_model, read_yaml
 from spg.project.schema import ComparisonParams, Strict
 from spg.project.seeding import generator
 from spg.project.workspace import Cell, Workspace
-from spg.tools.effect.rerun import ROOMS, link, run_cell
+from spg.tools.effect.rerun import ROOMS, link, read_by, run_cell
 
 KIND, EXTRACTOR = "selected", "cam"
 METRICS = ("gt_known_loc_err", "top1_loc_err", "top1_cls_err")
@@ -60,21 +60,9 @@ class EffectsParams(Strict):
     effects: dict[str, Effect]
 
 
-def load_effects(path: Path) -> EffectsParams:
-    """Read and check effects/params.yaml.
-
-    Raises:
-        UserError: one sentence that names the file and the key.
-    """
-    try:
-        return EffectsParams.model_validate(read_yaml(path))
-    except ValidationError as error:
-        raise UserError(f"{path}: {describe(error)}") from None
-
-
 def measure_effects(workspace: Workspace) -> None:
     """Measure every effect of effects/params.yaml, one after the other (:func:`measure_effect`)."""
-    for name in load_effects(_study(workspace)).effects:
+    for name in read_model(EffectsParams, _study(workspace)).effects:
         measure_effect(workspace, name)
 
 
@@ -89,7 +77,7 @@ def measure_effect(workspace: Workspace, name: str) -> None:
         UserError: when there is no such effect, or its keys or values do not fit params.yaml.
     """
     path = _study(workspace)
-    study = load_effects(path)
+    study = read_model(EffectsParams, path)
     if name not in study.effects:
         raise UserError(f"{path}: effects has no {name!r}; there are {sorted(study.effects)}")
     effect, where = study.effects[name], f"{path}: effects.{name}.set"
@@ -97,10 +85,11 @@ def measure_effect(workspace: Workspace, name: str) -> None:
     base = parse_params(mapping, workspace.params_file.name)
     changed = parse_params(with_settings(mapping, effect.set, where), where)
     cells = [Cell(**study.cell.model_dump(), seed=seed) for seed in study.seeds]
-    facts = effect.model_dump_json() + changed.model_dump_json() + base.model_dump_json()
-    identity = fingerprint(facts, *_compared(workspace, cells), *code_of(ROOMS))
+    first = cells[0]
+    facts = [effect.model_dump_json(), read_by(changed, first), read_by(base, first)]
+    identity = fingerprint(*facts, *_compared(workspace, cells), *code_of(ROOMS))
     own = Workspace(workspace.scratch / f"effect-{name}-{identity}")
-    result, target = own.root / "result.json", workspace.report(study.cell.dataset) / "effects"
+    result, target = own.root / "result.json", workspace.report(first.dataset) / "effects"
     with writing(workspace, target / f"{name}.json"):
         if not result.exists():
             _link_inputs(workspace, own, base, changed, cells)

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
-from pathlib import Path
 from shutil import rmtree
 from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from spg.compare.statistics.intervals import Interval, seed_spread, two_way_interval
 from spg.data.fetch.stage import fetch
@@ -27,12 +26,12 @@ from spg.project.files import whole_files, write_text
 from spg.project.fingerprint import code_of, fingerprint
 from spg.project.locks import sole_writer
 from spg.project.parallel import default_workers, in_order
-from spg.project.params import Params, describe, parse_params, read_yaml
+from spg.project.params import Params, parse_params, read_model, read_yaml
 from spg.project.schema import ComparisonParams, Name, Strict
 from spg.project.seeding import generator
 from spg.project.workspace import Cell, Workspace
 from spg.report import charts, figures
-from spg.tools.effect.rerun import ROOMS, link, run_cell
+from spg.tools.effect.rerun import ROOMS, link, read_by, run_cell
 from spg.tools.effect.stage import with_settings
 
 EXTRACTOR = "cam"
@@ -69,18 +68,6 @@ class Study(NamedTuple):
     params: Params
 
 
-def load_telling(path: Path) -> TellingParams:
-    """Read and check telling/params.yaml.
-
-    Raises:
-        UserError: one sentence that names the file and the key.
-    """
-    try:
-        return TellingParams.model_validate(read_yaml(path))
-    except ValidationError as error:
-        raise UserError(f"{path}: {describe(error)}") from None
-
-
 @sole_writer(lambda workspace: workspace.root / "telling")
 def measure_telling(workspace: Workspace) -> None:
     """Write ``telling.csv`` (a row a set, method and metric), ``gains.csv`` (a set and metric).
@@ -95,7 +82,7 @@ def measure_telling(workspace: Workspace) -> None:
         UserError: when results of the pipeline are missing, or a key does not fit.
     """
     path = workspace.root / "telling/params.yaml"
-    asked = load_telling(path)
+    asked = read_model(TellingParams, path)
     mapping, where = read_yaml(workspace.params_file), f"{path}: telling"
     base = parse_params(mapping, workspace.params_file.name)
     own = base.datasets[asked.pair.dataset].source
@@ -124,7 +111,7 @@ def _run(workspace: Workspace, study: Study, asked: TellingParams) -> Study:
     """Draw the data of a set and train its cells, except what is there of an earlier run."""
     pair, params = asked.pair, study.params
     stem = workspace.stem(pair.backbone)
-    facts = params.model_dump_json() + asked.model_dump_json()
+    facts = read_by(params, _cells(asked, pair.better)[0]) + asked.model_dump_json()
     identity = fingerprint(facts, stem, *code_of(ROOMS))
     own = Workspace(workspace.scratch / f"telling-{study.name}-{identity}")
     if not own.packed(pair.dataset).exists():
