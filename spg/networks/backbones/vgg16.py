@@ -52,7 +52,7 @@ class VGG16Stem(Stem):
         for block in BLOCKS:
             for place, filters in block.items():
                 outputs = scale_channels(filters, width)
-                self.features[str(place)] = nn.Conv2d(channels, outputs, kernel_size=3, padding=1)
+                self.features[str(place)] = _convolution(channels, outputs)
                 channels = outputs
         self.a1_channels = self.a2_channels = self.last_channels = channels
         wide, narrow = scale_channels(1024, width), scale_channels(512, width)
@@ -86,8 +86,21 @@ class VGG16Stem(Stem):
 
 
 def build(width: float, *, stride: Stride = 8, pools: Pools = "plain") -> VGG16Stem:
-    """Return the stem with torch's default initial weights."""
+    """Return the stem with torchvision's initial weights of VGG-16."""
     return VGG16Stem(width, stride=stride, pools=pools)
+
+
+def _convolution(inputs: int, outputs: int) -> nn.Conv2d:
+    """Return a 3 x 3 convolution that keeps the size of what flows through thirteen of them.
+
+    There is no batch norm to do that: from torch's default weights, which shrink it in each layer,
+    the narrow stem learns nothing (loss 4.097 of ln 60 = 4.094 after 460 steps).
+    """
+    convolution = nn.Conv2d(inputs, outputs, kernel_size=3, padding=1)
+    nn.init.kaiming_normal_(convolution.weight, mode="fan_out", nonlinearity="relu")
+    if convolution.bias is not None:
+        nn.init.zeros_(convolution.bias)
+    return convolution
 
 
 def _pool(x: Tensor, *, overlap: bool) -> Tensor:
