@@ -28,6 +28,11 @@ FREE = (
     *TRAIN_OF,
     (*DATA, "source", "kind"),
     *(("datasets", name) for name in MAPPING["datasets"] if name != DATA[1]),
+    *(
+        (*SETUP[:-1], name)
+        for name in MAPPING["datasets"][DATA[1]]["backbones"]
+        if name != SETUP[-1]
+    ),
 )
 
 
