@@ -114,6 +114,7 @@ def _histories(workspace: Workspace, rows: Grid) -> Iterator[pd.DataFrame]:
     order = (cell for cells in rows.values() for cell in cells)
     for cell in dict.fromkeys(order):
         history = read_table(workspace.run(cell) / "history.csv")
-        history.insert(0, "variant", cell.method)
-        history.insert(1, "seed", cell.seed)
+        history.insert(0, "backbone", cell.backbone)
+        history.insert(1, "method", cell.method)
+        history.insert(2, "seed", cell.seed)
         yield history

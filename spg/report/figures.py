@@ -98,8 +98,8 @@ def by_panel(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
     variants = [variant_name(row) for row in table.to_dict("records")]
     if len(set(variants)) <= FEW:
         return {"": table.assign(line=variants)}
-    methods = [variant_name({"method": name, "extractor": "none"}) for name in table["method"]]
-    named = table.assign(line=methods)
+    lines = [variant_name({**row, "extractor": "none"}) for row in table.to_dict("records")]
+    named = table.assign(line=lines)
     return {
         EXTRACTOR_NAMES.get(name, name): rows
         for name, rows in named.groupby("extractor", sort=False)
@@ -143,25 +143,26 @@ def threshold_curves(curves: pd.DataFrame, *, fixed: float, points: pd.DataFrame
 
 
 def training_curves(history: pd.DataFrame) -> Figure:
-    """Draw each loss term over the epochs, one panel a method; bands span the seeds.
+    """Draw each loss term over the epochs, one panel a network; bands span the seeds.
 
     Args:
-        history: columns variant (the method), seed, epoch and one ``loss_`` column a term.
+        history: columns backbone, method, seed, epoch and one ``loss_`` column a term.
     """
     terms = [column for column in history if column.startswith("loss_")]
+    names = [variant_name({**row, "extractor": "none"}) for row in history.to_dict("records")]
+    history = history.assign(variant=names)
     long = history.melt(["variant", "seed", "epoch"], terms, "term", "value").dropna()
     long["term"] = long["term"].str.removeprefix("loss_")
     order = [term.removeprefix("loss_") for term in terms]
-    methods = list(dict.fromkeys(history["variant"]))
-    figure = Figure(figsize=(2.2 * len(methods), 2.6), layout="constrained")
-    axes = figure.subplots(1, len(methods), sharey=True, squeeze=False)[0]
-    for axis, method in zip(axes, methods, strict=True):
+    panels = list(dict.fromkeys(names))
+    figure = Figure(figsize=(2.2 * len(panels), 2.6), layout="constrained")
+    axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+    for axis, name in zip(axes, panels, strict=True):
         sns.lineplot(
-            long[long["variant"] == method], x="epoch", y="value", hue="term", style="term",
+            long[long["variant"] == name], x="epoch", y="value", hue="term", style="term",
             hue_order=order, style_order=order, errorbar=("pi", 100),
             legend=axis is axes[-1], ax=axis,
         )  # fmt: skip
-        name = variant_name({"method": method, "extractor": "none"})
         axis.set(title=name, ylabel="loss", xlabel="epoch")
     axes[0].set_ylim(0, None)  # of all panels, once all are drawn
     axes[-1].legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)

@@ -24,6 +24,11 @@ METHOD_NAMES = {
     "center_box": "*center box*",
     "whole_image": "*whole image*",
 }
+BACKBONE_NAMES = {
+    "vgg16": "VGG-16",
+    "resnet50": "ResNet-50",
+    "efficientnet_lite0": "EfficientNet-Lite0",
+}
 EXTRACTOR_NAMES = {"cam": "CAM", "grad_cam": "Grad-CAM", "backprop": "Backprop", "none": ""}
 METRIC_NAMES = {
     "gt_known_loc_err": "GT-known loc. err.",
@@ -60,10 +65,19 @@ class Table(NamedTuple):
 
 
 def variant_name(row: Row) -> str:
-    """Return a variant's name as the tables show it, e.g. ``SPG-plain, Grad-CAM``."""
+    """Return a variant's name as the tables show it, e.g. ``SPG-plain, Grad-CAM``.
+
+    What the paper has goes without saying: CAM maps and Inception-v3.
+    """
     method = METHOD_NAMES.get(str(row["method"]), str(row["method"]))
     extractor = EXTRACTOR_NAMES.get(str(row["extractor"]), str(row["extractor"]))
-    return method if extractor in ("", "CAM") else f"{method}, {extractor}"
+    backbone = str(row.get("backbone", "none"))
+    parts = [method]
+    if backbone not in ("inception_v3", "none"):
+        parts.append(BACKBONE_NAMES.get(backbone, backbone))
+    if extractor not in ("", "CAM"):
+        parts.append(extractor)
+    return ", ".join(parts)
 
 
 def percent(value: object, digits: int) -> str:

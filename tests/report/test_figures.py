@@ -14,6 +14,7 @@ from spg.report import charts, drawing, figures
 from spg.report.drawing import SHEETS, draw_figures, selected_ious, threshold_points
 from spg.report.figures import by_panel
 from spg.report.guidance_sheet import GuidedImage, guidance_sheet
+from spg.report.tables import variant_name
 
 NAME = "synthetic_birds"
 ROWS = [{"method": m, "extractor": e} for m, e in (("spg_plain", "cam"), ("spg", "cam"))]
@@ -179,3 +180,38 @@ def test_many_variants_have_a_panel_for_each_extractor():
     assert [axis.get_title() for axis in figure.axes] == ["CAM", "Grad-CAM", "Backprop"]
     assert colors[0] == colors[1] == colors[2]
     assert len(set(colors[0])) == 4
+
+
+# ---- Several backbones ----
+
+
+def test_another_backbone_than_the_papers_is_named():
+    rows = [
+        {"backbone": "inception_v3", "method": "spg", "extractor": "cam"},
+        {"backbone": "vgg16", "method": "cam", "extractor": "grad_cam"},
+        {"backbone": "my_own", "method": "cam", "extractor": "cam"},
+        {"backbone": "none", "method": "center_box", "extractor": "none"},
+    ]
+    assert [variant_name(row) for row in rows] == [
+        "SPG", "GAP, VGG-16, Grad-CAM", "GAP, my_own", "*center box*"
+    ]  # fmt: skip
+
+
+def test_each_backbone_has_losses_and_lines_of_its_own():
+    backbones = ["vgg16", "resnet50"]
+    history = pd.DataFrame(
+        [
+            {"backbone": b, "method": "cam", "seed": 0, "epoch": epoch, "loss_cls": place + epoch}
+            for place, b in enumerate(backbones)
+            for epoch in (1, 2)
+        ]
+    )
+    axes = figures.training_curves(history).axes
+    assert [axis.get_title() for axis in axes] == ["GAP, VGG-16", "GAP, ResNet-50"]
+    assert [axis.lines[0].get_ydata().tolist() for axis in axes] == [[1, 2], [2, 3]]
+    many = pd.DataFrame(
+        {"backbone": b, "method": m, "extractor": e}
+        for b in backbones for m in ("cam", "has", "acol") for e in ("cam", "grad_cam")
+    )  # fmt: skip
+    for panel in by_panel(many).values():
+        assert panel["line"].is_unique
