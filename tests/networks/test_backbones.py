@@ -249,3 +249,15 @@ def test_resnet50_up_to_layer3_is_torchvisions():
             block.conv2.stride = block.stride = (1, 1)
         whole.layer4[0].downsample[0].stride = (1, 1)
         assert torch.allclose(features.last, whole.layer4(want), atol=1e-5)
+
+
+def test_vgg16_starts_from_torchvisions_initial_weights():
+    """Which keep the size of what flows through; torch's default shrinks it in every layer."""
+    torch.manual_seed(0)
+    stem = find_plugin("backbone", "vgg16").build(1.0)
+    theirs = vgg16(weights=None).features.state_dict()
+    assert len(stem.features) == 13
+    for place, convolution in stem.features.items():
+        want = theirs[f"{place}.weight"].std().item()
+        assert convolution.weight.std().item() == pytest.approx(want, rel=0.05)
+        assert not convolution.bias.any()

@@ -37,7 +37,7 @@ def stem(tmp_path):
 @pytest.mark.parametrize("backbone", BACKBONES)
 def test_the_committed_stems_are_small_and_fit_the_default(backbone, params, tmp_path):
     stem = copy_stem(backbone, tmp_path)
-    assert stem.stat().st_size < 2 << 20
+    assert stem.stat().st_size < 1 << 20
     model = BACKBONES[backbone].build(params.setup(NAME, backbone).stem.width)
     load_drawn(model, stem)
     stored = load_file(stem)

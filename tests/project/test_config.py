@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from pathlib import Path
 
 import pytest
@@ -437,8 +438,9 @@ def changed_paper(tmp_path, change):
     ],
 )
 def test_a_mistake_in_the_paper_is_one_sentence(tmp_path, change, reason):
-    with pytest.raises(UserError, match=rf"paper\.yaml: .*{reason}"):
-        load_paper(changed_paper(tmp_path, change))
+    path = changed_paper(tmp_path, change)
+    with pytest.raises(UserError, match=rf"^{re.escape(str(path))}: .*{reason}"):
+        load_paper(path)
 
 
 @pytest.mark.parametrize("kind", ["cub", "ilsvrc"])

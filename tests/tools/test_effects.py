@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import shutil
 from pathlib import Path
@@ -21,6 +22,7 @@ from spg.project.errors import UserError
 from spg.project.files import write_json
 from spg.project.params import load_params, parse_params, read_model, read_yaml
 from spg.project.workspace import Cell, Workspace
+from spg.tools.effect.rerun import read_by
 from spg.tools.effect.stage import EffectsParams, measure_effect, with_settings
 from spg.tools.protocol_page import BLOCK, effect_line, read_effects, with_effects
 from spg.train.stage import train_cell
@@ -100,6 +102,33 @@ def test_what_is_measured_is_not_measured_again_until_something_changes(project,
     with pytest.raises(UserError, match="no such file"):
         measure_effect(project, "nothing")  # other code: its cells would have to be made
     assert compared
+
+
+def test_what_cells_read_leaves_out_other_cells_and_holds_their_settings(tiny_mapping, cell_of):
+    """Its change is what makes measured cells start over: a plan's must not, a setting's must."""
+    cell = cell_of("spg")
+
+    def read(**changes):
+        mapping = copy.deepcopy(tiny_mapping)
+        for path, value in changes.items():
+            *parents, last = path.split("__")
+            node = mapping
+            for key in parents:
+                node = node[key]
+            node[last] = value
+        return read_by(parse_params(mapping, "params.yaml"), cell)
+
+    backbones = tiny_mapping["datasets"][cell.dataset]["backbones"]
+    other = backbones | {"resnet50": backbones[cell.backbone]}
+    assert read() == read(seeds=[5], ablation_seeds=[6], methods=["cam"], ablations=[])
+    assert read() == read(**{f"datasets__{cell.dataset}__backbones": other})
+    for setting in (
+        {"guidance__b2": {"low": 0.2, "high": 0.7}},
+        {f"datasets__{cell.dataset}__source__seed": 99},
+        {f"datasets__{cell.dataset}__backbones__{cell.backbone}__train__epochs": 9},
+        {"evaluation__iou_threshold": 0.6},
+    ):
+        assert read() != read(**setting), setting
 
 
 def test_a_change_of_the_evaluation_alone_trains_nothing(project, monkeypatch):
