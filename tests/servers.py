@@ -17,7 +17,7 @@ class Script:
         self.ranges = True
         self.length = True
         self.headers = {}
-        self.asked = []  # (name, Range header)
+        self.asked = []  # (name, Range header or HEAD)
 
 
 @contextmanager
@@ -29,6 +29,9 @@ def serving(files):
         protocol_version = "HTTP/1.1"
 
         def do_GET(self):
+            answer(self, script)
+
+        def do_HEAD(self):
             answer(self, script)
 
         def log_message(self, *_):
@@ -48,7 +51,7 @@ def serving(files):
 def answer(request, script):
     name = request.path.split("?")[0].rsplit("/", 1)[1]
     wanted = request.headers.get("Range")
-    script.asked.append((name, wanted))
+    script.asked.append((name, "HEAD" if request.command == "HEAD" else wanted))
     request.close_connection = True
     if script.statuses or name not in script.files:
         status = script.statuses.pop(0) if script.statuses else 404
@@ -67,5 +70,7 @@ def answer(request, script):
     for key, value in script.headers.items():
         request.send_header(key, value)
     request.end_headers()
+    if request.command == "HEAD":
+        return
     cut = script.cut_after.pop(0) if script.cut_after else None
     request.wfile.write(body[:cut])

@@ -220,6 +220,27 @@ def test_verify_reads_every_byte(tmp_path):
         verify(path, digest)
 
 
+def test_a_size_that_nobody_published_is_asked_for_once(server, tmp_path):
+    script, remote = server
+    script.cut_after = [100_000]
+    assert download(remote._replace(size=None), tmp_path, wait=0).read_bytes() == CONTENT
+    assert script.asked == [("file.tgz", "HEAD"), ("file.tgz", None), ("file.tgz", "bytes=100000-")]
+
+
+def test_without_published_size_the_server_has_to_say_one_and_md5_decides(server, tmp_path):
+    script, remote = server
+    script.length = False
+    with pytest.raises(UserError, match="does not say how long the file is; name a mirror"):
+        download(remote._replace(size=None), tmp_path, wait=0)
+    script.length = True
+    script.files["file.tgz"] = CONTENT[:-5]
+    with pytest.raises(UserError, match="what was loaded has md5"):
+        download(remote._replace(size=None), tmp_path, wait=0)
+    script.statuses = [503]
+    script.files["file.tgz"] = CONTENT
+    assert download(remote._replace(size=None), tmp_path, wait=0).read_bytes() == CONTENT
+
+
 # ---- CUB-200-2011 ----
 
 

@@ -35,8 +35,8 @@ class Remote(NamedTuple):
 
     name: str
     url: str
-    size: int
-    """Bytes."""
+    size: int | None
+    """Bytes; ``None`` where nobody has published them, and the server's word counts."""
     md5: str
 
 
@@ -65,10 +65,10 @@ def download(remote: Remote, folder: Path, *, wait: float = 1.0) -> Path:
     part = folder / f"{remote.name}.part"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        _load(remote, part, wait)
+        size = _load(remote, part, wait)
     except OSError as error:
         raise UserError(f"{part}: cannot be written ({error.strerror})") from None
-    problem = _problem(part, remote.md5, remote.size)
+    problem = _problem(part, remote.md5, size)
     if problem:
         part.unlink()
         raise UserError(
@@ -105,12 +105,15 @@ def _problem(path: Path, md5: str, size: int | None) -> str | None:
     return None if found_md5 == md5 else f"has md5 {found_md5} instead of {md5}"
 
 
-def _load(remote: Remote, part: Path, wait: float) -> None:
-    failures = 0
-    while _size(part) != remote.size:
+def _load(remote: Remote, part: Path, wait: float) -> int:
+    """Load all of ``part``; return its size."""
+    failures, size = 0, remote.size
+    while size is None or _size(part) != size:
         before = _size(part)
         try:
-            _go_on(remote, part)
+            if size is None:
+                size = _announced(remote.url)
+            _go_on(remote, size, part)
         except (requests.RequestException, _Cut) as error:
             if isinstance(error, ValueError):  # requests' errors about the address itself are both
                 raise UserError(f"{remote.url}: no usable address ({error})") from None
@@ -125,53 +128,71 @@ def _load(remote: Remote, part: Path, wait: float) -> None:
             pause = wait * 2 ** (failures - 1)
             log.info("%s: %s; next attempt in %g s", remote.name, reason, pause)
             time.sleep(pause)
+    return size
 
 
-def _go_on(remote: Remote, part: Path) -> None:
+def _announced(url: str) -> int:
+    """Return how many bytes the server says that the file has."""
+    asked = {"Accept-Encoding": "identity"}
+    with requests.head(url, headers=asked, timeout=TIMEOUT, allow_redirects=True) as response:
+        _check_status(url, response)
+        length = response.headers.get("Content-Length", "")
+    if not length.isdecimal():
+        raise UserError(f"{url}: the server does not say how long the file is; name a mirror")
+    return int(length)
+
+
+def _go_on(remote: Remote, size: int, part: Path) -> None:
     """Load what is missing of ``part``, in one request."""
     have = _size(part)
-    if have > remote.size:  # left by something else
+    if have > size:  # left by something else
         part.unlink()
         have = 0
     # identity: a server must not compress, and what is gzip in the file stays gzip
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
     with requests.get(remote.url, headers=headers, stream=True, timeout=TIMEOUT) as response:
-        start = _start(remote, response, have)
+        start = _start(remote.url, size, response, have)
         length = response.headers.get("Content-Length")
-        if length is not None and int(length) != remote.size - start:
+        if length is not None and int(length) != size - start:
             raise UserError(
-                f"{remote.url}: offers {start + int(length)} bytes instead of {remote.size}; "
+                f"{remote.url}: offers {start + int(length)} bytes instead of {size}; "
                 "it is not the published file"
             )
-        with part.open("r+b" if start else "wb") as file, _bar(part.stem, remote.size) as bar:
+        with part.open("r+b" if start else "wb") as file, _bar(part.stem, size) as bar:
             file.seek(start)
             bar.update(start)
             for chunk in _chunks(response):
                 file.write(chunk)
                 bar.update(len(chunk))
-                if file.tell() > remote.size:
+                if file.tell() > size:
                     break
-    if _size(part) > remote.size:
+    if _size(part) > size:
         part.unlink()
-        raise UserError(f"{remote.url}: sends more than the published {remote.size} bytes")
-    if _size(part) < remote.size:
-        raise _Cut(f"the connection ended after {_size(part)} of {remote.size} bytes")
+        raise UserError(f"{remote.url}: sends more than the published {size} bytes")
+    if _size(part) < size:
+        raise _Cut(f"the connection ended after {_size(part)} of {size} bytes")
 
 
-def _start(remote: Remote, response: requests.Response, have: int) -> int:
+def _start(url: str, size: int, response: requests.Response, have: int) -> int:
     """Return the position of the answer's first byte in the file."""
-    status = response.status_code
-    if status == requests.codes.partial_content:
-        found = re.match(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", ""))
-        if found and int(found[1]) == have and found[2] in ("*", str(remote.size)):
-            return have
-        raise UserError(f"{remote.url}: answers another range than asked for; try a mirror")
-    if status == requests.codes.ok:
+    _check_status(url, response)
+    if response.status_code == requests.codes.ok:
         return 0  # the server knows no ranges: all from the start
+    found = re.match(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", ""))
+    if found and int(found[1]) == have and found[2] in ("*", str(size)):
+        return have
+    raise UserError(f"{url}: answers another range than asked for; try a mirror")
+
+
+def _check_status(url: str, response: requests.Response) -> None:
+    """Raise what an answer without the file means."""
+    status = response.status_code
+    if status in (requests.codes.ok, requests.codes.partial_content):
+        return
     reason = f"the server answers {status} {response.reason}"
     if status >= 500 or status == requests.codes.too_many_requests:
         raise _Cut(reason)
-    raise UserError(f"{remote.url}: {reason}; set the address of a mirror (`spg fetch --help`)")
+    raise UserError(f"{url}: {reason}; set the address of a mirror (`spg fetch --help`)")
 
 
 def _chunks(response: requests.Response) -> Iterator[bytes]:

@@ -11,6 +11,20 @@ from spg.data.layouts.annotations import Annotation, Box
 Size = tuple[int, int]
 
 
+def in_own_pixels(item: Annotation, size: Size) -> Annotation:
+    """Return an annotation whose boxes are in the pixels of the file, of ``size``.
+
+    Each axis is scaled by itself, so that a copy of another aspect ratio has the same boxes as
+    shares of the image.
+    """
+    if item.boxes_for in (None, size):
+        return item
+    width, height = item.boxes_for
+    across, down = size[0] / width, size[1] / height
+    boxes = tuple((x0 * across, y0 * down, x1 * across, y1 * down) for x0, y0, x1, y1 in item.boxes)
+    return item._replace(boxes=boxes, boxes_for=size)
+
+
 def clipped(boxes: Sequence[Box], size: Size) -> list[Box]:
     """Return the boxes cut at the border of an image of ``size``; those without area are left out.
 
