@@ -1,0 +1,56 @@
+"""Thresholds chosen on the test images themselves, without any image helping to choose its own.
+
+Where no image outside the test split has a box, giving up part of the test images to choose on
+would be waste. Instead they are dealt to K folds, and the images of a fold are cut at the threshold
+that is best on all others: *cross-fitted* selection (PROTOCOL 10).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spg.evaluate.image_errors import select_threshold
+from spg.project.seeding import generator
+
+DEALING = 0
+"""Seed of the folds, the same for every cell: pairs are compared on the same folds."""
+
+
+def deal_folds(class_ids: NDArray[np.int64], folds: int) -> NDArray[np.int64]:
+    """Return the fold of each image, each class dealt as evenly as its number allows.
+
+    Args:
+        class_ids: ``Int[N]``, true classes.
+        folds: K, at least 2.
+
+    Returns:
+        ``Int[N]``, from 0 to K - 1. It depends on nothing but the arguments.
+    """
+    dealt = np.empty(len(class_ids), dtype=np.int64)
+    start = 0
+    for class_id in np.unique(class_ids):
+        own = np.flatnonzero(class_ids == class_id)
+        order = generator(DEALING, "folds", int(class_id)).permutation(own)
+        dealt[order] = (start + np.arange(len(own))) % folds  # goes on where the last class ended
+        start += len(own)
+    return dealt
+
+
+def cross_fitted_places(
+    wrong: NDArray[np.bool_], folds: NDArray[np.int64], thresholds: NDArray[np.float64]
+) -> NDArray[np.intp]:
+    """Return the place of each fold's threshold: the best on the images of all other folds.
+
+    Args:
+        wrong: ``Bool[N, T]``, whether each threshold's box is wrong.
+        folds: ``Int[N]``, as of :func:`deal_folds`, none empty.
+        thresholds: ``Float[T]``, ascending.
+
+    Returns:
+        ``Int[K]``.
+    """
+    sums = np.stack([wrong[folds == fold].sum(axis=0) for fold in range(folds.max() + 1)])
+    others = sums.sum(axis=0) - sums
+    chosen = [select_threshold(errors, thresholds) for errors in others]
+    return np.searchsorted(thresholds, chosen)
