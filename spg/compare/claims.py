@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from spg.compare.comparison import named_interval
 from spg.compare.errors import HIGHER_IS_BETTER, NO_THRESHOLD, Errors
+from spg.compare.fits import CurvesOf, no_curves
 from spg.compare.paper import Claim, Paper
 from spg.compare.statistics.intervals import Interval, verdict
 from spg.compare.statistics.significance import (
@@ -20,7 +21,6 @@ from spg.compare.statistics.significance import (
     mcnemar,
     needed,
     power,
-    standard_error,
     two_sided_p,
 )
 from spg.compare.variants import Variant
@@ -28,7 +28,7 @@ from spg.evaluate.per_image import WHOLE_MAP
 from spg.project.schema import ComparisonParams
 
 Key = tuple[Variant, str, str]
-CLAIMS_KIND = "selected"  # each variant at its own threshold, chosen on held-out training images
+CLAIMS_KIND = "selected"  # each variant at its own threshold, never chosen on the image itself
 SeedsOf = Callable[[str], Sequence[int]]
 """From a method to the seeds of its cells, in the order of its rows."""
 WANTED_POWER = 0.8
@@ -63,6 +63,7 @@ def claims_table(
     *,
     backbone: str,
     seeds_of: SeedsOf,
+    curves_of: CurvesOf = no_curves,
 ) -> pd.DataFrame:
     """Return one row for each claim of paper.yaml with its verdict and the sentence behind it.
 
@@ -77,9 +78,13 @@ def claims_table(
         backbone: of a side that names none.
         seeds_of: which seeds a method's rows are; the two sides of a claim are compared at those
             that both have.
+        curves_of: gives what thresholds were cross-fitted on.
     """
     keys = {claim.id: _keys(claim, backbone) for claim in paper.claims}
-    gains = {name: _gain(sides, errors, params, name, seeds_of) for name, sides in keys.items()}
+    gains = {
+        name: _gain(sides, errors, params, name, seeds_of, curves_of)
+        for name, sides in keys.items()
+    }
     judged = {name: gain for name, gain in gains.items() if gain}
     adjusted = dict(zip(judged, holm([g.p_interval for g in judged.values()]), strict=True))
     rows = []
@@ -115,20 +120,28 @@ def _gain(
     params: ComparisonParams,
     name: str,
     seeds_of: SeedsOf,
+    curves_of: CurvesOf,
 ) -> Gain | None:
     """Return what ``errors`` say of a claim, or None where a side or a common seed is missing."""
     seeds = [seeds_of(variant.method) for variant, _, _ in keys]
     common = [seed for seed in seeds[0] if seed in seeds[1]]
     if not common or any(key not in errors for key in keys):
         return None
-    better, worse = (
-        errors[key][[own.index(seed) for seed in common]]
-        for key, own in zip(keys, seeds, strict=True)
-    )
-    gains = better - worse if keys[0][2] in HIGHER_IS_BETTER else worse - better
-    error = standard_error(gains)
+    places = [[own.index(seed) for seed in common] for own in seeds]
+    signs = (1, -1) if keys[0][2] in HIGHER_IS_BETTER else (-1, 1)
+    better, worse = (errors[key][rows] for key, rows in zip(keys, places, strict=True))
+    gains = signs[0] * better + signs[1] * worse
+    curves = [curves_of(*key) for key in keys]
+    terms = [
+        (sign, own._replace(wrong=own.wrong[rows], values=own.values[rows]))
+        for sign, own, rows in zip(signs, curves, places, strict=True)
+        if own is not None
+    ]
+    if len(terms) < len(keys):
+        terms = []
+    interval, error = named_interval(gains, params, name, terms=terms)
     return Gain(
-        interval=named_interval(gains, params, name),
+        interval=interval,
         error=error,
         p_mcnemar=mcnemar(gains),
         p_interval=two_sided_p(float(gains.mean()), error),

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from spg.compare.cross_fitted import Curves, fitted_interval
 from spg.compare.errors import Errors, Tables, collect_errors
+from spg.compare.fits import CurvesOf, no_curves
 from spg.compare.other_classes import with_classes
 from spg.compare.paper import Paper
 from spg.compare.statistics.intervals import Interval, seed_spread, two_way_interval
+from spg.compare.statistics.significance import standard_error
 from spg.compare.variants import Variant
 from spg.evaluate.per_image import WHOLE_MAP
 from spg.project.schema import ComparisonParams
@@ -26,20 +29,26 @@ COLUMNS = (
 )  # fmt: skip
 
 
-def named_interval(values: NDArray[np.float64], params: ComparisonParams, *names: Any) -> Interval:
-    """Return the two-way interval of ``values`` with random numbers of their own name.
+def named_interval(
+    values: NDArray[np.float64],
+    params: ComparisonParams,
+    *names: Any,
+    terms: Sequence[tuple[int, Curves]] = (),
+) -> tuple[Interval, float]:
+    """Return the interval of ``values`` and its standard error, with random numbers of their name.
 
     Args:
         values: ``Float[S, N]``, seeds by images.
         params: resamples, confidence and seed.
         names: of the number; another name draws other resamples.
+        terms: signs and curves that ``values`` come from, where thresholds are cross-fitted.
     """
-    return two_way_interval(
-        values,
-        resamples=params.resamples,
-        confidence=params.confidence,
-        rng=generator(params.seed, *(str(name) for name in names)),
-    )
+    rng = generator(params.seed, *(str(name) for name in names))
+    resamples, confidence = params.resamples, params.confidence
+    if terms:
+        return fitted_interval(terms, values, resamples=resamples, confidence=confidence, rng=rng)
+    interval = two_way_interval(values, resamples=resamples, confidence=confidence, rng=rng)
+    return interval, standard_error(values)
 
 
 def external_table(
@@ -49,6 +58,7 @@ def external_table(
     params: ComparisonParams,
     *,
     iou_threshold: float,
+    fit: Callable[[Tables], CurvesOf] = lambda _: no_curves,
 ) -> pd.DataFrame:
     """Return :func:`comparison_rows` with each external classifier's classes, and its name.
 
@@ -58,6 +68,7 @@ def external_table(
         paper: what is reported.
         params: of the intervals.
         iou_threshold: delta.
+        fit: gives what thresholds were cross-fitted on, of tables with other classes.
     """
     rows = []
     for name, guessed in guesses.items():
@@ -66,26 +77,37 @@ def external_table(
             for variant, seeds in tables.items()
         }
         errors = collect_errors(theirs, iou_threshold=iou_threshold, kinds=EXTERNAL_KINDS)
-        rows += comparison_rows(errors, paper, params, classifier=name)
+        rows += comparison_rows(errors, paper, params, classifier=name, curves_of=fit(theirs))
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def comparison_table(errors: Errors, paper: Paper, params: ComparisonParams) -> pd.DataFrame:
+def comparison_table(
+    errors: Errors, paper: Paper, params: ComparisonParams, *, curves_of: CurvesOf = no_curves
+) -> pd.DataFrame:
     """Return :func:`comparison_rows` of the variants' own classes as a table."""
-    return pd.DataFrame(comparison_rows(errors, paper, params), columns=COLUMNS)
+    rows = comparison_rows(errors, paper, params, curves_of=curves_of)
+    return pd.DataFrame(rows, columns=COLUMNS)
 
 
 def comparison_rows(
-    errors: Errors, paper: Paper, params: ComparisonParams, *, classifier: str = OWN_CLASSES
+    errors: Errors,
+    paper: Paper,
+    params: ComparisonParams,
+    *,
+    classifier: str = OWN_CLASSES,
+    curves_of: CurvesOf = no_curves,
 ) -> list[dict[str, Any]]:
     """Return one row for each variant, threshold kind and metric, beside the reported number.
 
     Values are fractions; ``reported`` is too, and belongs to ``reported_dataset``. ``classifier``
-    is whose classes the errors are of; ``own``: the variant's.
+    is whose classes the errors are of; ``own``: the variant's. ``curves_of`` gives what thresholds
+    were cross-fitted on.
     """
     rows = []
     for (variant, kind, metric), values in errors.items():
-        interval = named_interval(values, params, variant, kind, metric)
+        curves = curves_of(variant, kind, metric)
+        terms = [] if curves is None else [(1, curves)]
+        interval, _ = named_interval(values, params, variant, kind, metric, terms=terms)
         reported = _reported(paper, variant, metric, classifier)
         rows.append(
             {

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pandas as pd
 
 from spg.compare.claims import claims_table
 from spg.compare.comparison import comparison_table, external_table, summary
-from spg.compare.errors import baseline_errors, collect_errors, collect_values
+from spg.compare.errors import Tables, baseline_errors, collect_errors, collect_values
+from spg.compare.fits import CurvesOf, curves_of, no_curves
 from spg.compare.other_classes import classifiers_of, external_guesses
 from spg.compare.paper import load_paper
 from spg.compare.side_tables import detail_tables
-from spg.compare.variants import grid
-from spg.data.images.manifest import read_manifest
+from spg.compare.variants import Grid, grid
+from spg.data.images.manifest import TRAIN_FULLSUP, read_manifest
 from spg.data.results.tables import read_table
+from spg.evaluate.cross_fitting import deal_folds
 from spg.project.errors import UserError
 from spg.project.files import whole_files, write_json, write_text
 from spg.project.locks import sole_writer
 from spg.project.params import Params
+from spg.project.schema import EvaluationParams
 from spg.project.workspace import Cell, Workspace
 
 
@@ -41,14 +46,16 @@ def compare(workspace: Workspace, params: Params, dataset: str) -> None:
         name: external_guesses([workspace.class_scores(dataset, one) for one in members])
         for name, members in classifiers.items()
     }
-    comparison = comparison_table(errors, paper, rule)
+    fit = _fit(workspace, rows, manifest, params.evaluation)
+    own = fit(tables)
+    comparison = comparison_table(errors, paper, rule, curves_of=own)
     claims = claims_table(
-        errors, paper, rule, backbone=params.backbones[0], seeds_of=params.seeds_of
+        errors, paper, rule, backbone=params.backbones[0], seeds_of=params.seeds_of, curves_of=own
     )
     every = {
         "comparison": comparison,
         "claims": claims,
-        "external": external_table(guesses, tables, paper, rule, iou_threshold=delta),
+        "external": external_table(guesses, tables, paper, rule, iou_threshold=delta, fit=fit),
         **detail_tables(workspace, rows, tables),
     }
     names = [f"{name}.csv" for name in every]
@@ -57,6 +64,22 @@ def compare(workspace: Workspace, params: Params, dataset: str) -> None:
             text = table.to_csv(index=False, float_format="%.6g", lineterminator="\n")
             write_text(temporary / f"{name}.csv", text)
         write_json(temporary / "summary.json", summary(comparison, claims))
+
+
+def _fit(
+    workspace: Workspace, rows: Grid, manifest: pd.DataFrame, rule: EvaluationParams
+) -> Callable[[Tables], CurvesOf]:
+    """Return what gives tables their curves, where thresholds are cross-fitted."""
+    if rule.folds is None or (manifest["split"] == TRAIN_FULLSUP).any():
+        return lambda _: no_curves
+    folds = rule.folds
+
+    def fit(tables: Tables) -> CurvesOf:
+        classes = next(iter(tables.values()))[0]["class_id"].to_numpy()
+        dealt = deal_folds(classes, folds)
+        return curves_of(workspace, rows, tables, dealt, iou_threshold=rule.iou_threshold)
+
+    return fit
 
 
 def _per_image(workspace: Workspace, cell: Cell, extractor: str) -> pd.DataFrame:

@@ -1,7 +1,8 @@
 """From sweep.parquet to a table of images at the few thresholds that are reported.
 
 Kinds of threshold, and every table says which (PROTOCOL 10): ``fixed`` by params.yaml;
-``selected`` on held-out training images; ``oracle``, the best on the reported images themselves;
+``selected`` on held-out images or, where there are none, cross-fitted on the test images
+(:mod:`spg.evaluate.cross_fitting`); ``oracle``, the best on the reported images themselves;
 ``cam_code``, the three of the CAM code's box generator; ``graph_cut``, none at all, where
 params.yaml asks for it (PROTOCOL 11). The first three are chosen by the GT-known error and then
 hold for all errors, and for what a map covers.
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 
 from spg.data.images.manifest import TEST, TRAIN_FULLSUP, boxes_of
 from spg.data.results.columns import Columns, read_batches, select
+from spg.evaluate.cross_fitting import cross_fitted_places
 from spg.evaluate.image_errors import (
     IOU_LEVELS,
     best_places,
@@ -87,26 +89,55 @@ def read_curves(path: Path, extractor: str, iou_threshold: float) -> Curves:
 
 
 def choose_places(
-    curves: Curves, thresholds: NDArray[np.float64], map_threshold: float
-) -> dict[str, int]:
-    """Return the place on the grid of each kind of threshold.
+    curves: Curves,
+    thresholds: NDArray[np.float64],
+    map_threshold: float,
+    fitted: NDArray[np.intp] | None,
+) -> dict[str, NDArray[np.intp]]:
+    """Return the place on the grid of each kind of threshold, for each test image: ``Int[N]``.
 
-    ``selected`` never looks at a test image; ``fixed`` is ``map_threshold``, and so is ``selected``
-    where no image is held out (PROTOCOL 10).
+    ``selected`` never looks at the image that it is for; ``fixed`` is ``map_threshold``, and so is
+    ``selected`` where no image is held out and nothing is cross-fitted (PROTOCOL 10).
+
+    Args:
+        curves: of the extractor.
+        thresholds: ``Float[T]``.
+        map_threshold: one of them.
+        fitted: the cross-fitted places, ``Int[N]``; ``None``: nothing is cross-fitted.
     """
-    held_out = curves.held_out
-    chosen = {
-        "fixed": map_threshold,
-        "selected": map_threshold if held_out is None else select_threshold(held_out, thresholds),
-        "oracle": select_threshold(curves.test, thresholds),
+    chosen = {"fixed": map_threshold, "oracle": select_threshold(curves.test, thresholds)}
+    if curves.held_out is not None:
+        chosen["selected"] = select_threshold(curves.held_out, thresholds)
+    elif fitted is None:
+        chosen["selected"] = map_threshold
+    places = {
+        kind: np.full(curves.images, np.abs(thresholds - value).argmin())
+        for kind, value in chosen.items()
     }
-    return {kind: int(np.abs(thresholds - value).argmin()) for kind, value in chosen.items()}
+    if "selected" not in places and fitted is not None:
+        places["selected"] = fitted
+    return {kind: places[kind] for kind in ("fixed", "selected", "oracle")}
+
+
+def fitted_places(
+    path: Path,
+    extractor: str,
+    folds: NDArray[np.int64],
+    thresholds: NDArray[np.float64],
+    iou_threshold: float,
+) -> NDArray[np.intp]:
+    """Return the place of each test image's cross-fitted threshold, ``Int[N]`` (PROTOCOL 10)."""
+    tested = (
+        batch["iou"][batch["split"] == TEST] < iou_threshold
+        for batch in _batches_of(path, extractor, ("split", "iou"))
+    )
+    return cross_fitted_places(np.concatenate(list(tested)), folds, thresholds)[folds]
 
 
 def table_at(
     path: Path,
     extractor: str,
-    places: Mapping[str, int],
+    places: Mapping[str, NDArray[np.intp]],
     curves: Curves,
     tests: Columns,
     *,
@@ -118,7 +149,7 @@ def table_at(
     Args:
         path: ``sweep.parquet``.
         extractor: whose rows.
-        places: of the chosen thresholds, by kind.
+        places: of the chosen thresholds, by kind, for each test image.
         curves: of the same rows.
         tests: columns of the test images, in the rows' order.
         measured: columns of ``sweep.measures`` to take over.
@@ -133,10 +164,15 @@ def table_at(
     names = ("split", "iou", "second_iou", "iou_all", "box", "cam_code_iou", "cam_code_box",
              "graph_cut_iou", "graph_cut_box", "pixels")  # fmt: skip
     batches = _batches_of(path, extractor, (*names, *measured))
-    tested = (select(batch, batch["split"] == TEST) for batch in batches)
-    picked = stacked([_pick(rows, places, curves, measured) for rows in tested])
+    picked, start = [], 0
+    for batch in batches:
+        rows = select(batch, batch["split"] == TEST)
+        end = start + len(rows["split"])
+        own = {kind: chosen[start:end] for kind, chosen in places.items()}
+        picked.append(_pick(rows, own, curves, measured))
+        start = end
     known = {n: tests[n] for n in tests if n in ("image_id", "class_id") or _is_guess(n)}
-    table: dict[str, Any] = known | picked
+    table: dict[str, Any] = known | stacked(picked)
     right = table["top1"] == table["class_id"]
     for kind in KINDS:
         found = zip(table[f"box_{kind}"], tests["boxes"], table[f"iou_{kind}"], right, strict=True)
@@ -210,9 +246,13 @@ def _batches_of(path: Path, extractor: str, names: Sequence[str]) -> Iterator[Co
 
 
 def _pick(
-    rows: Columns, places: Mapping[str, int], curves: Curves, measured: Sequence[str]
+    rows: Columns,
+    places: Mapping[str, NDArray[np.intp]],
+    curves: Curves,
+    measured: Sequence[str],
 ) -> dict[str, Any]:
     """Return the columns of a per-image table at the chosen thresholds."""
+    images = np.arange(len(rows["split"]))
     boxes = rows["box"].reshape(len(rows["box"]), -1, 4)  # [n, T, 4]
     pixels = _regions(rows["pixels"])  # [n, 3, T + 2]
     picked: dict[str, Any] = {name: rows[name].astype(np.float64) for name in measured}
@@ -220,8 +260,8 @@ def _pick(
     for kind, place in places.items():
         picked |= {f"{name}_{kind}": share for name, share in _covered(pixels, place).items()}
         for name in ("iou", "second_iou", "iou_all"):
-            picked[f"{name}_{kind}"] = rows[name][:, place].astype(np.float64)
-        picked[f"box_{kind}"] = list(boxes[:, place].astype(np.float64))
+            picked[f"{name}_{kind}"] = rows[name][images, place].astype(np.float64)
+        picked[f"box_{kind}"] = list(boxes[images, place].astype(np.float64))
     picked["iou_cam_code"], picked["second_iou_cam_code"] = rows["cam_code_iou"].T
     picked["box_cam_code"] = list(rows["cam_code_box"])
     picked["iou_graph_cut"] = rows["graph_cut_iou"]
@@ -252,13 +292,16 @@ def _found(rows: Columns, curves: Curves) -> NDArray[np.float64]:
     return share
 
 
-def _covered(pixels: NDArray[np.integer[Any]], place: int) -> dict[str, NDArray[np.float64]]:
+def _covered(
+    pixels: NDArray[np.integer[Any]], place: NDArray[np.intp]
+) -> dict[str, NDArray[np.float64]]:
     """Return the shares of object, parts and background from a threshold on; NaN without pixels."""
+    # Column k holds the pixels that reach k thresholds, so those from place + 1 on reach it.
+    reached = np.arange(pixels.shape[2]) > place[:, None]
     background, objects, parts = pixels.transpose(1, 0, 2)
     shares = {}
     for name, region in zip(COVERED, (objects, parts, background), strict=True):
-        # Column k holds the pixels that reach k thresholds, so those from place + 1 on reach it.
-        inside, whole = region[:, place + 1 :].sum(axis=1), region.sum(axis=1)
+        inside, whole = (region * reached).sum(axis=1), region.sum(axis=1)
         shares[name] = np.divide(inside, whole, out=np.full(len(whole), np.nan), where=whole > 0)
     return shares
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from spg.data.images.manifest import TEST
+from spg.data.images.manifest import TEST, TRAIN_FULLSUP
 from spg.data.results.columns import Columns, read_columns, select, write_columns
+from spg.evaluate.cross_fitting import deal_folds
 from spg.evaluate.per_image import (
     COVERED,
     REGIONS,
     accuracies,
     choose_places,
+    fitted_places,
     kind_totals,
     read_curves,
     stacked,
@@ -62,16 +64,21 @@ def _evaluate(
     thresholds = np.array(facts["thresholds"])
     measured = _in_order(measured_columns(swept / TABLE))
     tests = _tests(manifest, workspace.maps(cell))
+    held_out = (manifest["split"] == TRAIN_FULLSUP).any()
+    folds = None if rule.folds is None or held_out else deal_folds(tests["class_id"], rule.folds)
     tables, curves, metrics = [], [], {}
     for extractor in extractors:
         counts = read_curves(swept / TABLE, extractor, delta)
-        places = choose_places(counts, thresholds, rule.map_threshold)
+        fitted = None
+        if folds is not None:
+            fitted = fitted_places(swept / TABLE, extractor, folds, thresholds, delta)
+        places = choose_places(counts, thresholds, rule.map_threshold, fitted)
         table = table_at(
             swept / TABLE, extractor, places, counts, tests, measured=measured, iou_threshold=delta
         )
         totals = kind_totals(table, delta)
         for kind, place in places.items():
-            totals[kind]["map_threshold"] = float(thresholds[place])
+            totals[kind]["map_threshold"] = float(np.median(thresholds[place]))
         metrics[extractor] = {
             **totals,
             **accuracies(counts, len(table["image_id"])),
@@ -105,7 +112,7 @@ def _tests(manifest: Columns, maps: Path) -> Columns:
     return select(images, images["split"] == TEST)
 
 
-def _covered(table: Mapping[str, Any], places: Mapping[str, int]) -> dict[str, Any]:
+def _covered(table: Mapping[str, Any], places: Iterable[str]) -> dict[str, Any]:
     """Return the mean shares that maps cover, by kind of threshold."""
     return {
         f"{name}_{kind}": _mean_or_none(table[f"{name}_{kind}"])

@@ -280,6 +280,8 @@ class EvaluationParams(Strict):
 
     map_threshold: Fraction
     iou_threshold: Fraction
+    folds: Annotated[int, Field(ge=2)] | None
+    """Of test images that choose thresholds for each other, where no image is held out."""
 
 
 class ComparisonParams(Strict):

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spg.compare.statistics.cross_fitted import Curves, draw_within, resampled_means
+from spg.compare.cross_fitted import Curves, draw_within, resampled_means
 from spg.evaluate.cross_fitting import cross_fitted_places, deal_folds
 from spg.evaluate.image_errors import select_threshold
 

@@ -296,4 +296,11 @@ def test_a_threshold_is_chosen_on_held_out_images_alone():
         images=3,
         pixels=none,
     )
-    assert choose_places(curves, grid, 0.5) == {"fixed": 1, "selected": 2, "oracle": 0}
+    fitted = np.array([0, 2, 0])  # does not count where images are held out
+    places = choose_places(curves, grid, 0.5, fitted)
+    assert {kind: place.tolist() for kind, place in places.items()} == {
+        "fixed": [1] * 3, "selected": [2] * 3, "oracle": [0] * 3
+    }  # fmt: skip
+    alone = curves._replace(held_out=None)
+    assert choose_places(alone, grid, 0.5, fitted)["selected"].tolist() == [0, 2, 0]
+    assert choose_places(alone, grid, 0.5, None)["selected"].tolist() == [1] * 3

@@ -8,11 +8,13 @@ threshold, and every fold keeps its size.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from spg.compare.statistics.intervals import Interval
 from spg.evaluate.image_errors import select_threshold
 
 Counts = NDArray[np.int64]
@@ -29,6 +31,35 @@ class Curves(NamedTuple):
     """``Int[N]``, as of ``spg.evaluate.cross_fitting.deal_folds``."""
     thresholds: NDArray[np.float64]
     """``Float[T]``, ascending."""
+
+
+def fitted_interval(
+    terms: Sequence[tuple[int, Curves]],
+    values: NDArray[np.float64],
+    *,
+    resamples: int,
+    confidence: float,
+    rng: np.random.Generator,
+) -> tuple[Interval, float]:
+    """Return the interval of a mean, or of a difference of means, and its standard error.
+
+    As :func:`spg.compare.statistics.intervals.two_way_interval`, but each resample chooses its own
+    thresholds, the same images and seeds for every term.
+
+    Args:
+        terms: a sign (1 or -1) and curves for each term, of the same seeds, images and folds.
+        values: ``Float[S, N]``, the terms' sum at the thresholds that the whole data choose.
+        resamples: number of bootstrap samples.
+        confidence: e.g. 0.95.
+        rng: source of the samples.
+    """
+    count = len(values)
+    drawn = rng.integers(count, size=(resamples, count))
+    seeds = np.stack([(drawn == seed).sum(axis=1) for seed in range(count)], axis=1)
+    images = draw_within(terms[0][1].folds, resamples, rng)
+    means = sum(sign * resampled_means(curves, seeds, images) for sign, curves in terms)
+    low, high = np.quantile(means, [(1 - confidence) / 2, (1 + confidence) / 2])
+    return Interval(float(values.mean()), float(low), float(high)), float(np.std(means))
 
 
 def draw_within(folds: NDArray[np.int64], resamples: int, rng: np.random.Generator) -> Counts:
