@@ -29,6 +29,8 @@ from spg.data.fetch.download import Remote
 from spg.data.fetch.stage import fetch
 from spg.data.prepare.stage import prepare
 from spg.data.sources import cub
+from spg.evaluate.cross_fitting import deal_folds
+from spg.evaluate.image_errors import select_threshold
 from spg.networks.weights.stage import make_weights
 from spg.project.files import read_json, write_json
 from spg.project.params import parse_params, read_yaml
@@ -182,16 +184,41 @@ def test_a_troubled_tree_of_ilsvrc_ends_in_one_list_and_right_numbers(
 
 
 @pytest.mark.slow
-def test_a_set_without_held_out_images_is_measured_at_the_fixed_threshold(
-    tiny_mapping, mapping, tmp_path
+@pytest.mark.parametrize("folds", [None, 3])
+def test_a_set_without_held_out_images_is_measured_at_the_fixed_threshold_or_cross_fitted(
+    tiny_mapping, mapping, tmp_path, folds
 ):
     birds = Birds(random.Random("held out"), every=True, sides=SIDES)
     workspace = Workspace(tmp_path)
     birds.write(workspace.raw("cub"))
     small = mapping_of(tiny_mapping, mapping, "cub", holdout_per_class=0)
+    small["evaluation"]["folds"] = folds
     skips, cell, _ = run_all(workspace, small, "cub")
     assert set(skips) == birds.faulty | birds.maskless
     metrics = read_json(workspace.evaluation(cell) / "metrics.json")["cam"]
-    assert metrics["selected"] == metrics["fixed"]
     tables = (workspace.report("cub") / "tables.md").read_text()
-    assert "no image is held out to choose a threshold on, so the same as *fixed*" in tables
+    if folds is None:
+        assert metrics["selected"] == metrics["fixed"]
+        assert "no image is held out to choose a threshold on, so the same as *fixed*" in tables
+    else:
+        check_cross_fitted(workspace, cell, folds)
+        assert (
+            "each of 3 folds of the test images at the map threshold that is best on the others"
+            in tables
+        )
+
+
+def check_cross_fitted(workspace, cell, folds):
+    """Every image's IoU against a loop over the sweep that never looks at its own fold."""
+    table = pd.read_parquet(workspace.evaluation(cell) / "per_image.parquet")
+    table = table[table["extractor"] == "cam"]
+    swept = pd.read_parquet(workspace.sweep(cell) / "sweep.parquet")
+    swept = swept[(swept["extractor"] == "cam") & (swept["split"] == "test")]
+    thresholds = np.array(read_json(workspace.sweep(cell) / "sweep.json")["thresholds"])
+    iou = np.stack(list(swept["iou"]))
+    dealt = deal_folds(table["class_id"].to_numpy(), folds)
+    for fold in range(folds):
+        others = (iou[dealt != fold] < 0.5).mean(axis=0)
+        place = np.flatnonzero(thresholds == select_threshold(others, thresholds))[0]
+        own = table["iou_selected"].to_numpy()[dealt == fold]
+        np.testing.assert_array_equal(own, iou[dealt == fold][:, place])
