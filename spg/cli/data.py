@@ -20,6 +20,10 @@ def fetch(dataset: str) -> None:
     used, others go there; default data/archives/DATASET. SPG_CUB_URL is the address of a mirror's
     folder; the checksums stay the published ones.
 
+    Imagenette (94 MB to 1.5 GB by source.size) is downloaded and verified the same way, into
+    data/archives/DATASET. SPG_IMAGENETTE names a copy that you have: the archive, or the unpacked
+    folder with train and val. SPG_IMAGENETTE_URL is the address of a mirror's folder.
+
     ILSVRC 2012 asks for a login, so you get it, and SPG_ILSVRC_ROOT names the folder that holds
     image-net.org's archives or Kaggle's ILSVRC/. It is verified and indexed in place.
     """
