@@ -38,7 +38,7 @@ def localize_cell(workspace: Workspace, params: Params, cell: Cell) -> None:
     manifest = read_manifest(workspace.packed(cell.dataset) / "manifest.parquet")
     indices = np.flatnonzero(manifest["split"].isin([TRAIN_FULLSUP, TEST]))
     device = pick_device()
-    make_deterministic()
+    make_deterministic(device)
     model = load_network(workspace, params, cell, len(class_names(manifest)))
     geometry = params.setup(cell.dataset, cell.backbone).input
     side, crop = viewed(geometry, ten_crop=params.localization.ten_crop)

@@ -280,7 +280,7 @@ class EvaluationParams(Strict):
 
     map_threshold: Fraction
     iou_threshold: Fraction
-    folds: Annotated[int, Field(ge=2)] | None
+    folds: Annotated[int, Field(ge=2, le=50)] | None
     """Of test images that choose thresholds for each other, where no image is held out."""
 
 

@@ -228,8 +228,6 @@ def _setting_warnings() -> Iterator[str]:
             yield str(error)
     if torch.backends.cudnn.benchmark:
         yield "cuDNN chooses its algorithms by their time: results may differ from run to run"
-    if torch.cuda.is_available() and torch.backends.cuda.matmul.allow_tf32:
-        yield "float32 products are computed in TF32: unset what allows it"
 
 
 def _space_warnings(places: Mapping[str, Path], free: Mapping[str, int]) -> Iterator[str]:

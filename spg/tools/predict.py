@@ -62,7 +62,7 @@ def predict(
     load_model(checkpoint, whole)
     colors: Colors = whole.stem.colors  # type: ignore[union-attr, assignment]
     device = pick_device()
-    make_deterministic()
+    make_deterministic(device)
     model = tested(whole).eval().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     side, _ = viewed(params.setup(cell.dataset, cell.backbone).input, ten_crop=False)
     bad: list[str] = []

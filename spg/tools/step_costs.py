@@ -70,7 +70,7 @@ class CellWork:
     """
 
     def __init__(self, params: Params, cell: Cell, classes: int, size_wh: tuple[int, int]) -> None:
-        make_deterministic()
+        make_deterministic(pick_device())
         setup, localization = params.setup(cell.dataset, cell.backbone), params.localization
         model, criterion = build_network(params, cell, classes)
         stem: Stem = model.stem  # type: ignore[assignment]

@@ -107,7 +107,7 @@ class Trainer:
 
         The checkpoint stays until :meth:`forget`, when what came of the training is on disk.
         """
-        make_deterministic()
+        make_deterministic(self.device)
         self._resume()
         total = self.train.epochs * self.steps_per_epoch
         with tqdm(

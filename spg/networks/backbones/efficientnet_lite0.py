@@ -15,8 +15,9 @@ wsolevaluation's VGG16-SPG.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -92,7 +93,7 @@ class EfficientNetLite0Stem(Stem):
         Args:
             images: ``Tensor[B, 3, H, W]``, normalized by ``colors``.
         """
-        x = F.relu6(self._bn0(self._conv_stem(images)))
+        x = relu6(self._bn0(self._conv_stem(images)))
         outputs = []
         for block in self._blocks:
             x = block(x)
@@ -126,21 +127,50 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Filter ``Tensor[B, C, h, w]``."""
-        expanded = F.relu6(self._bn0(self._expand_conv(x))) if self.expands else x
-        filtered = F.relu6(self._bn1(self._depthwise_conv(expanded)))
+        expanded = relu6(self._bn0(self._expand_conv(x))) if self.expands else x
+        filtered = relu6(self._bn1(self._depthwise_conv(expanded)))
         projected: Tensor = self._bn2(self._project_conv(filtered))
         return x + projected if self.has_shortcut else projected
+
+
+class _ReLU6(torch.autograd.Function):
+    """ReLU6 whose gradient is told by its result alone.
+
+    PyTorch's keeps its input, which no other layer needs; the next convolution keeps the result in
+    any case. The values and the gradients are the same, with a third less memory for a training.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        result = F.relu6(x)
+        ctx.save_for_backward(result)
+        return result
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        (result,) = ctx.saved_tensors
+        passed: Tensor = torch.ops.aten.hardtanh_backward(gradient, result, 0.0, 6.0)
+        return passed
+
+
+def relu6(x: Tensor) -> Tensor:
+    """Clip ``x`` to [0, 6]; where it is cut, no gradient passes."""
+    clipped: Tensor = _ReLU6.apply(x)
+    return clipped
 
 
 class _SameConv(nn.Conv2d):
     """TensorFlow's SAME padding: of an odd number of pixels the larger half is below and right."""
 
     def forward(self, x: Tensor) -> Tensor:
-        pads = [
+        (left, right), (top, bottom) = (
             _padding(x.shape[axis], self.kernel_size[axis - 2], self.stride[axis - 2])
             for axis in (3, 2)
-        ]
-        return super().forward(F.pad(x, [*pads[0], *pads[1]]))
+        )
+        if (left, top) == (right, bottom):  # as at every stride of 1: no padded copy in memory
+            weight, padding = self.weight, (top, left)
+            return F.conv2d(x, weight, None, self.stride, padding, groups=self.groups)
+        return super().forward(F.pad(x, [left, right, top, bottom]))
 
 
 def _padding(side: int, kernel: int, stride: int) -> tuple[int, int]:

@@ -64,7 +64,7 @@ def classify(workspace: Workspace, params: Params, dataset: str, classifier: str
     network = module.build()
     network.load_state_dict(read_published(module), strict=True)
     device = pick_device()
-    make_deterministic()
+    make_deterministic(device)
     network = network.eval().to(device, memory_format=torch.channels_last)
     labels = manifest["class_id"].tolist()
     samples = CenterSamples(PackedImages(workspace.packed(dataset)), labels, module.PREPROCESS)

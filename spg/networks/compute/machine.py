@@ -44,7 +44,16 @@ def machine_facts() -> dict[str, Any]:
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "bf16": has_bf16(device),
-        "tf32": on_gpu and bool(torch.backends.cuda.matmul.allow_tf32),
+        "float32": _float32() if on_gpu else "ieee",
+        "deterministic": not on_gpu or torch.are_deterministic_algorithms_enabled(),
+    }
+
+
+def _float32() -> dict[str, str]:
+    """Return how CUDA multiplies float32: ``ieee`` or ``tf32``; ``none`` is PyTorch's default."""
+    return {
+        "products": torch.backends.cuda.matmul.fp32_precision,
+        "convolutions": torch.backends.cudnn.conv.fp32_precision,  # type: ignore[attr-defined]
     }
 
 
