@@ -47,7 +47,7 @@ display(Image(folder / "figures" / "contact_sheet.png"))
 # %% [markdown]
 # ## Error against map threshold
 #
-# Bands span the seeds. Circles: each seed at the threshold that was selected on held-out images.
+# Bands span the seeds. Circles: each seed at the threshold that was selected, where that is one for all images.
 # Triangles: at the best one for its own test images, the oracle, which no one may report as a result.
 
 # %%

@@ -47,7 +47,7 @@ for threshold in (0.2, 0.4, 0.6, 0.8):
 # %% [markdown]
 # ## Error against threshold
 #
-# Circles: where each training would have been cut by the held-out images. Triangles: where its own test
+# Circles: where each training was cut by its selected threshold, if that is one for all images. Triangles: where its own test
 # images would have it, which no one may report.
 
 # %%

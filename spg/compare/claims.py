@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from spg.compare.comparison import named_interval
 from spg.compare.errors import HIGHER_IS_BETTER, NO_THRESHOLD, Errors
-from spg.compare.fits import CurvesOf, no_curves
+from spg.compare.fits import ResampledOf, keep_thresholds
 from spg.compare.paper import Claim, Paper
 from spg.compare.statistics.intervals import Interval, verdict
 from spg.compare.statistics.significance import (
@@ -21,6 +21,7 @@ from spg.compare.statistics.significance import (
     mcnemar,
     needed,
     power,
+    standard_error,
     two_sided_p,
 )
 from spg.compare.variants import Variant
@@ -63,7 +64,7 @@ def claims_table(
     *,
     backbone: str,
     seeds_of: SeedsOf,
-    curves_of: CurvesOf = no_curves,
+    resampled_of: ResampledOf = keep_thresholds,
 ) -> pd.DataFrame:
     """Return one row for each claim of paper.yaml with its verdict and the sentence behind it.
 
@@ -78,11 +79,11 @@ def claims_table(
         backbone: of a side that names none.
         seeds_of: which seeds a method's rows are; the two sides of a claim are compared at those
             that both have.
-        curves_of: gives what thresholds were cross-fitted on.
+        resampled_of: gives what is resampled with thresholds chosen anew.
     """
     keys = {claim.id: _keys(claim, backbone) for claim in paper.claims}
     gains = {
-        name: _gain(sides, errors, params, name, seeds_of, curves_of)
+        name: _gain(sides, errors, params, name, seeds_of, resampled_of)
         for name, sides in keys.items()
     }
     judged = {name: gain for name, gain in gains.items() if gain}
@@ -120,7 +121,7 @@ def _gain(
     params: ComparisonParams,
     name: str,
     seeds_of: SeedsOf,
-    curves_of: CurvesOf,
+    resampled_of: ResampledOf,
 ) -> Gain | None:
     """Return what ``errors`` say of a claim, or None where a side or a common seed is missing."""
     seeds = [seeds_of(variant.method) for variant, _, _ in keys]
@@ -128,18 +129,14 @@ def _gain(
     if not common or any(key not in errors for key in keys):
         return None
     places = [[own.index(seed) for seed in common] for own in seeds]
-    signs = (1, -1) if keys[0][2] in HIGHER_IS_BETTER else (-1, 1)
+    higher = keys[0][2] in HIGHER_IS_BETTER
     better, worse = (errors[key][rows] for key, rows in zip(keys, places, strict=True))
-    gains = signs[0] * better + signs[1] * worse
-    curves = [curves_of(*key) for key in keys]
-    terms = [
-        (sign, own._replace(wrong=own.wrong[rows], values=own.values[rows]))
-        for sign, own, rows in zip(signs, curves, places, strict=True)
-        if own is not None
-    ]
-    if len(terms) < len(keys):
-        terms = []
-    interval, error = named_interval(gains, params, name, terms=terms)
+    gains = better - worse if higher else worse - better
+    ours, theirs = (resampled_of(*key) for key in keys)
+    resampled = None
+    if ours is not None and theirs is not None:
+        resampled = (1 if higher else -1) * (ours[:, places[0]] - theirs[:, places[1]])
+    interval, error = named_interval(gains, params, name, resampled=resampled)
     return Gain(
         interval=interval,
         error=error,
@@ -160,7 +157,10 @@ def _judge(
     doubt = "" if survives or found == "undecided" else _doubt(adjusted, name)
     seeds, images = gain.values.shape
     wanted = abs(gain.interval.mean) if reported is None else abs(reported) / 100
-    more = needed(gain.values, wanted, level=level, wanted=WANTED_POWER)
+    # Where thresholds are cross-fitted, the error holds their choice too, which the values do not.
+    kept = standard_error(gain.values)
+    widened = gain.values * (gain.error / kept if kept > 0 else 1.0)
+    more = needed(widened, wanted, level=level, wanted=WANTED_POWER)
     return {
         **gain.interval._asdict(),
         "p_mcnemar": gain.p_mcnemar,

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from spg.compare.cross_fitted import Curves, fitted_interval
+from spg.compare.cross_fitted import fitted_interval
 from spg.compare.errors import Errors, Tables, collect_errors
-from spg.compare.fits import CurvesOf, no_curves
+from spg.compare.fits import ResampledOf, keep_thresholds
 from spg.compare.other_classes import with_classes
 from spg.compare.paper import Paper
 from spg.compare.statistics.intervals import Interval, seed_spread, two_way_interval
@@ -33,7 +33,7 @@ def named_interval(
     values: NDArray[np.float64],
     params: ComparisonParams,
     *names: Any,
-    terms: Sequence[tuple[int, Curves]] = (),
+    resampled: NDArray[np.float64] | None = None,
 ) -> tuple[Interval, float]:
     """Return the interval of ``values`` and its standard error, with random numbers of their name.
 
@@ -41,12 +41,13 @@ def named_interval(
         values: ``Float[S, N]``, seeds by images.
         params: resamples, confidence and seed.
         names: of the number; another name draws other resamples.
-        terms: signs and curves that ``values`` come from, where thresholds are cross-fitted.
+        resampled: ``Float[R, S]``, each seed's mean in each resample of the images, where
+            thresholds are cross-fitted and each resample chooses its own.
     """
     rng = generator(params.seed, *(str(name) for name in names))
     resamples, confidence = params.resamples, params.confidence
-    if terms:
-        return fitted_interval(terms, values, resamples=resamples, confidence=confidence, rng=rng)
+    if resampled is not None:
+        return fitted_interval(resampled, float(values.mean()), confidence=confidence, rng=rng)
     interval = two_way_interval(values, resamples=resamples, confidence=confidence, rng=rng)
     return interval, standard_error(values)
 
@@ -58,7 +59,7 @@ def external_table(
     params: ComparisonParams,
     *,
     iou_threshold: float,
-    fit: Callable[[Tables], CurvesOf] = lambda _: no_curves,
+    fit: Callable[[Tables], ResampledOf] = lambda _: keep_thresholds,
 ) -> pd.DataFrame:
     """Return :func:`comparison_rows` with each external classifier's classes, and its name.
 
@@ -68,7 +69,7 @@ def external_table(
         paper: what is reported.
         params: of the intervals.
         iou_threshold: delta.
-        fit: gives what thresholds were cross-fitted on, of tables with other classes.
+        fit: gives what is resampled with thresholds chosen anew, of tables with other classes.
     """
     rows = []
     for name, guessed in guesses.items():
@@ -77,15 +78,19 @@ def external_table(
             for variant, seeds in tables.items()
         }
         errors = collect_errors(theirs, iou_threshold=iou_threshold, kinds=EXTERNAL_KINDS)
-        rows += comparison_rows(errors, paper, params, classifier=name, curves_of=fit(theirs))
+        rows += comparison_rows(errors, paper, params, classifier=name, resampled_of=fit(theirs))
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
 def comparison_table(
-    errors: Errors, paper: Paper, params: ComparisonParams, *, curves_of: CurvesOf = no_curves
+    errors: Errors,
+    paper: Paper,
+    params: ComparisonParams,
+    *,
+    resampled_of: ResampledOf = keep_thresholds,
 ) -> pd.DataFrame:
     """Return :func:`comparison_rows` of the variants' own classes as a table."""
-    rows = comparison_rows(errors, paper, params, curves_of=curves_of)
+    rows = comparison_rows(errors, paper, params, resampled_of=resampled_of)
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
@@ -95,19 +100,18 @@ def comparison_rows(
     params: ComparisonParams,
     *,
     classifier: str = OWN_CLASSES,
-    curves_of: CurvesOf = no_curves,
+    resampled_of: ResampledOf = keep_thresholds,
 ) -> list[dict[str, Any]]:
     """Return one row for each variant, threshold kind and metric, beside the reported number.
 
     Values are fractions; ``reported`` is too, and belongs to ``reported_dataset``. ``classifier``
-    is whose classes the errors are of; ``own``: the variant's. ``curves_of`` gives what thresholds
-    were cross-fitted on.
+    is whose classes the errors are of; ``own``: the variant's. ``resampled_of`` gives what is
+    resampled with thresholds chosen anew, where they are cross-fitted.
     """
     rows = []
     for (variant, kind, metric), values in errors.items():
-        curves = curves_of(variant, kind, metric)
-        terms = [] if curves is None else [(1, curves)]
-        interval, _ = named_interval(values, params, variant, kind, metric, terms=terms)
+        resampled = resampled_of(variant, kind, metric)
+        interval, _ = named_interval(values, params, variant, kind, metric, resampled=resampled)
         reported = _reported(paper, variant, metric, classifier)
         rows.append(
             {

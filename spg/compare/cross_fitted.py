@@ -4,67 +4,31 @@ A resample that kept the thresholds would leave out what choosing them on other 
 simulations with one seed its 95 % intervals held 80 to 92 % of the time. So every resample chooses
 its own. Images are resampled within their folds: then no copy of an image helps to choose its own
 threshold, and every fold keeps its size.
+
+Pure functions. ``N`` test images, ``T`` thresholds, ``K`` folds, ``R`` resamples, ``S`` seeds.
 """
 
 from __future__ import annotations
-
-from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spg.compare.statistics.intervals import Interval
-from spg.evaluate.image_errors import select_threshold
+from spg.evaluate.image_errors import select_places
 
-Counts = NDArray[np.int64]
-
-
-class Curves(NamedTuple):
-    """A variant's numbers at every threshold, and what thresholds are chosen by."""
-
-    wrong: NDArray[np.bool_]
-    """``Bool[S, N, T]``: is the box wrong? Fewest are wrong at the chosen threshold."""
-    values: NDArray[np.float64]
-    """``Float[S, N, T]``, whose mean at the chosen thresholds is the result."""
-    folds: NDArray[np.int64]
-    """``Int[N]``, as of ``spg.evaluate.cross_fitting.deal_folds``."""
-    thresholds: NDArray[np.float64]
-    """``Float[T]``, ascending."""
-
-
-def fitted_interval(
-    terms: Sequence[tuple[int, Curves]],
-    values: NDArray[np.float64],
-    *,
-    resamples: int,
-    confidence: float,
-    rng: np.random.Generator,
-) -> tuple[Interval, float]:
-    """Return the interval of a mean, or of a difference of means, and its standard error.
-
-    As :func:`spg.compare.statistics.intervals.two_way_interval`, but each resample chooses its own
-    thresholds, the same images and seeds for every term.
-
-    Args:
-        terms: a sign (1 or -1) and curves for each term, of the same seeds, images and folds.
-        values: ``Float[S, N]``, the terms' sum at the thresholds that the whole data choose.
-        resamples: number of bootstrap samples.
-        confidence: e.g. 0.95.
-        rng: source of the samples.
-    """
-    count = len(values)
-    drawn = rng.integers(count, size=(resamples, count))
-    seeds = np.stack([(drawn == seed).sum(axis=1) for seed in range(count)], axis=1)
-    images = draw_within(terms[0][1].folds, resamples, rng)
-    means = sum(sign * resampled_means(curves, seeds, images) for sign, curves in terms)
-    low, high = np.quantile(means, [(1 - confidence) / 2, (1 + confidence) / 2])
-    return Interval(float(values.mean()), float(low), float(high)), float(np.std(means))
+Counts = NDArray[np.uint16]
+"""``Int[R, N]``, how often each image is in each resample."""
 
 
 def draw_within(folds: NDArray[np.int64], resamples: int, rng: np.random.Generator) -> Counts:
-    """Return how often each image is drawn in each resample, ``Int[R, N]``, fold by fold."""
-    counts = np.zeros((resamples, len(folds)), dtype=np.int64)
+    """Return how often each image is drawn in each resample, as many of each fold as it has.
+
+    Args:
+        folds: ``Int[N]``, as of ``spg.evaluate.cross_fitting.deal_folds``.
+        resamples: R.
+        rng: source of the draws.
+    """
+    counts: Counts = np.zeros((resamples, len(folds)), dtype=np.uint16)
     for fold in np.unique(folds):
         own = np.flatnonzero(folds == fold)
         drawn = own[rng.integers(len(own), size=(resamples, len(own)))]
@@ -72,26 +36,67 @@ def draw_within(folds: NDArray[np.int64], resamples: int, rng: np.random.Generat
     return counts
 
 
-def resampled_means(curves: Curves, seeds: Counts, images: Counts) -> NDArray[np.float64]:
-    """Return the mean of each resample, ``Float[R]``, at thresholds that it chooses itself.
+def resampled_places(
+    wrong: NDArray[np.bool_], folds: NDArray[np.int64], images: Counts
+) -> NDArray[np.intp]:
+    """Return the place of each fold's threshold in each resample, ``Int[R, K]``.
 
     Args:
-        curves: of a variant.
-        seeds: ``Int[R, S]``, how often each seed is drawn.
-        images: ``Int[R, N]``, how often each image is (:func:`draw_within`).
+        wrong: ``Bool[N, T]``, of one seed: is the box at each threshold wrong?
+        folds: ``Int[N]``.
+        images: of :func:`draw_within`.
     """
-    resamples = len(images)
-    sums = np.zeros(resamples)
-    members = [np.flatnonzero(curves.folds == fold) for fold in np.unique(curves.folds)]
-    for wrong, values, drawn in zip(curves.wrong, curves.values, seeds.T, strict=True):
-        wrongs = np.stack([images[:, own] @ wrong[own].astype(np.float64) for own in members])
-        others = wrongs.sum(axis=0) - wrongs  # [K, R, T]
-        for own, errors in zip(members, others, strict=True):
-            worth = images[:, own] @ values[own]  # [R, T]
-            places = [_place(row, curves.thresholds) for row in errors]
-            sums += drawn * worth[np.arange(resamples), places]
-    return sums / (len(curves.values) * len(curves.folds))
+    sums = [
+        images[:, folds == fold].astype(np.float32) @ wrong[folds == fold].astype(np.float32)
+        for fold in np.unique(folds)
+    ]  # whole numbers below 2 ** 24, exact in float32
+    total = np.sum(sums, axis=0)
+    return np.stack([select_places(total - own) for own in sums], axis=1)
 
 
-def _place(errors: NDArray[np.float64], thresholds: NDArray[np.float64]) -> int:
-    return int(np.searchsorted(thresholds, select_threshold(errors, thresholds)))
+def resampled_means(
+    values: NDArray[np.bool_],
+    places: NDArray[np.intp],
+    folds: NDArray[np.int64],
+    images: Counts,
+) -> NDArray[np.float64]:
+    """Return the mean of each resample at the thresholds that it has chosen, ``Float[R]``.
+
+    Args:
+        values: ``Bool[N, T]``, of one seed: an error of each image at each threshold.
+        places: of :func:`resampled_places`, of the same seed.
+        folds: ``Int[N]``.
+        images: of :func:`draw_within`.
+    """
+    sums = np.zeros(len(images))
+    for number, fold in enumerate(np.unique(folds)):
+        own = folds == fold
+        at_chosen = values[own][:, places[:, number]]  # [n, R]
+        sums += (images[:, own].T * at_chosen).sum(axis=0, dtype=np.float64)
+    return sums / len(folds)
+
+
+def fitted_interval(
+    means: NDArray[np.float64],
+    mean: float,
+    *,
+    confidence: float,
+    rng: np.random.Generator,
+) -> tuple[Interval, float]:
+    """Return the interval of a mean over seeds and images, and its standard error.
+
+    Each resample draws seeds of its own, as in
+    :func:`spg.compare.statistics.intervals.two_way_interval`.
+
+    Args:
+        means: ``Float[R, S]``, each seed's mean in each resample of the images, or the difference
+            of two such means.
+        mean: what the whole data give.
+        confidence: e.g. 0.95.
+        rng: source of the draws of seeds.
+    """
+    count = means.shape[1]
+    drawn = rng.integers(count, size=means.shape)
+    resampled = np.take_along_axis(means, drawn, axis=1).mean(axis=1)
+    low, high = np.quantile(resampled, [(1 - confidence) / 2, (1 + confidence) / 2])
+    return Interval(mean, float(low), float(high)), float(np.std(resampled))

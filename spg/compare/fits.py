@@ -1,9 +1,9 @@
-"""Every image's errors at every threshold, where thresholds are cross-fitted (PROTOCOL 10)."""
+"""What every variant's errors are in resamples that choose their own thresholds (PROTOCOL 10)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from functools import lru_cache
+from collections.abc import Callable
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,93 +11,125 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from spg.compare.cross_fitted import Curves
+from spg.compare.cross_fitted import Counts, draw_within, resampled_means, resampled_places
 from spg.compare.errors import Tables
 from spg.compare.variants import Grid, Variant
 from spg.data.images.manifest import TEST
 from spg.data.results.columns import read_batches
-from spg.evaluate.image_errors import ERRORS
-from spg.evaluate.per_image import cell_errors
-from spg.evaluate.sweep.table import FACTS, TABLE
-from spg.project.files import read_json
+from spg.evaluate.image_errors import ERRORS, image_errors
+from spg.evaluate.sweep.table import TABLE
+from spg.project.errors import UserError
 from spg.project.workspace import Workspace
 
-CurvesOf = Callable[[Variant, str, str], Curves | None]
-"""From a variant, a kind of threshold and a metric to its curves; ``None``: nothing is fitted."""
+ResampledOf = Callable[[Variant, str, str], NDArray[np.float64] | None]
+"""From a variant, a kind of threshold and a metric to each seed's mean in each resample,
+``Float[R, S]``; ``None``: no threshold of it is cross-fitted."""
 
 
-def no_curves(_variant: Variant, _kind: str, _metric: str) -> None:
-    """Return the curves where no threshold is cross-fitted: none."""
+def keep_thresholds(_variant: Variant, _kind: str, _metric: str) -> None:
+    """Return what is resampled anew where no threshold is cross-fitted: nothing."""
     return
 
 
-def curves_of(
-    workspace: Workspace,
-    rows: Grid,
-    tables: Tables,
-    folds: NDArray[np.int64],
-    *,
-    iou_threshold: float,
-) -> CurvesOf:
-    """Return a function that reads a variant's curves from its sweeps when they are asked for.
+class Fits:
+    """Chooses the thresholds of all resamples once for each variant, whatever is asked of it.
+
+    The same images are drawn for every variant, so that a difference of two is a paired one.
 
     Args:
-        workspace: the project.
+        workspace: with the sweeps.
         rows: the cells of each variant.
-        tables: their per-image tables, whose classes count.
-        folds: ``Int[N]``, of the test images in the tables' order.
+        images: ids of the test images, in the order of the per-image tables.
+        folds: ``Int[N]``, of these images.
+        resamples: R.
+        rng: source of the draws.
         iou_threshold: delta.
     """
 
-    @lru_cache(maxsize=2)  # the two sides of a claim; each holds some 50 MB
-    def swept(variant: Variant) -> list[_Swept]:
-        paths = [workspace.sweep(cell) for cell in rows[variant]]
-        return [_read(path, variant.extractor) for path in paths]
+    def __init__(
+        self,
+        workspace: Workspace,
+        rows: Grid,
+        images: pd.Series,
+        folds: NDArray[np.int64],
+        *,
+        resamples: int,
+        rng: np.random.Generator,
+        iou_threshold: float,
+    ) -> None:
+        self.workspace, self.rows, self.images, self.folds = workspace, rows, images, folds
+        self.drawn: Counts = draw_within(folds, resamples, rng)
+        self.iou_threshold = iou_threshold
+        self._swept = lru_cache(maxsize=2)(self._read_seeds)  # the two sides of a claim
+        self._places: dict[Variant, list[NDArray[np.intp]]] = {}
 
-    def curves(variant: Variant, kind: str, metric: str) -> Curves | None:
-        if kind != "selected" or variant not in rows or metric not in ERRORS:
-            return None
-        seeds = swept(variant)
-        values = [
-            _errors(table, one, metric, iou_threshold)
-            for table, one in zip(tables[variant], seeds, strict=True)
-        ]
-        wrong = np.stack([one.iou < iou_threshold for one in seeds])
-        return Curves(wrong, np.stack(values), folds, seeds[0].thresholds)
+    def of(self, tables: Tables) -> ResampledOf:
+        """Return the numbers of per-image tables, whose guessed classes count."""
 
-    return curves
+        @cache
+        def resampled(variant: Variant, kind: str, metric: str) -> NDArray[np.float64] | None:
+            if kind != "selected" or variant not in self.rows or metric not in ERRORS:
+                return None
+            seeds = zip(self._swept(variant), self._chosen(variant), tables[variant], strict=True)
+            means = [
+                resampled_means(
+                    _errors(swept, table, metric), places, self.folds, self.drawn
+                )
+                for swept, places, table in seeds
+            ]  # fmt: skip
+            return np.stack(means, axis=1)
+
+        return resampled
+
+    def _chosen(self, variant: Variant) -> list[NDArray[np.intp]]:
+        if variant not in self._places:
+            self._places[variant] = [
+                resampled_places(swept.wrong, self.folds, self.drawn)
+                for swept in self._swept(variant)
+            ]
+        return self._places[variant]
+
+    def _read_seeds(self, variant: Variant) -> list[_Swept]:
+        paths = [self.workspace.sweep(cell) / TABLE for cell in self.rows[variant]]
+        return [_read(path, variant.extractor, self.images, self.iou_threshold) for path in paths]
 
 
 class _Swept(NamedTuple):
-    thresholds: NDArray[np.float64]
-    iou: NDArray[np.float64]  # [N, T]
-    second_iou: NDArray[np.float64]
+    """Whether the boxes of each image are wrong at each threshold, ``Bool[N, T]``."""
+
+    wrong: NDArray[np.bool_]
+    """Of the largest component."""
+    second_wrong: NDArray[np.bool_]
 
 
-def _read(folder: Path, extractor: str) -> _Swept:
-    parts: dict[str, list[NDArray[np.float64]]] = {"iou": [], "second_iou": []}
-    for batch in read_batches(folder / TABLE, ("extractor", "split", *parts)):
+def _read(path: Path, extractor: str, images: pd.Series, iou_threshold: float) -> _Swept:
+    ids: list[str] = []
+    parts: dict[str, list[NDArray[np.bool_]]] = {"iou": [], "second_iou": []}
+    for batch in read_batches(path, ("image_id", "extractor", "split", *parts)):
         own = (batch["extractor"] == extractor) & (batch["split"] == TEST)
+        ids += list(batch["image_id"][own])
         for name, values in parts.items():
-            values.append(batch[name][own])
-    joined = {name: np.concatenate(values) for name, values in parts.items()}
-    return _Swept(np.array(read_json(folder / FACTS)["thresholds"]), **joined)
+            values.append(batch[name][own] < iou_threshold)
+    if ids != images.tolist():
+        raise UserError(f"{path}: has other test images than eval; run `dvc repro`")
+    return _Swept(*(np.concatenate(values) for values in parts.values()))
 
 
-def _errors(
-    table: pd.DataFrame, swept: _Swept, metric: str, iou_threshold: float
-) -> NDArray[np.float64]:
-    """Return one error of every image at every threshold, ``Float[N, T]``."""
-    known: Mapping[str, object] = {
-        str(name): table[name].to_numpy()
-        for name in table
-        if str(name).startswith("top") or name == "class_id"
-    }
-    columns = [
-        cell_errors(
-            {**known, "iou_each": iou, "second_iou_each": second}, "each",
-            iou_threshold=iou_threshold,
-        )[metric]
-        for iou, second in zip(swept.iou.T, swept.second_iou.T, strict=True)
-    ]  # fmt: skip
-    return np.stack(columns, axis=1).astype(np.float64)
+def _errors(swept: _Swept, table: pd.DataFrame, metric: str) -> NDArray[np.bool_]:
+    """Return one error of every image at every threshold, ``Bool[N, T]``.
+
+    A box is right or wrong, and so is a guess, so an error is one of two for each image: what it is
+    when the boxes are wrong, and what it is when they are right.
+    """
+    guesses = table[[name for name in table if name.startswith("top")]].to_numpy()
+    labels = table["class_id"].to_numpy()
+
+    def of(first: float, second: float) -> NDArray[np.bool_]:
+        ious = np.full(len(table), first), np.full(len(table), second)
+        return image_errors(ious[0], guesses, labels, iou_threshold=0.5, second_iou=ious[1])[
+            metric
+        ]  # fmt: skip
+
+    right = of(1.0, 1.0)[:, None]
+    second_right, none_right = of(0.0, 1.0)[:, None], of(0.0, 0.0)[:, None]
+    return np.where(~swept.wrong, right, np.where(~swept.second_wrong, second_right, none_right))

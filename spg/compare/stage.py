@@ -9,19 +9,19 @@ import pandas as pd
 from spg.compare.claims import claims_table
 from spg.compare.comparison import comparison_table, external_table, summary
 from spg.compare.errors import Tables, baseline_errors, collect_errors, collect_values
-from spg.compare.fits import CurvesOf, curves_of, no_curves
+from spg.compare.fits import Fits, ResampledOf, keep_thresholds
 from spg.compare.other_classes import classifiers_of, external_guesses
 from spg.compare.paper import load_paper
 from spg.compare.side_tables import detail_tables
 from spg.compare.variants import Grid, grid
-from spg.data.images.manifest import TRAIN_FULLSUP, read_manifest
+from spg.data.images.manifest import read_manifest
 from spg.data.results.tables import read_table
-from spg.evaluate.cross_fitting import deal_folds
+from spg.evaluate.cross_fitting import deal_folds, is_cross_fitted
 from spg.project.errors import UserError
 from spg.project.files import whole_files, write_json, write_text
 from spg.project.locks import sole_writer
 from spg.project.params import Params
-from spg.project.schema import EvaluationParams
+from spg.project.seeding import generator
 from spg.project.workspace import Cell, Workspace
 
 
@@ -46,12 +46,13 @@ def compare(workspace: Workspace, params: Params, dataset: str) -> None:
         name: external_guesses([workspace.class_scores(dataset, one) for one in members])
         for name, members in classifiers.items()
     }
-    fit = _fit(workspace, rows, manifest, params.evaluation)
+    fit = _fit(workspace, params, rows, manifest, next(iter(tables.values()))[0])
     own = fit(tables)
-    comparison = comparison_table(errors, paper, rule, curves_of=own)
+    comparison = comparison_table(errors, paper, rule, resampled_of=own)
     claims = claims_table(
-        errors, paper, rule, backbone=params.backbones[0], seeds_of=params.seeds_of, curves_of=own
-    )
+        errors, paper, rule, backbone=params.backbones[0], seeds_of=params.seeds_of,
+        resampled_of=own,
+    )  # fmt: skip
     every = {
         "comparison": comparison,
         "claims": claims,
@@ -67,19 +68,31 @@ def compare(workspace: Workspace, params: Params, dataset: str) -> None:
 
 
 def _fit(
-    workspace: Workspace, rows: Grid, manifest: pd.DataFrame, rule: EvaluationParams
-) -> Callable[[Tables], CurvesOf]:
-    """Return what gives tables their curves, where thresholds are cross-fitted."""
-    if rule.folds is None or (manifest["split"] == TRAIN_FULLSUP).any():
-        return lambda _: no_curves
-    folds = rule.folds
+    workspace: Workspace,
+    params: Params,
+    rows: Grid,
+    manifest: pd.DataFrame,
+    images: pd.DataFrame,
+) -> Callable[[Tables], ResampledOf]:
+    """Return what resamples tables with thresholds chosen anew, where they are cross-fitted.
 
-    def fit(tables: Tables) -> CurvesOf:
-        classes = next(iter(tables.values()))[0]["class_id"].to_numpy()
-        dealt = deal_folds(classes, folds)
-        return curves_of(workspace, rows, tables, dealt, iou_threshold=rule.iou_threshold)
-
-    return fit
+    Args:
+        workspace: with the sweeps.
+        params: folds, resamples and their seed.
+        rows: the cells of each variant.
+        manifest: of all images.
+        images: a table of the test images.
+    """
+    rule = params.evaluation
+    if rule.folds is None or not is_cross_fitted(manifest["split"].to_numpy(), rule.folds):
+        return lambda _: keep_thresholds
+    return Fits(
+        workspace, rows, images["image_id"],
+        deal_folds(images["class_id"].to_numpy(), rule.folds),
+        resamples=params.comparison.resamples,
+        rng=generator(params.comparison.seed, "cross-fitted"),
+        iou_threshold=rule.iou_threshold,
+    ).of  # fmt: skip
 
 
 def _per_image(workspace: Workspace, cell: Cell, extractor: str) -> pd.DataFrame:

@@ -10,11 +10,25 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from spg.evaluate.image_errors import select_threshold
+from spg.data.images.manifest import TRAIN_FULLSUP
+from spg.evaluate.image_errors import select_places
+from spg.project.errors import UserError
 from spg.project.seeding import generator
 
 DEALING = 0
 """Seed of the folds, the same for every cell: pairs are compared on the same folds."""
+LEAST = 2
+"""Images of a fold, on average."""
+
+
+def is_cross_fitted(splits: NDArray[np.str_], folds: int | None) -> bool:
+    """Return whether *selected* thresholds are cross-fitted: where no image is held out.
+
+    Args:
+        splits: ``str[N]``, of all images of the manifest.
+        folds: ``evaluation.folds``; ``None`` asks for the fixed threshold instead.
+    """
+    return folds is not None and not (np.asarray(splits) == TRAIN_FULLSUP).any()
 
 
 def deal_folds(class_ids: NDArray[np.int64], folds: int) -> NDArray[np.int64]:
@@ -26,7 +40,15 @@ def deal_folds(class_ids: NDArray[np.int64], folds: int) -> NDArray[np.int64]:
 
     Returns:
         ``Int[N]``, from 0 to K - 1. It depends on nothing but the arguments.
+
+    Raises:
+        UserError: when a fold would have fewer than `LEAST` images.
     """
+    if len(class_ids) < LEAST * folds:
+        raise UserError(
+            f"evaluation.folds: {folds} folds of {len(class_ids)} test images have fewer than "
+            f"{LEAST} each; take fewer folds, or null for the fixed threshold"
+        )
     dealt = np.empty(len(class_ids), dtype=np.int64)
     start = 0
     for class_id in np.unique(class_ids):
@@ -37,20 +59,15 @@ def deal_folds(class_ids: NDArray[np.int64], folds: int) -> NDArray[np.int64]:
     return dealt
 
 
-def cross_fitted_places(
-    wrong: NDArray[np.bool_], folds: NDArray[np.int64], thresholds: NDArray[np.float64]
-) -> NDArray[np.intp]:
+def cross_fitted_places(wrong: NDArray[np.bool_], folds: NDArray[np.int64]) -> NDArray[np.intp]:
     """Return the place of each fold's threshold: the best on the images of all other folds.
 
     Args:
         wrong: ``Bool[N, T]``, whether each threshold's box is wrong.
         folds: ``Int[N]``, as of :func:`deal_folds`, none empty.
-        thresholds: ``Float[T]``, ascending.
 
     Returns:
         ``Int[K]``.
     """
     sums = np.stack([wrong[folds == fold].sum(axis=0) for fold in range(folds.max() + 1)])
-    others = sums.sum(axis=0) - sums
-    chosen = [select_threshold(errors, thresholds) for errors in others]
-    return np.searchsorted(thresholds, chosen)
+    return select_places(sums.sum(axis=0) - sums)

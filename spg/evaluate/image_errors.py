@@ -113,7 +113,23 @@ def select_threshold(errors: NDArray[np.float64], thresholds: NDArray[np.float64
         >>> float(select_threshold(np.array([3, 1, 2, 1, 1, 1]), np.arange(6) / 10))
         0.4
     """
-    best = np.flatnonzero(errors == errors.min())
-    runs = np.split(best, np.flatnonzero(np.diff(best) > 1) + 1)
-    longest = max(runs, key=len)
-    return float(thresholds[longest[(len(longest) - 1) // 2]])
+    return float(thresholds[select_places(errors[None])[0]])
+
+
+def select_places(errors: NDArray[np.floating[Any]]) -> NDArray[np.intp]:
+    """Return where :func:`select_threshold` finds its threshold, for many at once.
+
+    Args:
+        errors: ``Float[M, T]``, one row a choice.
+
+    Returns:
+        ``Int[M]``.
+    """
+    best = errors == errors.min(axis=1, keepdims=True)
+    places = np.arange(errors.shape[1])
+    last_other = np.maximum.accumulate(np.where(best, -1, places), axis=1)
+    lengths = np.where(best, places - last_other, 0)  # of the run of best ones, up to each place
+    longest = lengths.max(axis=1)
+    ends = lengths.argmax(axis=1)  # the first of equally long runs, at its last place
+    middles: NDArray[np.intp] = ends - longest + 1 + (longest - 1) // 2
+    return middles

@@ -123,7 +123,6 @@ def fitted_places(
     path: Path,
     extractor: str,
     folds: NDArray[np.int64],
-    thresholds: NDArray[np.float64],
     iou_threshold: float,
 ) -> NDArray[np.intp]:
     """Return the place of each test image's cross-fitted threshold, ``Int[N]`` (PROTOCOL 10)."""
@@ -131,7 +130,7 @@ def fitted_places(
         batch["iou"][batch["split"] == TEST] < iou_threshold
         for batch in _batches_of(path, extractor, ("split", "iou"))
     )
-    return cross_fitted_places(np.concatenate(list(tested)), folds, thresholds)[folds]
+    return cross_fitted_places(np.concatenate(list(tested)), folds)[folds]
 
 
 def table_at(

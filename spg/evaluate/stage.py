@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from spg.data.images.manifest import TEST, TRAIN_FULLSUP
+from spg.data.images.manifest import TEST
 from spg.data.results.columns import Columns, read_columns, select, write_columns
-from spg.evaluate.cross_fitting import deal_folds
+from spg.evaluate.cross_fitting import deal_folds, is_cross_fitted
 from spg.evaluate.per_image import (
     COVERED,
     REGIONS,
@@ -64,21 +64,24 @@ def _evaluate(
     thresholds = np.array(facts["thresholds"])
     measured = _in_order(measured_columns(swept / TABLE))
     tests = _tests(manifest, workspace.maps(cell))
-    held_out = (manifest["split"] == TRAIN_FULLSUP).any()
-    folds = None if rule.folds is None or held_out else deal_folds(tests["class_id"], rule.folds)
+    folds = None
+    if rule.folds is not None and is_cross_fitted(manifest["split"], rule.folds):
+        folds = deal_folds(tests["class_id"], rule.folds)
     tables, curves, metrics = [], [], {}
     for extractor in extractors:
         counts = read_curves(swept / TABLE, extractor, delta)
         fitted = None
         if folds is not None:
-            fitted = fitted_places(swept / TABLE, extractor, folds, thresholds, delta)
+            fitted = fitted_places(swept / TABLE, extractor, folds, delta)
         places = choose_places(counts, thresholds, rule.map_threshold, fitted)
+        chosen = {kind: thresholds[place] for kind, place in places.items()}
         table = table_at(
             swept / TABLE, extractor, places, counts, tests, measured=measured, iou_threshold=delta
-        )
+        ) | {f"map_threshold_{kind}": values for kind, values in chosen.items()}
         totals = kind_totals(table, delta)
-        for kind, place in places.items():
-            totals[kind]["map_threshold"] = float(np.median(thresholds[place]))
+        for kind, values in chosen.items():
+            fitted_by_fold = kind == "selected" and folds is not None
+            totals[kind] |= _thresholds(values, folds if fitted_by_fold else None)
         metrics[extractor] = {
             **totals,
             **accuracies(counts, len(table["image_id"])),
@@ -110,6 +113,13 @@ def _tests(manifest: Columns, maps: Path) -> Columns:
         raise UserError(f"{maps}: image {error} is not in the manifest; localize again") from None
     images = select(manifest, rows) | scores
     return select(images, images["split"] == TEST)
+
+
+def _thresholds(values: NDArray[np.float64], folds: NDArray[np.int64] | None) -> dict[str, Any]:
+    """Return the threshold that all images share, or each fold's."""
+    if folds is None:
+        return {"map_threshold": float(values[0])}
+    return {"map_thresholds": [float(values[folds == fold][0]) for fold in range(folds.max() + 1)]}
 
 
 def _covered(table: Mapping[str, Any], places: Iterable[str]) -> dict[str, Any]:

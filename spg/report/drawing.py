@@ -73,6 +73,7 @@ def threshold_points(workspace: Workspace, variants: Grid) -> pd.DataFrame:
                 {**variant._asdict(), "kind": kind}
                 | {key: totals[kind][key] for key in ("map_threshold", "gt_known_loc_err")}
                 for kind in figures.POINTS
+                if "map_threshold" in totals[kind]  # no single one where it is cross-fitted
             ]
     return pd.DataFrame(rows)
 
@@ -170,15 +171,14 @@ def _panels(
     places = read_table(workspace.maps(cell) / "scores.parquet")["image_id"].to_numpy()
     table = read_table(workspace.evaluation(cell) / "per_image.parquet")
     own = table[table["extractor"] == variant.extractor].set_index("image_id")
-    metrics = read_json(workspace.evaluation(cell) / "metrics.json")
-    selected = metrics[variant.extractor]["selected"]["map_threshold"]
     panels = []
     for image in images.itertuples():
         raw_map = maps[int(np.flatnonzero(places == image.image_id)[0])]
         loc_map = localization_map(raw_map, (image.width, image.height))
         if threshold is None:
             row = own.loc[image.image_id]
-            panel = figures.Panel(loc_map, selected, row["box_selected"], row["iou_selected"])
+            chosen, box = row["map_threshold_selected"], row["box_selected"]
+            panel = figures.Panel(loc_map, chosen, box, row["iou_selected"])
         else:
             panel = figures.Panel(loc_map, threshold, largest_box(loc_map >= threshold), None)
         panels.append(panel)

@@ -113,7 +113,7 @@ def threshold_curves(curves: pd.DataFrame, *, fixed: float, points: pd.DataFrame
         curves: columns method, extractor, seed, map_threshold, gt_known_loc_err.
         fixed: the fixed threshold, a vertical line.
         points: columns method, extractor, kind, map_threshold, gt_known_loc_err: for each cell a
-            point at the threshold of each kind (selected on held-out images, oracle).
+            point at the threshold of each kind (selected, where it is one for all images; oracle).
     """
     per_cent = 100 * curves["gt_known_loc_err"], 100 * points["gt_known_loc_err"]
     drawn = by_panel(curves.assign(gt_known_loc_err=per_cent[0]))

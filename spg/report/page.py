@@ -31,6 +31,7 @@ from spg.report.tables import (
     judged,
     not_run,
     percent,
+    selection,
     variant_name,
 )
 
@@ -91,7 +92,7 @@ def page_facts(workspace: Workspace, params: Params, dataset: str) -> dict[str, 
     folder = workspace.report(dataset)
     comparison = read_table(folder / "comparison.csv")
     claims = read_table(folder / "claims.csv")
-    manifest = read_manifest(workspace.packed(dataset) / "manifest.parquet")
+    splits = read_manifest(workspace.packed(dataset) / "manifest.parquet")["split"].to_numpy()
     first = next(iter(grid(params, dataset).values()))[0]
     provenance = read_provenance(workspace.run(first) / PROVENANCE)
     ran = judged(claims)
@@ -103,7 +104,7 @@ def page_facts(workspace: Workspace, params: Params, dataset: str) -> dict[str, 
     return {
         "dataset": dataset,
         "protocol": params.protocol,
-        "images": int((manifest["split"] == TEST).sum()),
+        "images": int((splits == TEST).sum()),
         "seeds": len(params.seeds),
         "backbones": params.backbones,
         "verdicts": ran["verdict"].value_counts().sort_index().to_dict(),
@@ -113,6 +114,7 @@ def page_facts(workspace: Workspace, params: Params, dataset: str) -> dict[str, 
         "headline": _headline(comparison, params.report.digits),
         "rows": result_rows(comparison, params.report.digits),
         "metrics": {name: METRIC_NAMES[name] for name in SHOWN_METRICS} | VALUE_NAMES,
+        "selection": selection(splits, params.evaluation.folds).replace("*", ""),
         "kinds": {"none": "no threshold", **KIND_NAMES},
         "outcomes": list(OUTCOMES),
         "notebooks": NOTEBOOKS,

@@ -15,7 +15,6 @@ from spg.data.images.manifest import TEST, boxes_of, read_manifest, spread
 from spg.data.images.packed import PackedImages
 from spg.data.results.tables import read_maps, read_table
 from spg.evaluate.metrics.maps import Map
-from spg.project.files import read_json
 from spg.project.workspace import Cell, Workspace
 from spg.report.tables import variant_name
 
@@ -104,7 +103,6 @@ def _variant_data(
 ) -> dict[str, Any]:
     table = read_table(workspace.evaluation(cell) / "per_image.parquet")
     own = table[table["extractor"] == variant.extractor].set_index("image_id").loc[image_ids]
-    metrics = read_json(workspace.evaluation(cell) / "metrics.json")
     maps = read_maps(workspace.maps(cell) / f"{variant.extractor}.npy")
     order = read_table(workspace.maps(cell) / "scores.parquet")["image_id"]
     places = pd.Series(np.arange(len(order)), index=order).loc[image_ids]
@@ -113,7 +111,7 @@ def _variant_data(
         "name": variant_name(variant._asdict()),
         "backbone": variant.backbone,
         "seed": cell.seed,
-        "threshold": metrics[variant.extractor]["selected"]["map_threshold"],
+        "thresholds": own["map_threshold_selected"].round(6).tolist(),
         "mapSize": [int(small.shape[2]), int(small.shape[1])],
         "maps": _base64(small.tobytes()),
         "iou": own["iou_selected"].round(4).tolist(),

@@ -6,12 +6,22 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from spg.compare.paper import Paper, Result
 from spg.data.results.tables import read_table
 from spg.project.params import Params
-from spg.report.tables import KIND_NAMES, METRIC_NAMES, Table, judged, not_run, percent
+from spg.report.tables import (
+    KIND_NAMES,
+    METRIC_NAMES,
+    Table,
+    judged,
+    not_run,
+    percent,
+    selection,
+)
 
 KIND = "selected"
 RULES = {"threshold": KIND, "graph_cut": "graph_cut"}  # which kind of threshold a row's boxes have
@@ -61,10 +71,19 @@ class Run(NamedTuple):
     claims: pd.DataFrame
     confidence: float
     digits: int
+    selection: str
+    """How thresholds were selected, as :func:`spg.report.tables.selection` says it."""
 
 
-def read_run(folder: Path, params: Params, dataset: str) -> Run:
-    """Return what ``compare`` left in a report's folder, and how params.yaml wants it shown."""
+def read_run(folder: Path, params: Params, dataset: str, splits: NDArray[np.str_]) -> Run:
+    """Return what ``compare`` left in a report's folder, and how params.yaml wants it shown.
+
+    Args:
+        folder: of the report.
+        params: all parameters.
+        dataset: whose report.
+        splits: ``str[N]``, of all images of the manifest.
+    """
     return Run(
         dataset=dataset,
         backbone=params.backbones[0],
@@ -74,6 +93,7 @@ def read_run(folder: Path, params: Params, dataset: str) -> Run:
         claims=read_table(folder / "claims.csv"),
         confidence=params.comparison.confidence,
         digits=params.report.digits,
+        selection=selection(splits, params.evaluation.folds),
     )
 
 
@@ -257,8 +277,8 @@ def _caption(key: str, first: Result, paper: Paper, run: Run) -> str:
     text = (
         f"{TITLES.get(key, key)}. Errors in per cent, difference in points. Reproduced: "
         f"{run.backbone} on {run.dataset}, {images} test images, {seeds} seed"
-        f"{'s' if seeds > 1 else ''}, {run.confidence:.0%} intervals, map threshold {KIND} on "
-        "held-out images (GraphCut: none). A dash is no number, in the paper or in this run; the "
+        f"{'s' if seeds > 1 else ''}, {run.confidence:.0%} intervals, at the map threshold "
+        f"{run.selection} (GraphCut: none). A dash is no number, in the paper or in this run; the "
         "remark says why, "
         "with status and sources as in paper.yaml."
     )

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 from spg.compare.paper import load_paper
-from spg.data.images.manifest import TRAIN_FULLSUP
 from spg.data.results.columns import read_columns
 from spg.data.results.tables import read_table
 from spg.evaluate.image_errors import ERRORS
@@ -36,23 +35,23 @@ class PageRule(NamedTuple):
     """The fixed one."""
     protocol: str
     """Of the evaluator."""
-    selected: str
-    """Where *selected* thresholds come from; the end of a sentence."""
+    selection: str
+    """How *selected* thresholds were chosen, as :func:`spg.report.tables.selection` says it."""
 
 
 @sole_writer(Workspace.report)
 def report(workspace: Workspace, params: Params, dataset: str) -> None:
     """Write tables.md, tables.tex, index.html, figures/ and the notebooks with their pages."""
     folder = workspace.report(dataset)
-    run = read_run(folder, params, dataset)
+    splits = read_columns(workspace.packed(dataset) / "manifest.parquet")["split"]
+    run = read_run(folder, params, dataset, splits)
     claims, papers = claims_table(run), paper_tables(load_paper(workspace.paper_file), run)
-    images = read_columns(workspace.packed(dataset) / "manifest.parquet")
     rule = PageRule(
         dataset,
         params.report.digits,
         params.evaluation.map_threshold,
         params.sweep.protocol,
-        _selected(bool((images["split"] == TRAIN_FULLSUP).any()), params.evaluation.folds),
+        run.selection,
     )
     write_text(folder / "tables.md", tables_page(folder, rule, [claims, *papers]))
     write_text(folder / "tables.tex", to_latex_page([claims, *papers]))
@@ -65,18 +64,6 @@ def report(workspace: Workspace, params: Params, dataset: str) -> None:
         workspace.root / f"notebooks/{name}.py": folder / f"{name}.ipynb" for name in NOTEBOOKS
     }
     notebook.execute(notebooks, root=workspace.root)
-
-
-def _selected(held_out: bool, folds: int | None) -> str:
-    """Return where the selected thresholds come from (PROTOCOL 10)."""
-    if held_out:
-        return "at the map threshold chosen on held-out training images"
-    if folds is None:
-        return "no image is held out to choose a threshold on, so the same as *fixed*"
-    return (
-        f"cross-fitted, since no image is held out: each of {folds} folds of the test images at "
-        "the map threshold that is best on the others"
-    )
 
 
 def tables_page(folder: Path, rule: PageRule, rendered: Sequence[Table]) -> str:
@@ -95,7 +82,7 @@ def tables_page(folder: Path, rule: PageRule, rendered: Sequence[Table]) -> str:
     parts = [
         f"# Results on {rule.dataset}\n",
         f"{images} test images, {repeated}. Per cent; lower is better. *selected*: "
-        f"{rule.selected}; "
+        f"at the map threshold {rule.selection}; "
         f"*fixed*: at {rule.map_threshold}. *reported*: the paper's number **on ILSVRC with the "
         "full-size network**; only the order of rows can be compared, not the level.\n",
         "## GT-known localization error\n",

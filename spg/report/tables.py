@@ -8,7 +8,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
+
+from spg.data.images.manifest import TRAIN_FULLSUP
+from spg.evaluate.cross_fitting import is_cross_fitted
 
 Row = Mapping[str, object]
 
@@ -62,6 +67,20 @@ class Table(NamedTuple):
     """The first column names the row."""
     marked: bool = False
     """Whether cells hold Markdown of their own, which only Markdown can show."""
+
+
+def selection(splits: NDArray[np.str_], folds: int | None) -> str:
+    """Return how *selected* thresholds were chosen, to stand behind "the map threshold".
+
+    Args:
+        splits: ``str[N]``, of all images of the manifest.
+        folds: ``evaluation.folds`` (PROTOCOL 10).
+    """
+    if is_cross_fitted(splits, folds):
+        return f"cross-fitted on the test images: what is best on the others of {folds} folds"
+    if (np.asarray(splits) == TRAIN_FULLSUP).any():
+        return "chosen on held-out images"
+    return "of *fixed*, since no image is held out to choose one on"
 
 
 def variant_name(row: Row) -> str:

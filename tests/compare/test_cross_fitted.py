@@ -7,9 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spg.compare.cross_fitted import Curves, draw_within, resampled_means
-from spg.evaluate.cross_fitting import cross_fitted_places, deal_folds
-from spg.evaluate.image_errors import select_threshold
+from spg.compare.cross_fitted import (
+    draw_within,
+    fitted_interval,
+    resampled_means,
+    resampled_places,
+)
+from spg.data.images.manifest import TEST, TRAIN_FULLSUP, TRAIN_WEAKSUP
+from spg.evaluate.cross_fitting import cross_fitted_places, deal_folds, is_cross_fitted
+from spg.evaluate.image_errors import select_places, select_threshold
+from spg.project.errors import UserError
 
 
 def wrong_of(count, thresholds, rng, spread=0.15):
@@ -21,7 +28,7 @@ def wrong_of(count, thresholds, rng, spread=0.15):
 # ---- Folds ----
 
 
-@given(st.lists(st.integers(0, 5), min_size=10, max_size=80), st.integers(2, 10))
+@given(st.lists(st.integers(0, 5), min_size=100, max_size=180), st.integers(2, 10))
 def test_folds_are_even_as_a_whole_and_in_every_class(class_ids, folds):
     classes = np.array(class_ids)
     dealt = deal_folds(classes, folds)
@@ -37,13 +44,49 @@ def test_no_image_changes_the_threshold_of_its_own_fold():
     rng = np.random.default_rng(0)
     thresholds = np.arange(1, 40) / 40
     wrong, folds = wrong_of(60, thresholds, rng), deal_folds(np.arange(60) % 3, 5)
-    places = cross_fitted_places(wrong, folds, thresholds)
+    places = cross_fitted_places(wrong, folds)
     for fold in range(5):
         changed = wrong.copy()
         changed[folds == fold] = rng.integers(2, size=changed[folds == fold].shape)
-        assert cross_fitted_places(changed, folds, thresholds)[fold] == places[fold]
+        assert cross_fitted_places(changed, folds)[fold] == places[fold]
         best = select_threshold(wrong[folds != fold].mean(axis=0), thresholds)
         assert thresholds[places[fold]] == best
+
+
+def test_folds_of_too_few_images_are_refused_with_the_key():
+    assert np.bincount(deal_folds(np.zeros(10), 5)).tolist() == [2] * 5
+    with pytest.raises(UserError, match=r"evaluation\.folds: 5 folds of 9 test images"):
+        deal_folds(np.zeros(9), 5)
+
+
+@pytest.mark.parametrize(
+    ("splits", "folds", "fitted"),
+    [
+        ([TRAIN_WEAKSUP, TEST], 5, True),
+        ([TRAIN_WEAKSUP, TEST], None, False),
+        ([TRAIN_WEAKSUP, TRAIN_FULLSUP, TEST], 5, False),
+    ],
+)
+def test_thresholds_are_cross_fitted_where_no_image_is_held_out(splits, folds, fitted):
+    assert is_cross_fitted(np.array(splits), folds) == fitted
+
+
+def middle_of_the_longest_run(errors):
+    best, runs = min(errors), [[]]
+    for place, error in enumerate(errors):
+        if error == best:
+            runs[-1].append(place)
+        elif runs[-1]:
+            runs.append([])
+    longest = max(runs, key=len)
+    return longest[(len(longest) - 1) // 2]
+
+
+@given(st.lists(st.lists(st.integers(0, 2), min_size=7, max_size=7), min_size=1, max_size=9))
+def test_places_of_many_choices_are_those_of_a_loop(rows):
+    errors = np.array(rows)
+    assert select_places(errors).tolist() == [middle_of_the_longest_run(row) for row in rows]
+    assert select_threshold(errors[0], np.arange(7) / 7) == select_places(errors)[0] / 7
 
 
 # ---- Resamples ----
@@ -52,23 +95,40 @@ def test_no_image_changes_the_threshold_of_its_own_fold():
 def test_a_resample_is_the_whole_procedure_on_the_drawn_images():
     """Against a table with the drawn images repeated, cross-fitted by itself."""
     rng = np.random.default_rng(1)
-    thresholds = np.arange(1, 20) / 20
-    wrong = np.stack([wrong_of(30, thresholds, rng) for _ in range(3)])
-    values, folds = rng.random((3, 30, 19)), deal_folds(np.zeros(30), 4)
+    wrong = wrong_of(40, np.arange(1, 20) / 20, rng)
+    values, folds = rng.random((40, 19)) < 0.5, deal_folds(np.zeros(40), 4)
     images = draw_within(folds, 8, rng)
-    seeds = np.array([np.bincount(rng.integers(3, size=3), minlength=3) for _ in range(8)])
-    found = resampled_means(Curves(wrong, values, folds, thresholds), seeds, images)
+    places = resampled_places(wrong, folds, images)
+    found = resampled_means(values, places, folds, images)
     for resample in range(8):
-        drawn = np.repeat(np.arange(30), images[resample])
-        chosen = []
-        for seed in np.repeat(np.arange(3), seeds[resample]):
-            places = cross_fitted_places(wrong[seed][drawn], folds[drawn], thresholds)
-            chosen.append(values[seed][drawn, places[folds[drawn]]].mean())
-        assert found[resample] == pytest.approx(np.mean(chosen))
+        drawn = np.repeat(np.arange(40), images[resample])
+        chosen = cross_fitted_places(wrong[drawn], folds[drawn])
+        assert np.array_equal(places[resample], chosen)
+        assert found[resample] == pytest.approx(values[drawn, chosen[folds[drawn]]].mean())
+
+
+def test_folds_of_unequal_size_weigh_by_their_images():
+    folds = np.array([0] * 30 + [1] * 10)
+    values, images = np.repeat([[True], [False]], [30, 10], axis=0), np.ones((1, 40), np.uint16)
+    assert resampled_means(values, np.zeros((1, 2), int), folds, images) == [0.75]
+
+
+def test_the_interval_of_resampled_means_is_that_of_both_draws():
+    """One seed that varies over images, and seeds that differ alone, by their known spreads."""
+    rng = np.random.default_rng(0)
+    images = rng.normal(0.4, 0.02, (20_000, 1))
+    interval, error = fitted_interval(images, 0.4, confidence=0.95, rng=rng)
+    assert interval.mean == 0.4
+    assert np.allclose(interval[1:], (0.4 - 1.96 * 0.02, 0.4 + 1.96 * 0.02), atol=0.002)
+    assert error == pytest.approx(0.02, rel=0.03)
+    seeds = np.tile([0.3, 0.5], (20_000, 1))
+    interval, error = fitted_interval(seeds, 0.4, confidence=0.95, rng=rng)
+    assert interval[1:] == (0.3, 0.5)
+    assert error == pytest.approx(0.1 / np.sqrt(2), rel=0.03)
 
 
 def test_every_resample_keeps_the_size_of_every_fold():
-    folds = deal_folds(np.arange(23) % 4, 5)
+    folds = deal_folds(np.arange(53) % 4, 5)
     counts = draw_within(folds, 50, np.random.default_rng(0))
     for fold in range(5):
         assert (counts[:, folds == fold].sum(axis=1) == (folds == fold).sum()).all()
@@ -80,15 +140,13 @@ def test_intervals_cover_where_fixed_thresholds_would_not(spread):
     """The mean of the procedure over new sets of 200 images, by intervals of 95 %."""
     rng = np.random.default_rng(2)
     thresholds = np.arange(1, 40) / 40
-    folds, one = deal_folds(np.zeros(200), 5), np.ones((200, 1), dtype=np.int64)
-    once = np.ones((1, 200), dtype=np.int64)
+    folds, once = deal_folds(np.zeros(200), 5), np.ones((1, 200), dtype=np.uint16)
     means, intervals = [], []
     for _ in range(200):
-        wrong = wrong_of(200, thresholds, rng, spread)[None]
-        curves = Curves(wrong, wrong.astype(np.float64), folds, thresholds)
-        means.append(resampled_means(curves, one[:1], once)[0])
-        drawn = resampled_means(curves, one, draw_within(folds, 200, rng))
-        intervals.append(np.quantile(drawn, [0.025, 0.975]))
+        wrong = wrong_of(200, thresholds, rng, spread)
+        for drawn, kept in ((once, means), (draw_within(folds, 200, rng), intervals)):
+            found = resampled_means(wrong, resampled_places(wrong, folds, drawn), folds, drawn)
+            kept.append(found[0] if drawn is once else np.quantile(found, [0.025, 0.975]))
     low, high = np.transpose(intervals)
     target = np.mean(means)
     assert np.mean((low <= target) & (target <= high)) >= 0.94

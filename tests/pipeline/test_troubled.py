@@ -199,13 +199,10 @@ def test_a_set_without_held_out_images_is_measured_at_the_fixed_threshold_or_cro
     tables = (workspace.report("cub") / "tables.md").read_text()
     if folds is None:
         assert metrics["selected"] == metrics["fixed"]
-        assert "no image is held out to choose a threshold on, so the same as *fixed*" in tables
+        assert "at the map threshold of *fixed*, since no image is held out" in tables
     else:
         check_cross_fitted(workspace, cell, folds)
-        assert (
-            "each of 3 folds of the test images at the map threshold that is best on the others"
-            in tables
-        )
+        assert "cross-fitted on the test images: what is best on the others of 3 folds" in tables
 
 
 def check_cross_fitted(workspace, cell, folds):
@@ -217,8 +214,12 @@ def check_cross_fitted(workspace, cell, folds):
     thresholds = np.array(read_json(workspace.sweep(cell) / "sweep.json")["thresholds"])
     iou = np.stack(list(swept["iou"]))
     dealt = deal_folds(table["class_id"].to_numpy(), folds)
+    metrics = read_json(workspace.evaluation(cell) / "metrics.json")["cam"]
     for fold in range(folds):
         others = (iou[dealt != fold] < 0.5).mean(axis=0)
         place = np.flatnonzero(thresholds == select_threshold(others, thresholds))[0]
+        chosen = table["map_threshold_selected"].to_numpy()[dealt == fold]
+        assert (chosen == thresholds[place]).all()
+        assert metrics["selected"]["map_thresholds"][fold] == thresholds[place]
         own = table["iou_selected"].to_numpy()[dealt == fold]
         np.testing.assert_array_equal(own, iou[dealt == fold][:, place])

@@ -34,7 +34,7 @@ EVIL = "<script>alert('x')</script>\"&amp;ü"
 
 
 def build(workspace, params):
-    run = read_run(workspace.report(NAME), params, NAME)
+    run = read_run(workspace.report(NAME), params, NAME, np.array(["train_fullsup"]))
     tables = [claims_table(run), *paper_tables(load_paper(workspace.paper_file), run)]
     write_page(workspace, params, NAME, tables)
     return workspace.report(NAME) / "index.html"
@@ -96,6 +96,7 @@ def test_the_gallery_holds_every_test_image_and_variant(project, two_methods):
         width, height = variant["mapSize"]
         assert len(base64.b64decode(variant["maps"])) == len(ids) * width * height
         assert len(variant["iou"]) == len(variant["outcome"]) == len(variant["guess"]) == len(ids)
+        assert len(variant["thresholds"]) == len(ids)
     for image in data["images"]:
         encoded = np.frombuffer(base64.b64decode(image["src"].split(",")[1]), dtype=np.uint8)
         assert cv2.imdecode(encoded, cv2.IMREAD_COLOR).shape[1::-1] == tuple(image["size"])
@@ -129,7 +130,7 @@ def hostile(project, params):
         image["class"] = image["id"] = EVIL
     for variant in gallery["variants"]:
         variant["guess"] = [EVIL] * len(variant["guess"])
-    run = read_run(project.report(NAME), params, NAME)
+    run = read_run(project.report(NAME), params, NAME, np.array(["train_fullsup"]))
     run.claims.loc[0, "text"] = EVIL
     return render(facts, gallery, [(EVIL, Markup(to_html(claims_table(run))))])
 
@@ -248,7 +249,7 @@ def test_the_slider_moves_the_box(opened):
     assert "threshold=0.995" in opened.current_url
     assert opened.get_log("browser") == []
     find(opened, "#reset")[0].click()
-    threshold = opened.execute_script("return data.variants[0].threshold")
+    threshold = opened.execute_script("return data.variants[0].thresholds[0]")
     assert float(slider.get_attribute("value")) == pytest.approx(threshold, abs=0.003)
 
 

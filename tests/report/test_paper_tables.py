@@ -14,7 +14,7 @@ from spg.compare.paper import load_paper
 from spg.project.params import load_params
 from spg.report.paper_tables import Run, claims_table, paper_tables, read_run
 from spg.report.render import to_html, to_latex, to_latex_page, to_markdown
-from spg.report.tables import Table
+from spg.report.tables import Table, selection
 
 ROOT = Path(__file__).parents[2]
 PAPER = load_paper(ROOT / "paper.yaml")
@@ -57,6 +57,10 @@ def external_rows():
     )
 
 
+HELD_OUT = np.array(["train_weaksup", "train_fullsup", "test"])
+"""Splits of a data set with held-out images."""
+
+
 def claims_rows(verdict="undecided"):
     empty = dict.fromkeys(("mean", "low", "high", "p_mcnemar", "p_interval", "p_holm", "power",
                            "detectable", "seeds_needed", "images_needed"), np.nan)  # fmt: skip
@@ -75,7 +79,7 @@ def run_of(*found, dataset="synthetic_birds"):
     found = found or (("spg", "gt_known_loc_err", 0.62), ("spg_plain", "gt_known_loc_err", 0.5858))
     return Run(
         dataset, "inception_v3", comparison_rows(*found), external_rows(), ACCURATE, claims_rows(),
-        0.95, 2,
+        0.95, 2, selection(HELD_OUT, 5),
     )  # fmt: skip
 
 
@@ -240,11 +244,21 @@ def test_a_run_is_read_from_the_reports_folder(tmp_path):
     run_of().external.to_csv(tmp_path / "external.csv", index=False)
     run_of().accuracies.to_csv(tmp_path / "accuracies.csv", index=False)
     params = load_params(ROOT / "params.yaml")
-    read = read_run(tmp_path, params, "synthetic_birds")
+    read = read_run(tmp_path, params, "synthetic_birds", HELD_OUT)
     want = paper_tables(PAPER, run_of())
     for got, table in zip(paper_tables(PAPER, read), want, strict=True):
         assert got.caption == table.caption
         pd.testing.assert_frame_equal(got.frame, table.frame)
+
+
+def test_captions_say_how_thresholds_were_selected():
+    for table in error_tables(run_of()):
+        assert "map threshold chosen on held-out images" in table.caption
+    tests = np.array(["train_weaksup", "test"])
+    assert selection(tests, 5) == (
+        "cross-fitted on the test images: what is best on the others of 5 folds"
+    )
+    assert selection(tests, None).startswith("of *fixed*")
 
 
 # ---- Three languages ----

@@ -129,6 +129,6 @@ def _doubts(images: Sequence[Annotation], splits: Sequence[str], packed: Packed)
             )
     if TRAIN_FULLSUP not in splits:
         yield (
-            "no image is held out, so that no threshold can be selected (PROTOCOL 10); see "
-            "prepare.holdout_per_class"
+            "no image is held out: thresholds will be cross-fitted on the test images, or fixed "
+            "(evaluation.folds, PROTOCOL 10)"
         )

@@ -121,11 +121,12 @@ const controls = Object.fromEntries(
   ["variant", "beside", "outcome", "class", "low", "high", "threshold", "heat"].map((id) => [id, byId(id)]));
 let limit = PAGE, own = true;
 
-// Each variant's selected threshold, until the slider sets one for both.
-const thresholdOf = (variant) => own ? variant.threshold : Number(controls.threshold.value);
+// Each image's selected threshold, until the slider sets one for all. Where thresholds are
+// cross-fitted, the images of a variant have several.
+const thresholdOf = (variant, number) => own ? variant.thresholds[number] : Number(controls.threshold.value);
 
 function draw(item) {
-  const variant = data.variants[item.variant], threshold = thresholdOf(variant);
+  const variant = data.variants[item.variant], threshold = thresholdOf(variant, item.number);
   const { map, box, iou } = look(variant, item.number, threshold);
   const image = data.images[item.number], [width, height] = image.size;
   const context = item.canvas.getContext("2d", { willReadFrequently: true });
@@ -220,13 +221,17 @@ function redraw() {
 }
 
 function tellThreshold() {
-  const chosen = [controls.variant.value, controls.beside.value].map((at) => thresholdOf(data.variants[at]).toFixed(3));
+  const chosen = [controls.variant.value, controls.beside.value].map((at) => {
+    const used = own ? data.variants[at].thresholds : [Number(controls.threshold.value)];
+    const edges = [Math.min(...used).toFixed(3), Math.max(...used).toFixed(3)];
+    return [...new Set(edges)].join(" to ");
+  });
   byId("shown-threshold").textContent = [...new Set(chosen)].join(" and ");
 }
 
 function selectThreshold() {
   own = true;
-  controls.threshold.value = data.variants[controls.variant.value].threshold;
+  controls.threshold.value = data.variants[controls.variant.value].thresholds[0];
   redraw();
 }
 
@@ -262,7 +267,7 @@ function startGallery() {
   }
   controls.beside.value = String(Math.max(0, data.variants.findIndex((variant) => variant.name === "SPG")));
   for (const name of [...new Set(data.images.map((image) => image.class))].sort()) option(controls.class, name, name);
-  controls.threshold.value = data.variants[0].threshold;
+  controls.threshold.value = data.variants[0].thresholds[0];
   recall();
   controls.variant.addEventListener("change", () => { limit = PAGE; selectThreshold(); show(); });
   for (const id of ["outcome", "class", "low", "high"]) {
