@@ -17,7 +17,7 @@ class Script:
         self.ranges = True
         self.length = True
         self.headers = {}
-        self.asked = []  # (name, Range header or HEAD)
+        self.asked = []  # (name, Range header)
 
 
 @contextmanager
@@ -29,9 +29,6 @@ def serving(files):
         protocol_version = "HTTP/1.1"
 
         def do_GET(self):
-            answer(self, script)
-
-        def do_HEAD(self):
             answer(self, script)
 
         def log_message(self, *_):
@@ -51,7 +48,7 @@ def serving(files):
 def answer(request, script):
     name = request.path.split("?")[0].rsplit("/", 1)[1]
     wanted = request.headers.get("Range")
-    script.asked.append((name, "HEAD" if request.command == "HEAD" else wanted))
+    script.asked.append((name, wanted))
     request.close_connection = True
     if script.statuses or name not in script.files:
         status = script.statuses.pop(0) if script.statuses else 404
@@ -61,6 +58,11 @@ def answer(request, script):
         return
     content = script.files[name]
     start = int(wanted.removeprefix("bytes=").removesuffix("-")) if wanted and script.ranges else 0
+    if start and start >= len(content):  # as servers do
+        request.send_response(416)
+        request.send_header("Content-Length", "0")
+        request.end_headers()
+        return
     body = content[start:]
     request.send_response(206 if start else 200)
     if start:
@@ -70,7 +72,5 @@ def answer(request, script):
     for key, value in script.headers.items():
         request.send_header(key, value)
     request.end_headers()
-    if request.command == "HEAD":
-        return
     cut = script.cut_after.pop(0) if script.cut_after else None
     request.wfile.write(body[:cut])

@@ -222,9 +222,17 @@ def test_verify_reads_every_byte(tmp_path):
 
 def test_a_size_that_nobody_published_is_asked_for_once(server, tmp_path):
     script, remote = server
-    script.cut_after = [100_000]
+    script.cut_after = [None, 100_000]
     assert download(remote._replace(size=None), tmp_path, wait=0).read_bytes() == CONTENT
-    assert script.asked == [("file.tgz", "HEAD"), ("file.tgz", None), ("file.tgz", "bytes=100000-")]
+    assert script.asked == [("file.tgz", None), ("file.tgz", None), ("file.tgz", "bytes=100000-")]
+
+
+def test_a_whole_part_of_unknown_size_is_taken_as_it_lies(server, tmp_path):
+    """A server would answer 416 to who asks for what comes after the end."""
+    script, remote = server
+    (tmp_path / "file.tgz.part").write_bytes(CONTENT)
+    assert download(remote._replace(size=None), tmp_path, wait=0).read_bytes() == CONTENT
+    assert script.asked == [("file.tgz", None)]
 
 
 def test_without_published_size_the_server_has_to_say_one_and_md5_decides(server, tmp_path):

@@ -157,10 +157,10 @@ def test_a_cut_download_goes_on_and_gives_the_same_as_the_folder(
 ):
     with serving({f"{TOP}.tgz": archive}) as (script, url):
         monkeypatch.setenv("SPG_IMAGENETTE_URL", url)
-        script.cut_after = [len(archive) // 2]
+        script.cut_after = [None, len(archive) // 2]  # first it is asked for its length
         loaded = fetch_into(tmp_path / "loaded", published)
         assert [asked for _, asked in script.asked] == [
-            "HEAD", None, f"bytes={len(archive) // 2}-"
+            None, None, f"bytes={len(archive) // 2}-"
         ]  # fmt: skip
     monkeypatch.setenv("SPG_IMAGENETTE", str(tree))
     copied = fetch_into(tmp_path / "copied", published)
@@ -181,7 +181,7 @@ def test_a_server_without_ranges_and_other_bytes(archive, published, tmp_path, m
     with serving({f"{TOP}.tgz": archive}) as (script, url):
         monkeypatch.setenv("SPG_IMAGENETTE_URL", url)
         script.ranges = False
-        script.cut_after = [100]
+        script.cut_after = [None, 100]
         fetch_into(tmp_path / "whole", published)
         script.files[f"{TOP}.tgz"] = archive[:-1] + b"?"
         with pytest.raises(UserError, match="what was loaded has md5"):
@@ -195,8 +195,33 @@ def test_the_users_archive_is_verified(archive, published, tmp_path, monkeypatch
     monkeypatch.setenv("SPG_IMAGENETTE", str(own))
     assert len(read_annotations(fetch_into(tmp_path / "a", published).raw("imagenette"))) == 520
     own.write_bytes(archive + b"!")
-    with pytest.raises(UserError, match=r"mine\.tgz has md5 .* remove it and get it anew"):
+    with pytest.raises(
+        UserError, match=r"mine\.tgz has md5 .* instead of .*; SPG_IMAGENETTE names"
+    ):
         fetch_into(tmp_path / "b", published)
+
+
+def test_the_archive_of_another_size_is_named(archive, published, tmp_path, monkeypatch):
+    own = tmp_path / "mine.tgz"
+    own.write_bytes(archive)
+    monkeypatch.setenv("SPG_IMAGENETTE", str(own))
+    others = {"160px": published["320px"], "320px": published["320px"]._replace(md5="0" * 32)}
+    with pytest.raises(
+        UserError, match=r"is the archive of 160px, and datasets\.imagenette\.source"
+    ):
+        fetch_into(tmp_path / "a", others)
+
+
+def test_what_is_wrong_with_the_users_folder_is_said_of_it(tree, published, tmp_path, monkeypatch):
+    own = tmp_path / "own"
+    shutil.copytree(tree, own)
+    twice = next(own.glob("val/*/ILSVRC2012_val_*"))
+    shutil.copyfile(twice, own / "train" / twice.parent.name / twice.name)
+    monkeypatch.setenv("SPG_IMAGENETTE", str(own))
+    with pytest.raises(BadDataError, match="one photograph in two folders") as error:
+        fetch_into(tmp_path / "a", published)
+    assert str(own) in str(error.value)
+    assert not Workspace(tmp_path / "a").raw("imagenette").exists()
 
 
 @pytest.mark.parametrize("name", ["nothing", ""])
@@ -210,7 +235,7 @@ def test_what_names_neither_is_one_sentence(published, tmp_path, monkeypatch, na
 
 
 def test_every_copy_of_a_photograph_has_the_same_boxes_as_shares_of_it(
-    tree, published, tmp_path, mapping, monkeypatch
+    tree, published, tmp_path, mapping, monkeypatch, caplog
 ):
     """As published, which keeps the aspect ratio, and squashed to a square."""
     squashed = tmp_path / "squashed"
@@ -225,7 +250,10 @@ def test_every_copy_of_a_photograph_has_the_same_boxes_as_shares_of_it(
     for name, root in (("kept", tree), ("squashed", squashed)):
         monkeypatch.setenv("SPG_IMAGENETTE", str(root))
         workspace = fetch_into(tmp_path / f"{name} project", published)
+        caplog.clear()
         prepare(workspace, params, "imagenette")
+        warned = "have another aspect ratio than the originals" in caplog.text
+        assert warned == (name == "squashed")
         rows = read_manifest(workspace.packed("imagenette") / "manifest.parquet")
         shares[name] = {
             row.image_id: np.array([box / ([row.width, row.height] * 2) for box in row.boxes])

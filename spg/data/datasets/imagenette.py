@@ -16,6 +16,7 @@ class Source(Strict):
     """Which published archive: as ImageNet has the photographs, or with a shorter side of that."""
 
 
+_ARCHIVE_BYTES = {"full": 1_500_000_000, "320px": 330_000_000, "160px": 94_000_000}  # about
 _COMMON_WH = {"full": (500, 375), "320px": (427, 320), "160px": (213, 160)}
 
 SPEC = DatasetSpec(
@@ -26,7 +27,7 @@ SPEC = DatasetSpec(
         test=500,
         classes=len(WNIDS),
         image_wh=_COMMON_WH[source.size],
-        archive_bytes=None,
+        archive_bytes=_ARCHIVE_BYTES[source.size],
     ),
     far_corner_is_last_pixel=True,
     class_names=lambda: list(WNIDS),

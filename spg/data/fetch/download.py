@@ -96,13 +96,18 @@ def _problem(path: Path, md5: str, size: int | None) -> str | None:
     found = _size(path)
     if size is not None and found != size:
         return f"has {found} bytes instead of {size}"
+    found_md5 = md5_of(path)
+    return None if found_md5 == md5 else f"has md5 {found_md5} instead of {md5}"
+
+
+def md5_of(path: Path) -> str:
+    """Return a file's md5, with a progress bar."""
     digest = hashlib.md5(usedforsecurity=False)
-    with path.open("rb") as file, _bar(f"verify {path.name}", found) as bar:
+    with path.open("rb") as file, _bar(f"verify {path.name}", _size(path)) as bar:
         while chunk := file.read(CHUNK):
             digest.update(chunk)
             bar.update(len(chunk))
-    found_md5 = digest.hexdigest()
-    return None if found_md5 == md5 else f"has md5 {found_md5} instead of {md5}"
+    return digest.hexdigest()
 
 
 def _load(remote: Remote, part: Path, wait: float) -> int:
@@ -113,7 +118,8 @@ def _load(remote: Remote, part: Path, wait: float) -> int:
         try:
             if size is None:
                 size = _announced(remote.url)
-            _go_on(remote, size, part)
+            if _size(part) != size:  # all of it may lie there, of a call that was killed
+                _go_on(remote, size, part)
         except (requests.RequestException, _Cut) as error:
             if isinstance(error, ValueError):  # requests' errors about the address itself are both
                 raise UserError(f"{remote.url}: no usable address ({error})") from None
@@ -132,9 +138,12 @@ def _load(remote: Remote, part: Path, wait: float) -> int:
 
 
 def _announced(url: str) -> int:
-    """Return how many bytes the server says that the file has."""
+    """Return how many bytes the server says that the file has.
+
+    By GET, whose body is left: some mirrors answer no HEAD.
+    """
     asked = {"Accept-Encoding": "identity"}
-    with requests.head(url, headers=asked, timeout=TIMEOUT, allow_redirects=True) as response:
+    with requests.get(url, headers=asked, stream=True, timeout=TIMEOUT) as response:
         _check_status(url, response)
         length = response.headers.get("Content-Length", "")
     if not length.isdecimal():

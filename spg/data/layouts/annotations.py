@@ -40,9 +40,6 @@ class Annotation(NamedTuple):
     stated_size: tuple[int, int] | None = None
     """Width and height that the annotations state, or ``None``; the image's own size counts, and a
     difference means that the boxes are of another image."""
-    boxes_for: tuple[int, int] | None = None
-    """Width and height of the image in whose pixels the boxes are, where the files are copies of it
-    in another size; ``prepare`` scales them. ``None``: they are in the file's own pixels."""
     named_at: str = ""
     """File and line that name the image, for errors."""
     boxes_at: str = ""
@@ -51,3 +48,6 @@ class Annotation(NamedTuple):
     """Why the image cannot be used at all, with file and line."""
     box_problem: str | None = None
     """Why its boxes cannot, which matters to an image on which something is measured."""
+    boxes_for: tuple[int, int] | None = None
+    """Width and height of the image in whose pixels the boxes are, where the files are copies of it
+    in another size; ``prepare`` scales them. ``None``: they are in the file's own pixels."""

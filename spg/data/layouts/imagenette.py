@@ -66,10 +66,10 @@ def read_annotations(root: Path) -> list[Annotation]:
         root: the raw folder, with ``train`` and ``val``.
 
     Raises:
-        BadDataError: when a folder, a class or a test image is missing, or a folder is none of the
-            ten classes.
+        BadDataError: when a folder, a class or a test image is missing, a folder is none of the ten
+            classes, or a photograph is there twice, so that it would be both trained on and tested.
     """
-    places = {}
+    places: dict[str, str] = {}
     problems = []
     for split in FOLDERS:
         if not (root / split).is_dir():
@@ -82,6 +82,14 @@ def read_annotations(root: Path) -> list[Annotation]:
         for file in (root / split).glob("*/*.JPEG"):
             if file.parent.name in NAMES and file.is_file():
                 places[f"{split}/{file.parent.name}/{file.name}"] = file.name
+    folders: dict[str, list[str]] = {}
+    for place, name in sorted(places.items()):
+        folders.setdefault(name, []).append(place)
+    problems += [
+        f"{' and '.join(twice)}: one photograph in two folders"
+        for twice in folders.values()
+        if len(twice) > 1
+    ]
     boxed = published_boxes()
     absent = sorted(set(boxed) - set(places.values()))
     problems += [f"{name}: no such file in {' or '.join(FOLDERS)}" for name in absent]

@@ -25,6 +25,17 @@ def in_own_pixels(item: Annotation, size: Size) -> Annotation:
     return item._replace(boxes=boxes, boxes_for=size)
 
 
+def is_stretched(item: Annotation, size: Size) -> bool:
+    """Return whether the file has another aspect ratio than the image that its boxes are of.
+
+    A copy's sides are whole numbers, so a pixel more or less of the shorter one says nothing.
+    """
+    if item.boxes_for is None:
+        return False
+    width, height = item.boxes_for
+    return abs(size[0] * height - size[1] * width) > max(width, height)
+
+
 def clipped(boxes: Sequence[Box], size: Size) -> list[Box]:
     """Return the boxes cut at the border of an image of ``size``; those without area are left out.
 

@@ -10,7 +10,7 @@ from spg.data.images.manifest import TEST, TRAIN_FULLSUP, TRAIN_WEAKSUP
 from spg.data.layouts.annotations import Annotation
 from spg.data.layouts.doubts import doubts
 from spg.data.layouts.problems import Problems
-from spg.data.prepare.boxes import box_fault
+from spg.data.prepare.boxes import box_fault, in_own_pixels, is_stretched
 from spg.data.prepare.shards import Packed
 from spg.data.prepare.splits import split_images
 from spg.project.errors import UserError
@@ -64,6 +64,29 @@ def hold_out(
         else:
             problems.shared.append(str(error))
     return [splits[place] for place in places]
+
+
+def in_files_pixels(
+    annotations: Sequence[Annotation], places: Sequence[int], packed: Packed
+) -> list[Annotation]:
+    """Return the annotations with the boxes of the good images in the pixels of their files.
+
+    Boxes of another aspect ratio are scaled by axis, which is right for a squashed copy and wrong
+    for a cut one, so their number is logged.
+    """
+    scaled, stretched = list(annotations), []
+    for number, place in enumerate(places):
+        item, size = annotations[place], packed.size(number)
+        scaled[place] = in_own_pixels(item, size)
+        if is_stretched(item, size):
+            stretched.append(item.image_id)
+    if stretched:
+        log.warning(
+            "warning: %d of %d images have another aspect ratio than the originals that their "
+            "boxes are of, e.g. %s: right where they were squashed, wrong where they were cut",
+            len(stretched), len(places), stretched[0],
+        )  # fmt: skip
+    return scaled
 
 
 def _fits(item: Annotation, number: int, packed: Packed) -> bool:

@@ -17,8 +17,7 @@ from spg.data.layouts.annotations import Annotation
 from spg.data.layouts.problems import BadDataError, Problems
 from spg.data.layouts.raw import check_root, is_indexed
 from spg.data.layouts.spec import spec_of
-from spg.data.prepare.boxes import in_own_pixels
-from spg.data.prepare.checks import hold_out, note_faults, numbered, say_doubts
+from spg.data.prepare.checks import hold_out, in_files_pixels, note_faults, numbered, say_doubts
 from spg.data.prepare.rows import manifest_rows
 from spg.data.prepare.shards import pack_all, shards_of, work_folder
 from spg.project.errors import NAMED, UserError, first_few
@@ -52,8 +51,7 @@ def prepare(workspace: Workspace, params: Params, dataset: str) -> None:
     work = work_folder(workspace, dataset, raw, good, rule)
     shards = list(shards_of(work, raw, good, rule))
     packed = pack_all(shards, len(good))
-    for number, place in enumerate(places):
-        annotations[place] = in_own_pixels(annotations[place], packed.size(number))
+    annotations = in_files_pixels(annotations, places, packed)
     good = numbered([annotations[place] for place in places])
     splits = hold_out(annotations, places, packed, rule, problems)
     note_faults(good, splits, packed, problems)

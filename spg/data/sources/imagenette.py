@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
 from spg.data.datasets.imagenette import Source
-from spg.data.fetch.download import Remote, download, verify
+from spg.data.fetch.download import Remote, download, md5_of
 from spg.data.fetch.unpack import Limits, unpack
 from spg.data.layouts.imagenette import FOLDERS, NAMES, read_annotations
 from spg.project.errors import UserError
@@ -62,7 +62,9 @@ def fetch(
     if own is None:
         own = download(remote, workspace.archives(dataset))
     elif own.is_file():
-        verify(own, remote.md5)
+        _check_archive(own, source.size, archives, f"datasets.{dataset}.source.size")
+    else:
+        read_annotations(own)  # what is wrong is said of the user's folder, before it is copied
     with whole_folder(workspace.raw(dataset)) as folder:
         if own.is_dir():
             _copy(own, folder)
@@ -86,6 +88,19 @@ def _own_copy() -> Path | None:
     raise UserError(
         f"{VARIABLE}: {path} is neither the archive nor a folder with {' and '.join(FOLDERS)}"
     )
+
+
+def _check_archive(own: Path, size: str, archives: Mapping[str, Remote], key: str) -> None:
+    """Raise what a file is, where it is not the archive of ``size``."""
+    found = md5_of(own)
+    named = next((name for name, remote in archives.items() if remote.md5 == found), None)
+    if named is None:
+        raise UserError(
+            f"{own} has md5 {found} instead of {archives[size].md5}; {VARIABLE} names the "
+            "published archive, or an unpacked folder"
+        )
+    if named != size:
+        raise UserError(f"{own} is the archive of {named}, and {key} asks for {size}; change one")
 
 
 def _copy(own: Path, folder: Path) -> None:
