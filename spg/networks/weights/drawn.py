@@ -36,6 +36,7 @@ ROOMS = (
 """The rooms of this stage in stems/dvc.yaml, beside its backbone."""
 
 
+# Locked by the stem's name without suffix: the weights and their sum are two files of one stem.
 @sole_writer(lambda workspace, _dataset, backbone: workspace.stem(backbone).with_suffix(""))
 def make_stem(workspace: Workspace, params: Params, dataset: str, backbone: str) -> None:
     """Train the stem of ``backbone``, as wide as ``dataset`` wants it, on drawn species."""

@@ -35,6 +35,8 @@ _PLAN = (
     "dataset", "backbones", "methods", "guided", "ablations", "seeds", "ablation_seeds",
     "external_classifier", "ensembles", "report",
 )  # fmt: skip
+"""Sections of params.yaml that say which cells there are and how they are shown; no cell reads them
+to compute its numbers."""
 
 
 def read_by(params: Params, cell: Cell) -> str:
