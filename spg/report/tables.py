@@ -76,8 +76,11 @@ def selection(splits: NDArray[np.str_], folds: int | None) -> str:
         splits: ``str[N]``, of all images of the manifest.
         folds: ``evaluation.folds`` (PROTOCOL 10).
     """
-    if is_cross_fitted(splits, folds):
-        return f"cross-fitted on the test images: what is best on the others of {folds} folds"
+    if folds is not None and is_cross_fitted(splits, folds):
+        return (
+            f"that is best on the other {folds - 1} of {folds} folds of the test images "
+            "(cross-fitted)"
+        )
     if (np.asarray(splits) == TRAIN_FULLSUP).any():
         return "chosen on held-out images"
     return "of *fixed*, since no image is held out to choose one on"

@@ -202,7 +202,7 @@ def test_a_set_without_held_out_images_is_measured_at_the_fixed_threshold_or_cro
         assert "at the map threshold of *fixed*, since no image is held out" in tables
     else:
         check_cross_fitted(workspace, cell, folds)
-        assert "cross-fitted on the test images: what is best on the others of 3 folds" in tables
+        assert "that is best on the other 2 of 3 folds of the test images (cross-fitted)" in tables
 
 
 def check_cross_fitted(workspace, cell, folds):

@@ -256,7 +256,7 @@ def test_captions_say_how_thresholds_were_selected():
         assert "map threshold chosen on held-out images" in table.caption
     tests = np.array(["train_weaksup", "test"])
     assert selection(tests, 5) == (
-        "cross-fitted on the test images: what is best on the others of 5 folds"
+        "that is best on the other 4 of 5 folds of the test images (cross-fitted)"
     )
     assert selection(tests, None).startswith("of *fixed*")
 
