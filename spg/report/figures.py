@@ -15,6 +15,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from spg.report.tables import EXTRACTOR_NAMES, variant_name
@@ -76,16 +77,18 @@ def contact_sheet(
     the object and of the telling parts.
     """
     columns = len(titles) + 1
-    height = 1.7 * len(rows) + 0.3  # inches; the rest is for the titles
+    names = [fill(title, 18) for title in (first, *titles)]
+    lines = 2 + max(name.count("\n") for name in names)  # the last one has the IoU
+    top = max(0.5, 0.1 + 0.14 * lines)  # inches, for the titles
+    height = 1.7 * len(rows) - 0.2 + top
     figure = Figure(figsize=(1.55 * columns, height))  # a layout engine takes seconds for this many
-    figure.subplots_adjust(0.01, 0.01, 0.99, 1 - 0.5 / height, wspace=0.04, hspace=0.14)
+    figure.subplots_adjust(0.01, 0.01, 0.99, 1 - top / height, wspace=0.04, hspace=0.14)
     axes = figure.subplots(len(rows), columns, squeeze=False)
     for line, row in zip(axes, rows, strict=True):
         _truth(line[0], row)
         for axis, panel in zip(line[1:], row.panels, strict=True):
             _panel(axis, row, panel)
-    for axis, title in zip(axes[0], [first, *titles], strict=True):
-        name = fill(title, 18)
+    for axis, name in zip(axes[0], names, strict=True):
         axis.set_title(f"{name}\n{axis.get_title()}" if axis.get_title() else name, fontsize=8)
     return figure
 
@@ -129,8 +132,11 @@ def threshold_curves(curves: pd.DataFrame, *, fixed: float, points: pd.DataFrame
         )  # fmt: skip
         spots = marked[title]
         for kind, marker in POINTS.items():
+            own = spots[spots["kind"] == kind]
+            if own.empty:  # cross-fitted: no single threshold was selected
+                continue
             sns.scatterplot(
-                spots[spots["kind"] == kind], **shared, marker=marker, legend=False, s=45,
+                own, **shared, marker=marker, legend=False, s=45,
                 edgecolor="black", zorder=3, ax=axis,
             )  # fmt: skip
             axis.scatter([], [], marker=marker, color="white", edgecolors="black", label=kind)
@@ -157,13 +163,15 @@ def training_curves(history: pd.DataFrame) -> Figure:
     panels = list(dict.fromkeys(names))
     figure = Figure(figsize=(2.2 * len(panels), 2.6), layout="constrained")
     axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+    once = long["epoch"].nunique() == 1  # a line of one point would not be seen
     for axis, name in zip(axes, panels, strict=True):
         sns.lineplot(
             long[long["variant"] == name], x="epoch", y="value", hue="term", style="term",
-            hue_order=order, style_order=order, errorbar=("pi", 100),
+            hue_order=order, style_order=order, errorbar=("pi", 100), marker="o" if once else None,
             legend=axis is axes[-1], ax=axis,
         )  # fmt: skip
-        axis.set(title=name, ylabel="loss", xlabel="epoch")
+        axis.set(title=fill(name, 20), ylabel="loss", xlabel="epoch")
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes[0].set_ylim(0, None)  # of all panels, once all are drawn
     axes[-1].legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
     return figure

@@ -110,6 +110,7 @@ def _variant_data(
     return {
         "name": variant_name(variant._asdict()),
         "backbone": variant.backbone,
+        "method": variant.method,
         "seed": cell.seed,
         "thresholds": own["map_threshold_selected"].round(6).tolist(),
         "mapSize": [int(small.shape[2]), int(small.shape[1])],

@@ -32,7 +32,7 @@ METHOD_NAMES = {
 BACKBONE_NAMES = {
     "vgg16": "VGG-16",
     "resnet50": "ResNet-50",
-    "efficientnet_lite0": "EfficientNet-Lite0",
+    "efficientnet_lite0": "Lite0",
 }
 EXTRACTOR_NAMES = {"cam": "CAM", "grad_cam": "Grad-CAM", "backprop": "Backprop", "none": ""}
 METRIC_NAMES = {

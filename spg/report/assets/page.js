@@ -265,7 +265,7 @@ function startGallery() {
     data.variants.forEach((variant, at) =>
       option(list, at, several ? `${variant.name} (${variant.backbone})` : variant.name));
   }
-  controls.beside.value = String(Math.max(0, data.variants.findIndex((variant) => variant.name === "SPG")));
+  controls.beside.value = String(Math.max(0, data.variants.findIndex((variant) => variant.method === "spg")));
   for (const name of [...new Set(data.images.map((image) => image.class))].sort()) option(controls.class, name, name);
   controls.threshold.value = data.variants[0].thresholds[0];
   recall();
