@@ -21,8 +21,11 @@ from spg.networks.backbones.efficientnet_lite0 import (
     DROPPED,
     PUBLISHED_SHA256,
     PUBLISHED_URL,
+    STAGES,
+    Block,
     EfficientNetLite0Stem,
     build,
+    relu6,
 )
 from spg.networks.weights.load import load_published
 from spg.project.errors import UserError
@@ -131,6 +134,31 @@ def test_three_strides_are_left_and_nothing_is_dilated():
     }  # fmt: skip
     assert {m.dilation for m in convolutions.values()} == {(1, 1)}
     assert {m.eps for m in modules.values() if isinstance(m, torch.nn.BatchNorm2d)} == {1e-3}
+
+
+def test_relu6_passes_the_gradient_that_torchs_passes():
+    values = torch.cat([torch.randn(1000) * 6, torch.tensor([0.0, 6.0, -0.0, 5.999999, 6.000001])])
+    ours, theirs = (values.clone().requires_grad_() for _ in range(2))
+    weights = torch.randn(len(values))
+    assert torch.equal(relu6(ours), F.relu6(theirs))
+    (relu6(ours) * weights).sum().backward()
+    (F.relu6(theirs) * weights).sum().backward()
+    assert torch.equal(ours.grad, theirs.grad)
+
+
+def test_a_block_keeps_four_wide_maps_for_its_gradients():
+    """What batch norm reads and what the next convolution does, of both wide layers; no other."""
+    block, kept = Block(24, 24, STAGES[1], stride=1), {}
+
+    def keep(tensor):
+        kept[tensor.untyped_storage().data_ptr()] = tensor
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        block(torch.randn(2, 24, 8, 8, requires_grad=True))
+    wide = [tensor for tensor in kept.values() if tensor.shape == (2, 144, 8, 8)]
+    assert len(wide) == 4
+    assert not [tensor for tensor in kept.values() if tensor.dim() == 4 and tensor.shape[3] > 8]
 
 
 def test_pixels_are_scaled_as_the_weights_want_them():

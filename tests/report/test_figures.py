@@ -215,3 +215,28 @@ def test_each_backbone_has_losses_and_lines_of_its_own():
     )  # fmt: skip
     for panel in by_panel(many).values():
         assert panel["line"].is_unique
+
+
+def test_the_loss_of_a_single_pass_is_a_point_that_is_seen():
+    history = pd.DataFrame(
+        {"backbone": "b", "method": "cam", "seed": seed, "epoch": 1, "loss_cls": seed / 10}
+        for seed in (1, 2)
+    )
+    (axis,) = figures.training_curves(history).axes
+    (line,) = [line for line in axis.lines if len(line.get_xdata())]
+    assert (line.get_marker(), line.get_xdata().tolist()) == ("o", [1])
+
+
+def test_where_thresholds_are_cross_fitted_no_single_one_is_marked_as_selected():
+    row = {"backbone": "inception_v3", "method": "cam", "extractor": "cam"}
+    curves = pd.DataFrame(
+        row | {"seed": 0, "map_threshold": value, "gt_known_loc_err": value}
+        for value in (0.1, 0.2, 0.3)
+    )
+    best = row | {"kind": "oracle", "map_threshold": 0.1, "gt_known_loc_err": 0.1}
+    chosen = best | {"kind": "selected", "map_threshold": 0.2, "gt_known_loc_err": 0.2}
+    for points, shown in (([best], False), ([best, chosen], True)):
+        figure = figures.threshold_curves(curves, fixed=0.5, points=pd.DataFrame(points))
+        named = [text.get_text() for text in figure.axes[-1].get_legend().get_texts()]
+        assert "oracle" in named
+        assert ("selected" in named) == shown
