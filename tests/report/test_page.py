@@ -237,6 +237,13 @@ def test_the_rule_holds_on_random_masks_with_holes_and_ties(opened):
             assert got == largest_box(mask).tolist(), mask.astype(int)
 
 
+def test_the_right_side_begins_with_spg_whatever_its_backbone(opened):
+    data = opened.execute_script("return data.variants.map((variant) => variant.method)")
+    assert Select(find(opened, "#beside")[0]).all_selected_options[0].get_attribute("value") == str(
+        data.index("spg")
+    )
+
+
 def test_the_slider_moves_the_box(opened):
     slider = find(opened, "#threshold")[0]
     first = find(opened, "[data-box]")[0]
