@@ -13,7 +13,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from spg.compare.statistics.intervals import Interval
+from spg.compare.statistics.intervals import DRAWS_AT_A_TIME, Interval, resample_counts
 from spg.evaluate.image_errors import select_places
 
 Counts = NDArray[np.uint16]
@@ -31,8 +31,9 @@ def draw_within(folds: NDArray[np.int64], resamples: int, rng: np.random.Generat
     counts: Counts = np.zeros((resamples, len(folds)), dtype=np.uint16)
     for fold in np.unique(folds):
         own = np.flatnonzero(folds == fold)
-        drawn = own[rng.integers(len(own), size=(resamples, len(own)))]
-        np.add.at(counts, (np.arange(resamples)[:, None], drawn), 1)
+        parts = min(-(-resamples * len(own) // DRAWS_AT_A_TIME), resamples)
+        for rows in np.array_split(np.arange(resamples), parts):
+            counts[rows[:, None], own] = resample_counts(len(own), len(rows), rng)
     return counts
 
 

@@ -46,10 +46,10 @@ def two_way_interval(
     seeds, images = values.shape
     # A resample is how often each seed and each image is drawn: the mean of the resampled table is
     # rows @ values @ columns over all draws. Resamples come in parts, so that memory stays bounded.
-    row_counts = _resample_counts(seeds, resamples, rng)  # [R, S]
+    row_counts = resample_counts(seeds, resamples, rng)  # [R, S]
     parts = -(-resamples * images // DRAWS_AT_A_TIME)
     sums = [
-        ((rows @ values) * _resample_counts(images, len(rows), rng)).sum(axis=1)
+        ((rows @ values) * resample_counts(images, len(rows), rng)).sum(axis=1)
         for rows in np.array_split(row_counts, min(parts, resamples))
     ]
     means = np.concatenate(sums) / (seeds * images)
@@ -78,7 +78,7 @@ def verdict(gain: Interval) -> str:
     return "not reproduced" if gain.high <= 0 else "undecided"
 
 
-def _resample_counts(size: int, resamples: int, rng: np.random.Generator) -> NDArray[np.int64]:
+def resample_counts(size: int, resamples: int, rng: np.random.Generator) -> NDArray[np.int64]:
     """Return how often each of ``size`` items is drawn in each resample, ``Int[R, size]``."""
     draws = rng.integers(size, size=(resamples, size)) + size * np.arange(resamples)[:, None]
     return np.bincount(draws.ravel(), minlength=resamples * size).reshape(resamples, size)
