@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import cache, lru_cache
+from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,6 +24,10 @@ from spg.project.workspace import Workspace
 ResampledOf = Callable[[Variant, str, str], NDArray[np.float64] | None]
 """From a variant, a kind of threshold and a metric to each seed's mean in each resample,
 ``Float[R, S]``; ``None``: no threshold of it is cross-fitted."""
+
+
+FITTED = tuple(metric for metric in ERRORS if not metric.endswith("cls_err"))
+"""The errors that a threshold changes."""
 
 
 def keep_thresholds(_variant: Variant, _kind: str, _metric: str) -> None:
@@ -60,38 +64,31 @@ class Fits:
         self.workspace, self.rows, self.images, self.folds = workspace, rows, images, folds
         self.drawn: Counts = draw_within(folds, resamples, rng)
         self.iou_threshold = iou_threshold
-        self._swept = lru_cache(maxsize=2)(self._read_seeds)  # the two sides of a claim
-        self._places: dict[Variant, list[NDArray[np.intp]]] = {}
 
     def of(self, tables: Tables) -> ResampledOf:
         """Return the numbers of per-image tables, whose guessed classes count."""
+        of_variant = cache(lambda variant: self._all_errors(variant, tables[variant]))
 
-        @cache
         def resampled(variant: Variant, kind: str, metric: str) -> NDArray[np.float64] | None:
-            if kind != "selected" or variant not in self.rows or metric not in ERRORS:
+            if kind != "selected" or variant not in self.rows or metric not in FITTED:
                 return None
-            seeds = zip(self._swept(variant), self._chosen(variant), tables[variant], strict=True)
-            means = [
-                resampled_means(
-                    _errors(swept, table, metric), places, self.folds, self.drawn
-                )
-                for swept, places, table in seeds
-            ]  # fmt: skip
-            return np.stack(means, axis=1)
+            return of_variant(variant)[metric]
 
         return resampled
 
-    def _chosen(self, variant: Variant) -> list[NDArray[np.intp]]:
-        if variant not in self._places:
-            self._places[variant] = [
-                resampled_places(swept.wrong, self.folds, self.drawn)
-                for swept in self._swept(variant)
-            ]
-        return self._places[variant]
-
-    def _read_seeds(self, variant: Variant) -> list[_Swept]:
-        paths = [self.workspace.sweep(cell) / TABLE for cell in self.rows[variant]]
-        return [_read(path, variant.extractor, self.images, self.iou_threshold) for path in paths]
+    def _all_errors(
+        self, variant: Variant, tables: Sequence[pd.DataFrame]
+    ) -> dict[str, NDArray[np.float64]]:
+        """Return every error that a threshold changes; one seed's boxes are in memory at a time."""
+        means: dict[str, list[NDArray[np.float64]]] = {metric: [] for metric in FITTED}
+        for cell, table in zip(self.rows[variant], tables, strict=True):
+            path = self.workspace.sweep(cell) / TABLE
+            swept = _read(path, variant.extractor, self.images, self.iou_threshold)
+            places = resampled_places(swept.wrong, self.folds, self.drawn)
+            for metric, seeds in means.items():
+                errors = _errors(swept, table, metric)
+                seeds.append(resampled_means(errors, places, self.folds, self.drawn))
+        return {metric: np.stack(seeds, axis=1) for metric, seeds in means.items()}
 
 
 class _Swept(NamedTuple):

@@ -16,7 +16,7 @@ from spg.compare.side_tables import detail_tables
 from spg.compare.variants import Grid, grid
 from spg.data.images.manifest import read_manifest
 from spg.data.results.tables import read_table
-from spg.evaluate.cross_fitting import deal_folds, is_cross_fitted
+from spg.evaluate.cross_fitting import deal_folds, fold_count
 from spg.project.errors import UserError
 from spg.project.files import whole_files, write_json, write_text
 from spg.project.locks import sole_writer
@@ -84,11 +84,12 @@ def _fit(
         images: a table of the test images.
     """
     rule = params.evaluation
-    if rule.folds is None or not is_cross_fitted(manifest["split"].to_numpy(), rule.folds):
+    count = fold_count(manifest["split"].to_numpy(), rule.folds)
+    if count is None:
         return lambda _: keep_thresholds
     return Fits(
         workspace, rows, images["image_id"],
-        deal_folds(images["class_id"].to_numpy(), rule.folds),
+        deal_folds(images["class_id"].to_numpy(), count),
         resamples=params.comparison.resamples,
         rng=generator(params.comparison.seed, "cross-fitted"),
         iou_threshold=rule.iou_threshold,

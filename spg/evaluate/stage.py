@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from spg.data.images.manifest import TEST
 from spg.data.results.columns import Columns, read_columns, select, write_columns
-from spg.evaluate.cross_fitting import deal_folds, is_cross_fitted
+from spg.evaluate.cross_fitting import deal_folds, fold_count
 from spg.evaluate.per_image import (
     COVERED,
     REGIONS,
@@ -64,9 +64,8 @@ def _evaluate(
     thresholds = np.array(facts["thresholds"])
     measured = _in_order(measured_columns(swept / TABLE))
     tests = _tests(manifest, workspace.maps(cell))
-    folds = None
-    if rule.folds is not None and is_cross_fitted(manifest["split"], rule.folds):
-        folds = deal_folds(tests["class_id"], rule.folds)
+    count = fold_count(manifest["split"], rule.folds)
+    folds = None if count is None else deal_folds(tests["class_id"], count)
     tables, curves, metrics = [], [], {}
     for extractor in extractors:
         counts = read_curves(swept / TABLE, extractor, delta)

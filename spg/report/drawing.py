@@ -64,7 +64,7 @@ def draw_figures(
 
 
 def threshold_points(workspace: Workspace, variants: Grid) -> pd.DataFrame:
-    """Return each cell's error at its selected and its best threshold."""
+    """Return each cell's error at its best threshold and, if it is one, at its selected one."""
     rows: list[dict[str, Any]] = []
     for variant, cells in variants.items():
         for cell in cells:
@@ -106,7 +106,7 @@ def contact_sheet(
         variants: a column each.
         count: of images, spread evenly over the split.
         places: rows of the manifest to show instead.
-        threshold: for all variants; by default each variant's selected one.
+        threshold: for all variants; by default each image's selected one.
     """
     manifest = read_manifest(workspace.packed(dataset) / "manifest.parquet")
     packed = PackedImages(workspace.packed(dataset))

@@ -13,7 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from spg.data.images.manifest import TRAIN_FULLSUP
-from spg.evaluate.cross_fitting import is_cross_fitted
+from spg.evaluate.cross_fitting import fold_count
 
 Row = Mapping[str, object]
 
@@ -76,14 +76,15 @@ def selection(splits: NDArray[np.str_], folds: int | None) -> str:
         splits: ``str[N]``, of all images of the manifest.
         folds: ``evaluation.folds`` (PROTOCOL 10).
     """
-    if folds is not None and is_cross_fitted(splits, folds):
+    count = fold_count(splits, folds)
+    if count is not None:
         return (
-            f"that is best on the other {folds - 1} of {folds} folds of the test images "
+            f"that is best on the other {count - 1} of {count} folds of the test images "
             "(cross-fitted)"
         )
     if (np.asarray(splits) == TRAIN_FULLSUP).any():
         return "chosen on held-out images"
-    return "of *fixed*, since no image is held out to choose one on"
+    return "that is fixed, since no image is held out to choose one on"
 
 
 def variant_name(row: Row) -> str:

@@ -14,9 +14,8 @@ from spg.compare.cross_fitted import (
     resampled_places,
 )
 from spg.data.images.manifest import TEST, TRAIN_FULLSUP, TRAIN_WEAKSUP
-from spg.evaluate.cross_fitting import cross_fitted_places, deal_folds, is_cross_fitted
+from spg.evaluate.cross_fitting import cross_fitted_places, deal_folds, fold_count
 from spg.evaluate.image_errors import select_places, select_threshold
-from spg.project.errors import UserError
 
 
 def wrong_of(count, thresholds, rng, spread=0.15):
@@ -53,22 +52,19 @@ def test_no_image_changes_the_threshold_of_its_own_fold():
         assert thresholds[places[fold]] == best
 
 
-def test_folds_of_too_few_images_are_refused_with_the_key():
-    assert np.bincount(deal_folds(np.zeros(10), 5)).tolist() == [2] * 5
-    with pytest.raises(UserError, match=r"evaluation\.folds: 5 folds of 9 test images"):
-        deal_folds(np.zeros(9), 5)
-
-
 @pytest.mark.parametrize(
-    ("splits", "folds", "fitted"),
+    ("tests", "others", "wanted", "count"),
     [
-        ([TRAIN_WEAKSUP, TEST], 5, True),
-        ([TRAIN_WEAKSUP, TEST], None, False),
-        ([TRAIN_WEAKSUP, TRAIN_FULLSUP, TEST], 5, False),
+        (500, [TRAIN_WEAKSUP], 5, 5),
+        (500, [TRAIN_WEAKSUP], None, None),
+        (500, [TRAIN_WEAKSUP, TRAIN_FULLSUP], 5, None),
+        (99, [TRAIN_WEAKSUP], 5, 4),
+        (40, [TRAIN_WEAKSUP], 5, 2),
+        (39, [TRAIN_WEAKSUP], 5, None),
     ],
 )
-def test_thresholds_are_cross_fitted_where_no_image_is_held_out(splits, folds, fitted):
-    assert is_cross_fitted(np.array(splits), folds) == fitted
+def test_folds_are_large_enough_and_none_where_images_are_held_out(tests, others, wanted, count):
+    assert fold_count(np.array([*others, *[TEST] * tests]), wanted) == count
 
 
 def middle_of_the_longest_run(errors):

@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from spg.compare.fits import Fits
+from spg.compare.fits import FITTED, Fits
 from spg.compare.variants import Variant
 from spg.evaluate.cross_fitting import cross_fitted_places, deal_folds
-from spg.evaluate.image_errors import ERRORS, image_errors
+from spg.evaluate.image_errors import image_errors
 from spg.project.errors import UserError
 from spg.project.workspace import Cell, Workspace
 
@@ -57,7 +57,7 @@ def fits_of(workspace, folds, names=NAMES):
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("metric", ERRORS)
+@pytest.mark.parametrize("metric", FITTED)
 def test_each_error_is_that_of_the_procedure_on_the_drawn_images(swept, tables, metric):
     folds = deal_folds(np.arange(IMAGES) % 6, 4)
     fits = fits_of(swept, folds)
@@ -85,6 +85,7 @@ def test_what_no_chosen_threshold_changes_is_left_to_the_other_intervals(swept, 
     resampled = fits_of(swept, deal_folds(np.zeros(IMAGES), 4)).of(tables)
     assert resampled(VARIANT, "fixed", "gt_known_loc_err") is None
     assert resampled(VARIANT, "none", "px_ap") is None
+    assert resampled(VARIANT, "selected", "top1_cls_err") is None
     assert resampled(Variant("b", "center_box", "none"), "selected", "gt_known_loc_err") is None
 
 

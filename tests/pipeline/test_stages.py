@@ -478,7 +478,7 @@ def test_all_cells_at_once_are_each_of_them_alone(finished, tmp_path, two_method
 
 
 def test_the_fixed_threshold_is_the_params(again, tiny_mapping, cell_of):
-    evaluation = {"map_threshold": 0.3, "iou_threshold": 0.5}
+    evaluation = {**tiny_mapping["evaluation"], "map_threshold": 0.3}
     params = parse_params({**tiny_mapping, "evaluation": evaluation}, "")
     cell = cell_of("spg")
     before = per_image(again, cell, "cam")

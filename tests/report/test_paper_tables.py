@@ -254,11 +254,11 @@ def test_a_run_is_read_from_the_reports_folder(tmp_path):
 def test_captions_say_how_thresholds_were_selected():
     for table in error_tables(run_of()):
         assert "map threshold chosen on held-out images" in table.caption
-    tests = np.array(["train_weaksup", "test"])
+    tests = np.array(["train_weaksup", *["test"] * 100])
     assert selection(tests, 5) == (
         "that is best on the other 4 of 5 folds of the test images (cross-fitted)"
     )
-    assert selection(tests, None).startswith("of *fixed*")
+    assert selection(tests, None).startswith("that is fixed")
 
 
 # ---- Three languages ----
