@@ -252,7 +252,7 @@ def test_every_copy_of_a_photograph_has_the_same_boxes_as_shares_of_it(
         workspace = fetch_into(tmp_path / f"{name} project", published)
         caplog.clear()
         prepare(workspace, params, "imagenette")
-        warned = "have another aspect ratio than the originals" in caplog.text
+        warned = "of 500 images with boxes have another aspect ratio" in caplog.text
         assert warned == (name == "squashed")
         rows = read_manifest(workspace.packed("imagenette") / "manifest.parquet")
         shares[name] = {

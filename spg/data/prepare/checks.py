@@ -74,17 +74,18 @@ def in_files_pixels(
     Boxes of another aspect ratio are scaled by axis, which is right for a squashed copy and wrong
     for a cut one, so their number is logged.
     """
-    scaled, stretched = list(annotations), []
+    scaled, boxed, stretched = list(annotations), 0, []
     for number, place in enumerate(places):
         item, size = annotations[place], packed.size(number)
         scaled[place] = in_own_pixels(item, size)
+        boxed += item.boxes_for is not None
         if is_stretched(item, size):
             stretched.append(item.image_id)
     if stretched:
         log.warning(
-            "warning: %d of %d images have another aspect ratio than the originals that their "
-            "boxes are of, e.g. %s: right where they were squashed, wrong where they were cut",
-            len(stretched), len(places), stretched[0],
+            "warning: %d of %d images with boxes have another aspect ratio than the originals that "
+            "these are of, e.g. %s: right where they were squashed, wrong where they were cut",
+            len(stretched), boxed, stretched[0],
         )  # fmt: skip
     return scaled
 
