@@ -28,7 +28,8 @@ display(Markdown((folder / "tables.md").read_text(encoding="utf-8")))
 # %% [markdown]
 # ## Claims
 #
-# Each gain with its interval over images and seeds; the reported one (diamond) is the paper's on ILSVRC.
+# Each gain with its interval over images and seeds; the reported one (diamond) is the paper's, on the data set
+# that the legend names.
 
 # %%
 for figure in sorted((folder / "figures").glob("claims.png")):

@@ -39,9 +39,9 @@ MEANINGS = {
     "undecided": "0 lies inside, so this size cannot tell",
 }
 COLUMNS = (
-    "claim", "text", "metric", "reported_points", *Interval._fields, "p_mcnemar", "p_interval",
-    "p_holm", "power", "detectable", "seeds", "images", "seeds_needed", "images_needed", "verdict",
-    "sentence",
+    "claim", "text", "metric", "reported_points", "reported_dataset", *Interval._fields,
+    "p_mcnemar", "p_interval", "p_holm", "power", "detectable", "seeds", "images", "seeds_needed",
+    "images_needed", "verdict", "sentence",
 )  # fmt: skip
 
 
@@ -62,11 +62,12 @@ def claims_table(
     paper: Paper,
     params: ComparisonParams,
     *,
+    dataset: str,
     backbone: str,
     seeds_of: SeedsOf,
     resampled_of: ResampledOf = keep_thresholds,
 ) -> pd.DataFrame:
-    """Return one row for each claim of paper.yaml with its verdict and the sentence behind it.
+    """Return one row for each claim that is asked on a data set: its verdict and the sentence.
 
     Gains and ``detectable`` are fractions. ``p_holm`` corrects ``p_interval`` for all claims that
     have both sides here; ``power`` and ``detectable`` are at the level at which Holm's correction
@@ -76,12 +77,14 @@ def claims_table(
         errors: of every variant.
         paper: the claims.
         params: of intervals and level.
+        dataset: whose images these are.
         backbone: of a side that names none.
         seeds_of: which seeds a method's rows are; the two sides of a claim are compared at those
             that both have.
         resampled_of: gives what is resampled with thresholds chosen anew.
     """
-    keys = {claim.id: _keys(claim, backbone) for claim in paper.claims}
+    claims = paper.claims_on(dataset)
+    keys = {claim.id: _keys(claim, backbone) for claim in claims}
     gains = {
         name: _gain(sides, errors, params, name, seeds_of, resampled_of)
         for name, sides in keys.items()
@@ -89,17 +92,18 @@ def claims_table(
     judged = {name: gain for name, gain in gains.items() if gain}
     adjusted = dict(zip(judged, holm([g.p_interval for g in judged.values()]), strict=True))
     rows = []
-    for claim in paper.claims:
-        reported = paper.reported_gain(claim)
+    for claim in claims:
+        reported, where = paper.reported_gain(claim), paper.reported_on(claim)
         row: dict[str, Any] = {
             "claim": claim.id, "text": claim.text, "metric": claim.metric,
-            "reported_points": reported,
+            "reported_points": reported, "reported_dataset": where,
         }  # fmt: skip
         gain = judged.get(claim.id)
         if gain is None:
             row |= _not_run(keys[claim.id], errors)
         else:
-            row |= _judge(gain, adjusted, claim.id, reported, params.confidence)
+            on = "" if where in (None, dataset) else f" on {paper.title_of(str(where))}"
+            row |= _judge(gain, adjusted, claim.id, reported, on, params.confidence)
         rows.append(row)
     return pd.DataFrame(rows, columns=COLUMNS)
 
@@ -147,8 +151,14 @@ def _gain(
 
 
 def _judge(
-    gain: Gain, adjusted: Mapping[str, float], name: str, reported: float | None, confidence: float
+    gain: Gain,
+    adjusted: Mapping[str, float],
+    name: str,
+    reported: float | None,
+    on: str,
+    confidence: float,
 ) -> dict[str, Any]:
+    """Return a claim's numbers and verdict; ``on`` is where the gain is reported, if elsewhere."""
     level = (1 - confidence) / len(adjusted)
     seen = np.nan if reported is None else power(reported / 100, gain.error, level=level)
     least = detectable(gain.error, level=level, wanted=WANTED_POWER)
@@ -173,8 +183,8 @@ def _judge(
         "seeds_needed": more.seeds,
         "images_needed": more.images,
         "verdict": found if survives else "undecided",
-        "sentence": _measured(gain.interval, reported, confidence, doubt)
-        + _size(gain, reported, seen, least)
+        "sentence": _measured(gain.interval, reported, on, confidence, doubt)
+        + _size(gain, reported, on, seen, least)
         + _more(more, reported),
     }
 
@@ -185,7 +195,9 @@ def _not_run(keys: Sequence[Key], errors: Errors) -> dict[str, Any]:
     return {"verdict": "not run", "sentence": f"Not run: {why}."}
 
 
-def _measured(interval: Interval, reported: float | None, confidence: float, doubt: str) -> str:
+def _measured(
+    interval: Interval, reported: float | None, on: str, confidence: float, doubt: str
+) -> str:
     mean, low, high = (100 * value for value in interval)
     text = (
         f"The gain is {mean:+.2f} points, {confidence:.0%} interval {low:+.2f} to {high:+.2f}: "
@@ -194,7 +206,7 @@ def _measured(interval: Interval, reported: float | None, confidence: float, dou
     if reported is None:
         return f"{text}."
     inside = "lies inside" if low <= reported <= high else "lies outside"
-    return f"{text}; the reported {reported:.2f} {inside}."
+    return f"{text}; the reported {reported:.2f}{on} {inside}."
 
 
 def _doubt(adjusted: Mapping[str, float], name: str) -> str:
@@ -203,7 +215,7 @@ def _doubt(adjusted: Mapping[str, float], name: str) -> str:
     )
 
 
-def _size(gain: Gain, reported: float | None, seen: float, least: float) -> str:
+def _size(gain: Gain, reported: float | None, on: str, seen: float, least: float) -> str:
     """Return what this size can see, or nothing where no spread was seen."""
     if np.isnan(least):
         return ""
@@ -213,7 +225,7 @@ def _size(gain: Gain, reported: float | None, seen: float, least: float) -> str:
     if reported is None:
         return f"{here} a gain is seen with probability {WANTED_POWER} from {points} on."
     return (
-        f"{here} a gain of {reported:.2f} points, the paper's, would be seen with probability "
+        f"{here} a gain of {reported:.2f} points, the paper's{on}, would be seen with probability "
         f"{seen:.2f}; for {WANTED_POWER} it takes {points}."
     )
 

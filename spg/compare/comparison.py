@@ -23,6 +23,8 @@ from spg.project.seeding import generator
 
 EXTERNAL_KINDS = ("selected",)  # of the threshold, in external.csv
 OWN_CLASSES = "own"
+SUMMARIZED = ("top1_loc_err", "top5_loc_err", "top1_cls_err")
+"""Errors in summary.json at the selected threshold, beside GT-known errors at two thresholds."""
 COLUMNS = (
     *Variant._fields, "classifier", "threshold", "metric", *Interval._fields, "seed_std", "seeds",
     "images", "reported", "reported_dataset", "reported_table",
@@ -58,6 +60,7 @@ def external_table(
     paper: Paper,
     params: ComparisonParams,
     *,
+    dataset: str,
     iou_threshold: float,
     fit: Callable[[Tables], ResampledOf] = lambda _: keep_thresholds,
 ) -> pd.DataFrame:
@@ -68,6 +71,7 @@ def external_table(
         tables: whose boxes stand beside them.
         paper: what is reported.
         params: of the intervals.
+        dataset: whose images these are.
         iou_threshold: delta.
         fit: gives what is resampled with thresholds chosen anew, of tables with other classes.
     """
@@ -78,7 +82,9 @@ def external_table(
             for variant, seeds in tables.items()
         }
         errors = collect_errors(theirs, iou_threshold=iou_threshold, kinds=EXTERNAL_KINDS)
-        rows += comparison_rows(errors, paper, params, classifier=name, resampled_of=fit(theirs))
+        rows += comparison_rows(
+            errors, paper, params, dataset=dataset, classifier=name, resampled_of=fit(theirs)
+        )
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
@@ -87,10 +93,11 @@ def comparison_table(
     paper: Paper,
     params: ComparisonParams,
     *,
+    dataset: str,
     resampled_of: ResampledOf = keep_thresholds,
 ) -> pd.DataFrame:
     """Return :func:`comparison_rows` of the variants' own classes as a table."""
-    rows = comparison_rows(errors, paper, params, resampled_of=resampled_of)
+    rows = comparison_rows(errors, paper, params, dataset=dataset, resampled_of=resampled_of)
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
@@ -99,20 +106,23 @@ def comparison_rows(
     paper: Paper,
     params: ComparisonParams,
     *,
+    dataset: str,
     classifier: str = OWN_CLASSES,
     resampled_of: ResampledOf = keep_thresholds,
 ) -> list[dict[str, Any]]:
     """Return one row for each variant, threshold kind and metric, beside the reported number.
 
-    Values are fractions; ``reported`` is too, and belongs to ``reported_dataset``. ``classifier``
-    is whose classes the errors are of; ``own``: the variant's. ``resampled_of`` gives what is
-    resampled with thresholds chosen anew, where they are cross-fitted.
+    Values are fractions; ``reported`` is too, and belongs to ``reported_dataset``, which is
+    ``dataset`` wherever the paper reports errors on it. ``classifier`` is whose classes the errors
+    are of; ``own``: the variant's. ``resampled_of`` gives what is resampled with thresholds chosen
+    anew, where they are cross-fitted.
     """
     rows = []
     for (variant, kind, metric), values in errors.items():
         resampled = resampled_of(variant, kind, metric)
         interval, _ = named_interval(values, params, variant, kind, metric, resampled=resampled)
-        reported = _reported(paper, variant, metric, classifier)
+        own = None if classifier == OWN_CLASSES else classifier
+        reported = paper.find(variant, metric, dataset=dataset, classifier=own)
         rows.append(
             {
                 **variant._asdict(),
@@ -123,7 +133,9 @@ def comparison_rows(
                 "seed_std": seed_spread(values),
                 "seeds": values.shape[0],
                 "images": values.shape[1],
-                **reported,
+                "reported": None if reported is None else reported.value / 100,
+                "reported_dataset": None if reported is None else reported.dataset,
+                "reported_table": None if reported is None else reported.table,
             }
         )
     return rows
@@ -131,7 +143,7 @@ def comparison_rows(
 
 def summary(comparison: pd.DataFrame, claims: pd.DataFrame) -> dict[str, Any]:
     """Return what `dvc metrics` and `dvc exp show` display: few numbers, short names."""
-    own_classes = (comparison["metric"] == "top1_cls_err") & (comparison["threshold"] == "selected")
+    own_classes = comparison["metric"].isin(SUMMARIZED) & (comparison["threshold"] == "selected")
     gt_known = comparison["metric"] == "gt_known_loc_err"
     shown_kinds = comparison["threshold"].isin(["none", "selected", "fixed"])
     whole_map = comparison["metric"].isin(WHOLE_MAP)
@@ -147,14 +159,3 @@ def summary(comparison: pd.DataFrame, claims: pd.DataFrame) -> dict[str, Any]:
     judged = claims[claims["verdict"] != "not run"]
     result["gain"] = {row["claim"]: round(row["mean"], 6) for row in judged.to_dict("records")}
     return result
-
-
-def _reported(paper: Paper, variant: Variant, metric: str, classifier: str) -> dict[str, Any]:
-    found = paper.find(variant, metric, None if classifier == OWN_CLASSES else classifier)
-    if found is None:
-        return dict.fromkeys(("reported", "reported_dataset", "reported_table"))
-    return {
-        "reported": found.value / 100,
-        "reported_dataset": found.dataset,
-        "reported_table": found.table,
-    }

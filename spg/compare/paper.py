@@ -83,6 +83,8 @@ class Claim(Strict):
 
     id: str
     text: str
+    dataset: str | None = None
+    """The one data set that it is about; ``None``: it is asked on every one."""
     metric: Metric
     better: Side
     worse: Side
@@ -117,40 +119,66 @@ class Paper(Strict):
             missing = {sides.better, sides.worse} - set(ids) if sides else set()
             if missing:
                 raise ValueError(f"claims: {claim.id} cites {sorted(missing)[0]!r}, no such result")
+            if claim.dataset not in (None, *self.datasets):
+                where = f"{claim.dataset!r}, which `datasets` does not name"
+                raise ValueError(f"claims: {claim.id} is about {where}")
+            if sides and len({self.result(one).dataset for one in sides.model_dump().values()}) > 1:
+                raise ValueError(f"claims: {claim.id} cites results on two data sets")
         return self
 
     def title_of(self, dataset: str) -> str:
         """Return how tables call a data set; its own name where paper.yaml has no other."""
         return self.datasets[dataset].title if dataset in self.datasets else dataset
 
-    def value(self, result_id: str) -> float:
-        """Return a reported value, per cent."""
-        return next(result.value for result in self.results if result.id == result_id)
+    def stands_beside(self, dataset: str) -> str:
+        """Return the data set whose reported errors stand beside ours on ``dataset``.
 
-    def find(self, variant: Variant, metric: str, classifier: str | None = None) -> Result | None:
-        """Return what is reported of a variant on ILSVRC, the number that ours stands beside.
+        It is the same one where the paper reports errors on it. Errors on any other stand beside
+        those on ILSVRC, whose levels say nothing there, but whose order of methods does.
+        """
+        own = any(r.dataset == dataset and r.metric in ERRORS for r in self.results)
+        return dataset if own else "ilsvrc"
+
+    def result(self, result_id: str) -> Result:
+        """Return a reported number by its id."""
+        return next(result for result in self.results if result.id == result_id)
+
+    def find(
+        self, variant: Variant, metric: str, *, dataset: str, classifier: str | None = None
+    ) -> Result | None:
+        """Return the reported number of a variant that ours stands beside, where there is one.
 
         Args:
             variant: one of ours.
             metric: one of the errors.
+            dataset: that ours are of; see :meth:`stands_beside`.
             classifier: whose classes stand beside its boxes; ``None``: its own.
         """
+        where = self.stands_beside(dataset)
         found = [
             result
             for result in self.results
             if (result.method, result.extractor) == (variant.method, variant.extractor)
             and result.backbone in (None, variant.backbone)
             and (result.metric, result.classifier) == (metric, classifier)
-            and result.dataset == "ilsvrc"
+            and result.dataset == where
         ]
         return min(found, key=lambda result: result.backbone is None, default=None)
+
+    def claims_on(self, dataset: str) -> list[Claim]:
+        """Return the claims that are asked on a data set: its own, and those of none."""
+        return [claim for claim in self.claims if claim.dataset in (None, dataset)]
 
     def reported_gain(self, claim: Claim) -> float | None:
         """Return the reported difference worse - better in points, where numbers exist."""
         if claim.reported is None:
             return None
-        gain = self.value(claim.reported.worse) - self.value(claim.reported.better)
-        return round(gain, 2)
+        better, worse = self.result(claim.reported.better), self.result(claim.reported.worse)
+        return round(worse.value - better.value, 2)
+
+    def reported_on(self, claim: Claim) -> str | None:
+        """Return the data set that :meth:`reported_gain` is of."""
+        return None if claim.reported is None else self.result(claim.reported.better).dataset
 
 
 def load_paper(path: Path) -> Paper:

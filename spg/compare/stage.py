@@ -48,15 +48,17 @@ def compare(workspace: Workspace, params: Params, dataset: str) -> None:
     }
     fit = _fit(workspace, params, rows, manifest, next(iter(tables.values()))[0])
     own = fit(tables)
-    comparison = comparison_table(errors, paper, rule, resampled_of=own)
+    comparison = comparison_table(errors, paper, rule, dataset=dataset, resampled_of=own)
     claims = claims_table(
-        errors, paper, rule, backbone=params.backbones[0], seeds_of=params.seeds_of,
-        resampled_of=own,
+        errors, paper, rule, dataset=dataset, backbone=params.backbones[0],
+        seeds_of=params.seeds_of, resampled_of=own,
     )  # fmt: skip
     every = {
         "comparison": comparison,
         "claims": claims,
-        "external": external_table(guesses, tables, paper, rule, iou_threshold=delta, fit=fit),
+        "external": external_table(
+            guesses, tables, paper, rule, dataset=dataset, iou_threshold=delta, fit=fit
+        ),
         **detail_tables(workspace, rows, tables),
     }
     names = [f"{name}.csv" for name in every]

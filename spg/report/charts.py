@@ -86,6 +86,7 @@ def forest_plot(claims: pd.DataFrame) -> Figure:
     """
     figure = Figure(figsize=(9, 0.6 * len(claims) + 1.3), layout="constrained")
     axis = figure.subplots()
+    where = " and ".join(dict.fromkeys(claims["reported_dataset"].dropna()))
     places = range(len(claims))
     gain, low, high = (100 * claims[name] for name in ("mean", "low", "high"))
     axis.errorbar(
@@ -94,7 +95,7 @@ def forest_plot(claims: pd.DataFrame) -> Figure:
     )  # fmt: skip
     axis.scatter(
         claims["reported_points"], places, marker="D", facecolors="none", edgecolors="black",
-        zorder=3, label="reported (ILSVRC)",
+        zorder=3, label=f"reported on {where}" if where else "reported",
     )  # fmt: skip
     axis.axvline(0, color=GRAY, linestyle=":")
     labels = [f"{fill(str(row.text), 58)}\n{row.verdict}" for row in claims.itertuples()]

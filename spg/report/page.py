@@ -13,6 +13,7 @@ import pandas as pd
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
+from spg.compare.paper import load_paper
 from spg.compare.variants import grid
 from spg.data.images.manifest import TEST, read_manifest
 from spg.data.results.provenance import read_provenance
@@ -22,6 +23,7 @@ from spg.project.files import write_text
 from spg.project.params import Params
 from spg.project.workspace import PROVENANCE, Workspace
 from spg.report.page_data import gallery_data
+from spg.report.paper_tables import reported_numbers
 from spg.report.render import to_html
 from spg.report.tables import (
     KIND_NAMES,
@@ -115,6 +117,7 @@ def page_facts(workspace: Workspace, params: Params, dataset: str) -> dict[str, 
         "rows": result_rows(comparison, params.report.digits),
         "metrics": {name: METRIC_NAMES[name] for name in SHOWN_METRICS} | VALUE_NAMES,
         "selection": selection(splits, params.evaluation.folds),
+        "reported": reported_numbers(load_paper(workspace.paper_file), dataset),
         "kinds": {"none": "no threshold", **KIND_NAMES},
         "outcomes": list(OUTCOMES),
         "notebooks": NOTEBOOKS,

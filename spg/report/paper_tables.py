@@ -97,6 +97,15 @@ def read_run(folder: Path, params: Params, dataset: str, splits: NDArray[np.str_
     )
 
 
+def reported_numbers(paper: Paper, dataset: str) -> str:
+    """Return which numbers stand in columns called *reported*, as the end of a sentence."""
+    where = paper.stands_beside(dataset)
+    text = f"the paper's number on {paper.title_of(where)} with its own network"
+    if where == dataset:
+        return text
+    return f"{text}; only the order of rows can be compared, not the level"
+
+
 def paper_tables(paper: Paper, run: Run) -> list[Table]:
     """Return every table of paper.yaml, row by row, in its order.
 
@@ -109,7 +118,7 @@ def paper_tables(paper: Paper, run: Run) -> list[Table]:
     ]
 
 
-def claims_table(run: Run) -> Table:
+def claims_table(paper: Paper, run: Run) -> Table:
     """Return the claims with their tests; see :mod:`spg.compare.claims` for the columns."""
     interval = f"{run.confidence:.0%} interval"
     claims = judged(run.claims)
@@ -117,6 +126,9 @@ def claims_table(run: Run) -> Table:
         {
             "claim": row["text"],
             "reported gain, points": _number(row["reported_points"], run.digits),
+            "reported on": DASH
+            if pd.isna(row["reported_dataset"])
+            else paper.title_of(row["reported_dataset"]),
             f"reproduced gain ({interval})": _with_interval(row, run.digits),
             "p, McNemar": _number(row["p_mcnemar"], 3),
             "p, images and seeds": _number(row["p_interval"], 3),
@@ -155,12 +167,16 @@ def _paper_table(key: str, paper: Paper, run: Run) -> Table:
     for result in results:
         by_row.setdefault(result.row, []).append(result)
     blocks = dict.fromkeys(BLOCKS[result.metric] for result in results)
+    same = results[0].dataset == run.dataset
     lines = []
     for name, own in by_row.items():
         line = {"method": name}
         where = paper.title_of(own[0].dataset)
         for block in blocks:
-            line |= _block(block, [r for r in own if BLOCKS[r.metric] == block], where, run)
+            cells = [r for r in own if BLOCKS[r.metric] == block]
+            line |= _block(block, cells, where, run)
+            if same:
+                line[f"{block}: difference"] = _difference(cells, run)
         found = [RULES[r.rule] for r in own if _find(r, run) is not None]
         line["threshold"] = KIND_NAMES[found[0]] if found else DASH
         line["verdict"] = "; ".join(verdicts[r.id] for r in own if r.id in verdicts)
@@ -175,14 +191,18 @@ def _paper_table(key: str, paper: Paper, run: Run) -> Table:
 def _block(title: str, cells: Sequence[Result], where: str, run: Run) -> dict[str, str]:
     """Return the columns of one error in one row; ``cells`` is empty for the paper's own dash."""
     found = _find(cells[0], run) if cells else None
-    gap = DASH if found is None else f"{100 * found['mean'] - cells[0].value:+.{run.digits}f}"
     return {
         f"{title}: reported on {where}": _number(cells[0].value, 2) if cells else DASH,
         f"{title}: reproduced on {run.dataset}": (
             DASH if found is None else _with_interval(found, run.digits)
         ),
-        f"{title}: difference": gap,
     }
+
+
+def _difference(cells: Sequence[Result], run: Run) -> str:
+    """Return how far ours is above the reported number: of use on its own data set alone."""
+    found = _find(cells[0], run) if cells else None
+    return DASH if found is None else f"{100 * found['mean'] - cells[0].value:+.{run.digits}f}"
 
 
 def _find(result: Result, run: Run) -> dict[str, Any] | None:
@@ -268,14 +288,14 @@ def _verdicts(paper: Paper, claims: pd.DataFrame) -> dict[str, str]:
     return {
         claim.reported.worse: f"{rows[claim.reported.better]} is lower: {judged[claim.id]}"
         for claim in paper.claims
-        if claim.reported
+        if claim.reported and claim.id in judged
     }
 
 
 def _caption(key: str, first: Result, paper: Paper, run: Run) -> str:
     images, seeds = int(run.comparison["images"].max()), int(run.comparison["seeds"].max())
     text = (
-        f"{TITLES.get(key, key)}. Errors in per cent, difference in points. Reproduced: "
+        f"{TITLES.get(key, key)}. Errors in per cent. Reproduced: "
         f"{run.backbone} on {run.dataset}, {images} test images, {seeds} seed"
         f"{'s' if seeds > 1 else ''}, {run.confidence:.0%} intervals, at the map threshold "
         f"{run.selection} (GraphCut: none). A dash is no number, in the paper or in this run; the "
@@ -283,7 +303,7 @@ def _caption(key: str, first: Result, paper: Paper, run: Run) -> str:
         "with status and sources as in paper.yaml."
     )
     if first.dataset == run.dataset:
-        return text
+        return f"{text} Difference: reproduced less reported, in points."
     where = paper.title_of(first.dataset)
     return f"{text} Reported numbers are of {where}: compare the order of rows, not the level."
 

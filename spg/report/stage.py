@@ -18,7 +18,7 @@ from spg.project.workspace import Workspace
 from spg.report import figures, notebook, tables
 from spg.report.drawing import SHEETS, draw_figures
 from spg.report.page import NOTEBOOKS, write_page
-from spg.report.paper_tables import claims_table, paper_tables, read_run
+from spg.report.paper_tables import claims_table, paper_tables, read_run, reported_numbers
 from spg.report.render import to_latex_page, to_markdown
 from spg.report.tables import Table
 
@@ -37,6 +37,8 @@ class PageRule(NamedTuple):
     """Of the evaluator."""
     selection: str
     """How *selected* thresholds were chosen, as :func:`spg.report.tables.selection` says it."""
+    reported: str
+    """Whose numbers the *reported* ones are."""
 
 
 @sole_writer(Workspace.report)
@@ -45,13 +47,15 @@ def report(workspace: Workspace, params: Params, dataset: str) -> None:
     folder = workspace.report(dataset)
     splits = read_columns(workspace.packed(dataset) / "manifest.parquet")["split"]
     run = read_run(folder, params, dataset, splits)
-    claims, papers = claims_table(run), paper_tables(load_paper(workspace.paper_file), run)
+    paper = load_paper(workspace.paper_file)
+    claims, papers = claims_table(paper, run), paper_tables(paper, run)
     rule = PageRule(
         dataset,
         params.report.digits,
         params.evaluation.map_threshold,
         params.sweep.protocol,
         run.selection,
+        reported_numbers(paper, dataset),
     )
     write_text(folder / "tables.md", tables_page(folder, rule, [claims, *papers]))
     write_text(folder / "tables.tex", to_latex_page([claims, *papers]))
@@ -83,8 +87,7 @@ def tables_page(folder: Path, rule: PageRule, rendered: Sequence[Table]) -> str:
         f"# Results on {rule.dataset}\n",
         f"{images} test images, {repeated}. Per cent; lower is better. *selected*: "
         f"at the map threshold {rule.selection}; "
-        f"*fixed*: at {rule.map_threshold}. *reported*: the paper's number **on ILSVRC with the "
-        "full-size network**; only the order of rows can be compared, not the level.\n",
+        f"*fixed*: at {rule.map_threshold}. *reported*: {rule.reported}.\n",
         "## GT-known localization error\n",
         to_markdown(tables.main_table(comparison, metric="gt_known_loc_err", digits=digits)),
         "## GT-known localization error by kind of threshold\n",

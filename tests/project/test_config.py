@@ -363,6 +363,9 @@ def test_the_claims_compare_what_stands_in_the_tables(paper):
         "spg_beats_has": 4.12,
         "spg_beats_acol": 1.73,
         "grad_cam_resnet_beats_vgg": None,
+        "cub_spg_beats_plain": 2.97,
+        "cub_spg_beats_gap": 5.64,
+        "cub_spg_beats_acol": 0.72,
         "spg_raises_px_ap": None,
         "spg_raises_max_box_acc_v2": None,
         "plain_prefers_parts": None,
@@ -414,8 +417,37 @@ def test_a_row_has_a_method_or_a_reason(paper, tmp_path):
     ],
 )
 def test_ours_stands_beside_the_row_of_its_backbone(paper, variant, metric, classifier, found):
-    result = paper.find(Variant(*variant), metric, classifier)
+    for dataset in ("ilsvrc", "synthetic_birds", "imagenette"):
+        result = paper.find(Variant(*variant), metric, dataset=dataset, classifier=classifier)
+        assert (result and result.id) == found
+
+
+@pytest.mark.parametrize(
+    ("variant", "metric", "found"),
+    [
+        (("inception_v3", "spg", "cam"), "top1_loc_err", "t2_spg_top1_loc"),
+        (("inception_v3", "spg", "cam"), "top5_loc_star_err", "t2_spg_star_top5_loc"),
+        (("vgg16", "acol", "cam"), "top5_loc_err", "t2_acol_top5_loc"),
+        (("inception_v3", "cam", "cam"), "top5_loc_err", None),  # a dash in the paper
+        (("inception_v3", "spg", "cam"), "gt_known_loc_err", None),  # ILSVRC has one
+        (("inception_v3", "no_c", "cam"), "gt_known_loc_err", None),
+    ],
+)
+def test_on_cub_only_cubs_numbers_stand_beside_ours(paper, variant, metric, found):
+    result = paper.find(Variant(*variant), metric, dataset="cub")
     assert (result and result.id) == found
+
+
+def test_a_claim_about_one_data_set_is_asked_there_alone(paper):
+    own = [claim.id for claim in paper.claims if claim.dataset]
+    assert own == ["cub_spg_beats_plain", "cub_spg_beats_gap", "cub_spg_beats_acol"]
+    assert [claim.id for claim in paper.claims_on("cub")] == [claim.id for claim in paper.claims]
+    for dataset in ("ilsvrc", "synthetic_birds"):
+        asked = [claim.id for claim in paper.claims_on(dataset)]
+        assert asked == [claim.id for claim in paper.claims if claim.id not in own]
+    places = {claim.id: paper.reported_on(claim) for claim in paper.claims}
+    assert {places[name] for name in own} == {"cub"}
+    assert {places[claim.id] for claim in paper.claims if not claim.dataset} == {"ilsvrc", None}
 
 
 def changed_paper(tmp_path, change):
@@ -432,6 +464,11 @@ def changed_paper(tmp_path, change):
         (lambda m: m["results"].append(m["results"][0]), "stands twice"),
         (lambda m: m["claims"][0].update(id=m["results"][0]["id"]), "stands twice"),
         (lambda m: m["claims"][0]["reported"].update(better="t9_nothing"), "cites 't9_nothing'"),
+        (lambda m: m["claims"][0].update(dataset="birds"), "is about 'birds', which `datasets`"),
+        (
+            lambda m: m["claims"][0]["reported"].update(worse="t2_spg_plain_top1_loc"),
+            "two data sets",
+        ),
         (lambda m: m["results"][0].update(value=101.0), r"results\.0\.value"),
         (lambda m: m["results"][0].update(status="likely"), r"results\.0\.status"),
         (lambda m: m["results"][0].update(metric="accuracy"), r"results\.0\.metric"),

@@ -34,7 +34,8 @@ def claims():
     return pd.DataFrame(
         {"text": ["A holds", "B holds"], "verdict": ["reproduced", "undecided"],
          "mean": [0.1, -0.02],
-         "low": [0.05, -0.1], "high": [0.15, 0.06], "reported_points": [2.0, np.nan]}
+         "low": [0.05, -0.1], "high": [0.15, 0.06], "reported_points": [2.0, np.nan],
+         "reported_dataset": ["ilsvrc", None]}
     )  # fmt: skip
 
 

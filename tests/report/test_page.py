@@ -35,7 +35,8 @@ EVIL = "<script>alert('x')</script>\"&amp;ü"
 
 def build(workspace, params):
     run = read_run(workspace.report(NAME), params, NAME, np.array(["train_fullsup"]))
-    tables = [claims_table(run), *paper_tables(load_paper(workspace.paper_file), run)]
+    paper = load_paper(workspace.paper_file)
+    tables = [claims_table(paper, run), *paper_tables(paper, run)]
     write_page(workspace, params, NAME, tables)
     return workspace.report(NAME) / "index.html"
 
@@ -132,7 +133,9 @@ def hostile(project, params):
         variant["guess"] = [EVIL] * len(variant["guess"])
     run = read_run(project.report(NAME), params, NAME, np.array(["train_fullsup"]))
     run.claims.loc[0, "text"] = EVIL
-    return render(facts, gallery, [(EVIL, Markup(to_html(claims_table(run))))])
+    return render(
+        facts, gallery, [(EVIL, Markup(to_html(claims_table(load_paper(project.paper_file), run))))]
+    )
 
 
 def test_a_class_called_script_is_text(project, two_methods):

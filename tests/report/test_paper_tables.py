@@ -61,13 +61,13 @@ HELD_OUT = np.array(["train_weaksup", "train_fullsup", "test"])
 """Splits of a data set with held-out images."""
 
 
-def claims_rows(verdict="undecided"):
+def claims_rows(dataset, verdict="undecided"):
     empty = dict.fromkeys(("mean", "low", "high", "p_mcnemar", "p_interval", "p_holm", "power",
                            "detectable", "seeds_needed", "images_needed"), np.nan)  # fmt: skip
     rows = [
-        {"claim": c.id, "text": c.text, "reported_points": PAPER.reported_gain(c), **empty,
-         "verdict": "not run"}
-        for c in PAPER.claims
+        {"claim": c.id, "text": c.text, "reported_points": PAPER.reported_gain(c),
+         "reported_dataset": PAPER.reported_on(c), **empty, "verdict": "not run"}
+        for c in PAPER.claims_on(dataset)
     ]  # fmt: skip
     rows[0] |= {"mean": -0.0342, "low": -0.0825, "high": 0.0117, "p_mcnemar": 0.008,
                 "p_interval": 0.142, "p_holm": 0.426, "power": 0.05, "detectable": 0.0777,
@@ -78,7 +78,8 @@ def claims_rows(verdict="undecided"):
 def run_of(*found, dataset="synthetic_birds"):
     found = found or (("spg", "gt_known_loc_err", 0.62), ("spg_plain", "gt_known_loc_err", 0.5858))
     return Run(
-        dataset, "inception_v3", comparison_rows(*found), external_rows(), ACCURATE, claims_rows(),
+        dataset, "inception_v3", comparison_rows(*found), external_rows(), ACCURATE,
+        claims_rows(dataset),
         0.95, 2, selection(HELD_OUT, 5),
     )  # fmt: skip
 
@@ -131,11 +132,20 @@ def test_what_was_found_stands_beside_what_is_reported():
         "method": "SPG",
         "GT-known loc. err.: reported on ILSVRC": "35.31",
         "GT-known loc. err.: reproduced on synthetic_birds": "62.00 (52.00 to 72.00)",
-        "GT-known loc. err.: difference": "+26.69",
         "threshold": "selected",
         "verdict": "",
         "remark": "",
     }
+
+
+def test_a_difference_is_shown_on_the_same_data_set_alone():
+    tables = tables_of(run_of(dataset="ilsvrc"))
+    row = row_of(tables["table_4"], "SPG")
+    assert row["GT-known loc. err.: difference"] == "+26.69"  # 62.00 - 35.31
+    assert "Difference: reproduced less reported, in points." in tables["table_4"].caption
+    assert not any("difference" in column for column in tables["table_2"].frame)
+    for table in paper_tables(PAPER, run_of()):
+        assert not any("difference" in column for column in table.frame)
 
 
 def test_the_verdict_stands_in_the_row_that_spg_is_compared_with():
@@ -149,7 +159,7 @@ def test_the_verdict_stands_in_the_row_that_spg_is_compared_with():
 def test_a_row_without_a_number_shows_dashes_and_why():
     tables = tables_of(run_of(("spg", "top1_loc_err", 0.6)))
     row = row_of(tables["table_1"], "GoogLeNet-GAP")
-    assert row.iloc[1:-1].tolist() == ["56.40", "–", "–", "43.00", "–", "–", "–"]
+    assert row.iloc[1:-1].tolist() == ["56.40", "–", "43.00", "–", "–"]
     assert row["remark"] == (
         "cam was not run (confirmed / single source; P-img; WSOL 43.6 accuracy for CAM)"
     )
@@ -228,13 +238,14 @@ def test_the_header_and_the_caption_say_whose_numbers_they_are():
 
 
 def test_claims_show_their_tests():
-    frame = claims_table(run_of()).frame
+    frame = claims_table(PAPER, run_of()).frame
     assert frame.iloc[0].tolist()[1:] == [
-        "2.01", "-3.42 (-8.25 to 1.17)", "0.008", "0.142", "0.426", "0.05", "7.8", "∞", "5200",
+        "2.01", "ILSVRC", "-3.42 (-8.25 to 1.17)", "0.008", "0.142", "0.426", "0.05", "7.8", "∞",
+        "5200",
         "undecided",
     ]  # fmt: skip
     assert len(frame) == 1  # what did not run is one sentence
-    assert "Not run here: Teaching B1 from B2 gives" in claims_table(run_of()).caption
+    assert "Not run here: Teaching B1 from B2 gives" in claims_table(PAPER, run_of()).caption
     assert "p, corrected for 1 claim" in frame
 
 
@@ -313,7 +324,7 @@ def plain(cell):
 @pytest.fixture
 def every_table():
     odd = Table("odd", ODD, pd.DataFrame({"method": [ODD, "*"], ODD: ["–", "[1]"]}))
-    return [claims_table(run_of()), *paper_tables(PAPER, run_of(dataset="a_b&c")), odd]
+    return [claims_table(PAPER, run_of()), *paper_tables(PAPER, run_of(dataset="a_b&c")), odd]
 
 
 def test_all_three_languages_show_the_same_cells(every_table):
