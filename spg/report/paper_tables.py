@@ -93,7 +93,7 @@ def read_run(folder: Path, params: Params, dataset: str, splits: NDArray[np.str_
         claims=read_table(folder / "claims.csv"),
         confidence=params.comparison.confidence,
         digits=params.report.digits,
-        selection=selection(splits, params.evaluation.folds),
+        selection=selection(splits, params.evaluation.folds, params.datasets[dataset].prepare),
     )
 
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from spg.data.images.manifest import TRAIN_FULLSUP
 from spg.evaluate.cross_fitting import fold_count
+from spg.project.schema import PrepareParams
 
 Row = Mapping[str, object]
 
@@ -69,12 +70,15 @@ class Table(NamedTuple):
     """Whether cells hold Markdown of their own, which only Markdown can show."""
 
 
-def selection(splits: NDArray[np.str_], folds: int | None) -> str:
+def selection(splits: NDArray[np.str_], folds: int | None, rule: PrepareParams) -> str:
     """Return how *selected* thresholds were chosen, to stand behind "the map threshold".
+
+    It says what the choice cost: held-out images are missing elsewhere, cross-fitted ones are not.
 
     Args:
         splits: ``str[N]``, of all images of the manifest.
         folds: ``evaluation.folds`` (PROTOCOL 10).
+        rule: of the data set, where images are held out from.
     """
     count = fold_count(splits, folds)
     if count is not None:
@@ -82,8 +86,13 @@ def selection(splits: NDArray[np.str_], folds: int | None) -> str:
             f"that is best on the other {count - 1} of {count} folds of the test images "
             "(cross-fitted)"
         )
-    if (np.asarray(splits) == TRAIN_FULLSUP).any():
-        return "chosen on held-out images"
+    held_out = int((np.asarray(splits) == TRAIN_FULLSUP).sum())
+    if held_out and not rule.holdout_per_class:
+        return f"chosen on {held_out} further images"
+    if held_out and rule.holdout_from == "train":
+        return f"chosen on {held_out} training images, which no network was trained on"
+    if held_out:
+        return f"chosen on {held_out} test images, which are not among those reported"
     return "that is fixed, since no image is held out to choose one on"
 
 

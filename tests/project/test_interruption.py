@@ -34,7 +34,7 @@ def forget(root, made):
     for file in made:
         (root / file).unlink()
     for folder in {(root / file).parent for file in made}:
-        while folder != root and not any(folder.iterdir()):
+        while folder != root and folder.exists() and not any(folder.iterdir()):
             folder.rmdir()
             folder = folder.parent
     rmtree(root / ".scratch", ignore_errors=True)

@@ -57,6 +57,7 @@ def external_rows():
     )
 
 
+RULE = load_params(ROOT / "params.yaml").datasets["synthetic_birds"].prepare
 HELD_OUT = np.array(["train_weaksup", "train_fullsup", "test"])
 """Splits of a data set with held-out images."""
 
@@ -80,7 +81,7 @@ def run_of(*found, dataset="synthetic_birds"):
     return Run(
         dataset, "inception_v3", comparison_rows(*found), external_rows(), ACCURATE,
         claims_rows(dataset),
-        0.95, 2, selection(HELD_OUT, 5),
+        0.95, 2, selection(HELD_OUT, 5, RULE),
     )  # fmt: skip
 
 
@@ -264,12 +265,16 @@ def test_a_run_is_read_from_the_reports_folder(tmp_path):
 
 def test_captions_say_how_thresholds_were_selected():
     for table in error_tables(run_of()):
-        assert "map threshold chosen on held-out images" in table.caption
+        assert "map threshold chosen on 1 training images, which no network" in table.caption
+    rest = RULE.model_copy(update={"holdout_from": "test"})
+    assert "test images, which are not among those reported" in selection(HELD_OUT, 5, rest)
+    none = RULE.model_copy(update={"holdout_per_class": 0})
+    assert selection(HELD_OUT, 5, none) == "chosen on 1 further images"
     tests = np.array(["train_weaksup", *["test"] * 100])
-    assert selection(tests, 5) == (
+    assert selection(tests, 5, none) == (
         "that is best on the other 4 of 5 folds of the test images (cross-fitted)"
     )
-    assert selection(tests, None).startswith("that is fixed")
+    assert selection(tests, None, none).startswith("that is fixed")
 
 
 # ---- Three languages ----
