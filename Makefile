@@ -10,12 +10,16 @@ export DVC_NO_ANALYTICS := 1
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: $(VENV)/.ready  ## Make .venv and install the locked versions
+# PyTorch's own builds of the locked version: cpu, or for another CUDA than PyPI's, such as cu126.
+TORCH_INDEX ?= https://download.pytorch.org/whl
+
+setup: $(VENV)/.ready  ## Make .venv and install the locked versions; TORCH=cpu: without CUDA
 
 $(VENV)/.ready: pyproject.toml requirements.lock
 	$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13) and "spg needs Python 3.10 to 3.13; set PYTHON=python3.x")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check -c requirements.lock -e '.[dev]'
+	$(BIN)/pip install --quiet --disable-pip-version-check -c requirements.lock \
+	    $(if $(TORCH),--extra-index-url $(TORCH_INDEX)/$(TORCH)) -e '.[dev]'
 	touch $@
 
 repro: setup  ## Rebuild every result of the default data set; JOBS=N cells at once

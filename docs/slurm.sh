@@ -7,14 +7,18 @@
 #SBATCH --requeue
 #SBATCH --output=slurm-%A_%a.out
 #
-# One cell a task: train, localize and sweep one method with one seed, in a clone of its own
-# that shares the DVC cache of the clone it was submitted from (the main clone, whose .venv it uses).
+# One cell a task: train and localize one method with one seed, in a clone of its own that shares
+# the DVC cache of the clone it was submitted from (the main clone, whose .venv it uses). Boxes at all
+# thresholds need no GPU, so they are an array of their own; or leave them to the last command.
 #
 #     dvc repro prepare weights && git commit -m 'My settings' params.yaml dvc.lock
-#     sbatch --export=ALL,SPG_COMMIT="$(git rev-parse HEAD)" docs/slurm.sh   # from the root
+#     export SPG_COMMIT="$(git rev-parse HEAD)"
+#     job=$(sbatch --parsable docs/slurm.sh)                                  # from the root
+#     SPG_STAGE=sweep sbatch --gres=none --dependency=aftercorr:"$job" docs/slurm.sh
 #     dvc repro                  # when all tasks have ended: trains nothing, evaluates and reports
 #
 # SPG_COMMIT  what the tasks run (default: HEAD when each of them starts)
+# SPG_STAGE   the last stage of a task: localize (default) or sweep
 # SPG_CELLS   a pattern, which cells (default: all); --array has to fit
 # SPG_JOBS    where the clones lie, on a disk that a requeued task sees too (default: MAIN.jobs)
 
@@ -48,9 +52,10 @@ rm -f .dvc/tmp/rwlock            # left by a killed run; nobody else works in th
 export PYTHONPATH=.
 export SPG_WORKERS=${SPG_WORKERS:-$((${SLURM_CPUS_PER_TASK:-1} - 1))}
 
-# The last stage of each cell; what it depends on runs before it, or comes from the cache.
+# That stage of each cell; what it depends on runs before it, or comes from the cache.
 mapfile -t cells < <(
-    dvc stage list --name-only | grep -E '^sweep(_guided)?@' | grep -E "${SPG_CELLS:-.}"
+    dvc stage list --name-only | grep -E "^${SPG_STAGE:-localize}(_guided|_ablation)?@" |
+        grep -E "${SPG_CELLS:-.}"
 )
 if [ "$task" -lt "${#cells[@]}" ]; then
     echo "task $task of ${#cells[@]}: ${cells[$task]} on $(hostname)"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from textwrap import fill
 
 import pandas as pd
@@ -78,15 +79,15 @@ def iou_distributions(ious: pd.DataFrame, *, iou_threshold: float) -> Figure:
     return figure
 
 
-def forest_plot(claims: pd.DataFrame) -> Figure:
+def forest_plot(claims: pd.DataFrame, reported_on: Sequence[str]) -> Figure:
     """Draw each claim's gain with its interval beside the reported gain.
 
     Args:
         claims: claims.csv without the claims that were not run.
+        reported_on: names of the data sets that reported gains are of.
     """
     figure = Figure(figsize=(9, 0.6 * len(claims) + 1.3), layout="constrained")
     axis = figure.subplots()
-    where = " and ".join(dict.fromkeys(claims["reported_dataset"].dropna()))
     places = range(len(claims))
     gain, low, high = (100 * claims[name] for name in ("mean", "low", "high"))
     axis.errorbar(
@@ -95,7 +96,7 @@ def forest_plot(claims: pd.DataFrame) -> Figure:
     )  # fmt: skip
     axis.scatter(
         claims["reported_points"], places, marker="D", facecolors="none", edgecolors="black",
-        zorder=3, label=f"reported on {where}" if where else "reported",
+        zorder=3, label=f"reported on {' and '.join(reported_on)}" if reported_on else "reported",
     )  # fmt: skip
     axis.axvline(0, color=GRAY, linestyle=":")
     labels = [f"{fill(str(row.text), 58)}\n{row.verdict}" for row in claims.itertuples()]

@@ -10,6 +10,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from spg.compare.paper import load_paper
 from spg.compare.variants import Grid, Variant, grid
 from spg.data.images.manifest import TEST, boxes_of, read_manifest, spread
 from spg.data.images.packed import PackedImages
@@ -53,7 +54,9 @@ def draw_figures(
     claims = read_table(folder / "claims.csv")
     ran = judged(claims)
     if not ran.empty:
-        yield "claims", charts.forest_plot(ran)
+        where = ran["reported_dataset"].dropna().unique()
+        paper = load_paper(workspace.paper_file)
+        yield "claims", charts.forest_plot(ran, [paper.title_of(name) for name in where])
     energy = read_table(folder / "energy.csv").dropna()
     if set(REGIONS) <= set(energy) and not energy.empty:
         yield "energy", figures.energy_bars(energy)

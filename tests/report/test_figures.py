@@ -34,8 +34,7 @@ def claims():
     return pd.DataFrame(
         {"text": ["A holds", "B holds"], "verdict": ["reproduced", "undecided"],
          "mean": [0.1, -0.02],
-         "low": [0.05, -0.1], "high": [0.15, 0.06], "reported_points": [2.0, np.nan],
-         "reported_dataset": ["ilsvrc", None]}
+         "low": [0.05, -0.1], "high": [0.15, 0.06], "reported_points": [2.0, np.nan]}
     )  # fmt: skip
 
 
@@ -63,7 +62,7 @@ def test_a_curve_of_iou_crosses_the_threshold_at_the_error():
 
 
 def test_the_forest_shows_gains_intervals_and_reports_in_points():
-    figure = charts.forest_plot(claims())
+    figure = charts.forest_plot(claims(), ["ILSVRC"])
     axis = figure.axes[0]
     (bars,) = axis.containers
     assert bars.lines[0].get_xdata().tolist() == [10.0, -2.0]
@@ -114,7 +113,7 @@ def test_the_fused_map_is_the_mean_of_both_branches():
 @pytest.mark.parametrize("kind", ["png", "svg"])
 @pytest.mark.parametrize(
     "draw",
-    [lambda: charts.outcome_bars(outcomes()), lambda: charts.forest_plot(claims()),
+    [lambda: charts.outcome_bars(outcomes()), lambda: charts.forest_plot(claims(), ["ILSVRC"]),
      lambda: charts.iou_distributions(ious(), iou_threshold=0.5)],
 )  # fmt: skip
 def test_equal_tables_are_equal_bytes_without_a_date(draw, kind, tmp_path):
