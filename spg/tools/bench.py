@@ -10,7 +10,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.flop_counter import flop_registry
+from torch.utils.flop_counter import conv_flop_count, flop_registry
 
 from spg.networks.compute.device import pick_device, resolve_precision
 from spg.networks.compute.distributed import world
@@ -114,7 +114,12 @@ def _multiply(left: Tensor, right: Tensor, _: int) -> None:
 
 
 class _Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Adds up torch's own counts; FlopCounterMode, which hooks modules, fails on Backprop."""
+    """Adds up torch's own counts; FlopCounterMode, which hooks modules, fails on Backprop.
+
+    A convolution's gradients are counted here, each as much as the convolution: torch's count takes
+    the one of the weights for that of a convolution without groups, 1,152 times too much for a
+    depthwise one of 1,152 channels.
+    """
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -123,7 +128,12 @@ class _Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
         count = flop_registry.get(func.overloadpacket)
-        if count is not None:
+        if func is torch.ops.aten.convolution_backward.default:
+            gradient, images, weights, *_ = args
+            transposed, wanted = args[7], args[10]
+            once = conv_flop_count(images.shape, weights.shape, gradient.shape, transposed)
+            self.total += once * sum(wanted[:2])
+        elif count is not None:
             self.total += count(*args, **(kwargs or {}), out_val=result)
         return result
 

@@ -12,7 +12,7 @@ import spg.tools.bench
 from spg.cli import main
 from spg.networks.parts.build import build_network
 from spg.project.files import write_json
-from spg.tools.bench import as_text, bench, matmul_gflops, with_sizes
+from spg.tools.bench import _Operations, as_text, bench, matmul_gflops, with_sizes
 
 
 @pytest.fixture
@@ -43,6 +43,16 @@ def test_a_test_costs_a_third_of_a_training_without_the_branches(tiny_params, ce
     guided = facts_of(tiny_params, cell_of("spg"), "localize")  # CAM alone
     third = train["gflop_per_image"] / 3  # but for the gradient of the images, which none needs
     assert guided["gflop_per_image"] == pytest.approx(third, rel=0.01)
+
+
+@pytest.mark.parametrize("groups", [1, 4, 32])
+def test_each_gradient_of_a_convolution_costs_what_it_does(groups):
+    """Each of the 5 x 5 x 2 x 64 outputs is a sum of 9 products for each channel of its group."""
+    convolution = torch.nn.Conv2d(32, 64, 3, padding=1, groups=groups, bias=False)
+    images = torch.randn(2, 32, 5, 5, requires_grad=True)
+    with _Operations() as counted:
+        convolution(images).sum().backward()
+    assert counted.total == 3 * 2 * (5 * 5 * 2 * 64) * 9 * (32 // groups)
 
 
 def test_figures_follow_from_each_other(tiny_params, cell_of, quick):
