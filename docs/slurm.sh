@@ -1,6 +1,6 @@
 #!/bin/bash
 #SBATCH --job-name=spg
-#SBATCH --array=0-14%5           # number of cells - 1, and how many at a time: docs/cluster.md
+#SBATCH --array=0-24%5           # number of cells - 1, and how many at a time: docs/cluster.md
 #SBATCH --gres=gpu:1
 #SBATCH --cpus-per-task=4
 #SBATCH --time=24:00:00
@@ -41,7 +41,7 @@ if [ ! -f "$clone/.dvc/ready" ]; then
     mkdir -p "$(dirname "$clone")"
     git clone -q "$main" "$clone"
     git -C "$clone" checkout -q --detach "${SPG_COMMIT:-HEAD}"
-    [ ! -f .dvc/config.local ] || cp .dvc/config.local "$clone/.dvc/"   # cache.type, cache.shared
+    [ ! -f .dvc/config.local ] || cp .dvc/config.local "$clone/.dvc/"   # e.g. cache.shared
     touch "$clone/.dvc/ready"
 fi
 cd "$clone"
@@ -53,10 +53,17 @@ export PYTHONPATH=.
 export SPG_WORKERS=${SPG_WORKERS:-$((${SLURM_CPUS_PER_TASK:-1} - 1))}
 
 # That stage of each cell; what it depends on runs before it, or comes from the cache.
-mapfile -t cells < <(
-    dvc stage list --name-only | grep -E "^${SPG_STAGE:-localize}(_guided|_ablation)?@" |
-        grep -E "${SPG_CELLS:-.}"
-)
+stages=$(dvc stage list --name-only)
+wanted=$(grep -E "^${SPG_STAGE:-localize}(_guided|_ablation)?@" <<< "$stages" | grep -E "${SPG_CELLS:-.}" || :)
+mapfile -t cells < <(grep . <<< "$wanted")
+if [ "${#cells[@]}" -eq 0 ]; then
+    echo "no cell of stage '${SPG_STAGE:-localize}' matches '${SPG_CELLS:-.}'" >&2
+    exit 1
+fi
+if [ "${#cells[@]}" -gt "$((${SLURM_ARRAY_TASK_MAX:-$task} + 1))" ]; then
+    echo "there are ${#cells[@]} cells: submit with --array=0-$((${#cells[@]} - 1))" >&2
+    exit 1
+fi
 if [ "$task" -lt "${#cells[@]}" ]; then
     echo "task $task of ${#cells[@]}: ${cells[$task]} on $(hostname)"
     dvc repro "${cells[$task]}"

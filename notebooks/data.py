@@ -32,7 +32,7 @@ packed = PackedImages(workspace.packed(params.dataset))
 # %% [markdown]
 # ## How many
 #
-# `train_weaksup` teaches by labels alone, `train_fullsup` has boxes and selects thresholds, `test` is
+# `train_weaksup` teaches by labels alone, `train_fullsup`, where there is one, has boxes and selects thresholds, `test` is
 # reported.
 
 # %%

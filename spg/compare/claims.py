@@ -62,7 +62,7 @@ def claims_table(
     paper: Paper,
     params: ComparisonParams,
     *,
-    dataset: str,
+    dataset: str | None,
     backbone: str,
     seeds_of: SeedsOf,
     resampled_of: ResampledOf = keep_thresholds,
@@ -77,7 +77,7 @@ def claims_table(
         errors: of every variant.
         paper: the claims.
         params: of intervals and level.
-        dataset: whose images these are.
+        dataset: whose images these are, as :meth:`spg.compare.paper.Paper.whole` names it.
         backbone: of a side that names none.
         seeds_of: which seeds a method's rows are; the two sides of a claim are compared at those
             that both have.

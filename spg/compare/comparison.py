@@ -60,7 +60,7 @@ def external_table(
     paper: Paper,
     params: ComparisonParams,
     *,
-    dataset: str,
+    dataset: str | None,
     iou_threshold: float,
     fit: Callable[[Tables], ResampledOf] = lambda _: keep_thresholds,
 ) -> pd.DataFrame:
@@ -71,7 +71,7 @@ def external_table(
         tables: whose boxes stand beside them.
         paper: what is reported.
         params: of the intervals.
-        dataset: whose images these are.
+        dataset: whose images these are, as :meth:`spg.compare.paper.Paper.whole` names it.
         iou_threshold: delta.
         fit: gives what is resampled with thresholds chosen anew, of tables with other classes.
     """
@@ -93,7 +93,7 @@ def comparison_table(
     paper: Paper,
     params: ComparisonParams,
     *,
-    dataset: str,
+    dataset: str | None,
     resampled_of: ResampledOf = keep_thresholds,
 ) -> pd.DataFrame:
     """Return :func:`comparison_rows` of the variants' own classes as a table."""
@@ -106,7 +106,7 @@ def comparison_rows(
     paper: Paper,
     params: ComparisonParams,
     *,
-    dataset: str,
+    dataset: str | None,
     classifier: str = OWN_CLASSES,
     resampled_of: ResampledOf = keep_thresholds,
 ) -> list[dict[str, Any]]:

@@ -97,6 +97,8 @@ class DatasetName(Strict):
 
     title: str
     short: str
+    classes: int | None = None
+    """How many it has; with fewer it is another data set, whose errors are lower."""
 
 
 class Paper(Strict):
@@ -116,7 +118,8 @@ class Paper(Strict):
             raise ValueError(f"the id {twice[0]!r} stands twice")
         for claim in self.claims:
             sides = claim.reported
-            missing = {sides.better, sides.worse} - set(ids) if sides else set()
+            known = {result.id for result in self.results}
+            missing = {sides.better, sides.worse} - known if sides else set()
             if missing:
                 raise ValueError(f"claims: {claim.id} cites {sorted(missing)[0]!r}, no such result")
             if claim.dataset not in (None, *self.datasets):
@@ -130,28 +133,41 @@ class Paper(Strict):
         """Return how tables call a data set; its own name where paper.yaml has no other."""
         return self.datasets[dataset].title if dataset in self.datasets else dataset
 
-    def stands_beside(self, dataset: str) -> str:
-        """Return the data set whose reported errors stand beside ours on ``dataset``.
+    def whole(self, kind: str, classes: int) -> str | None:
+        """Return which of the paper's data sets ours is, whatever params.yaml calls it.
+
+        Args:
+            kind: of its source.
+            classes: how many it has; a part of ILSVRC's classes is a data set of its own.
+        """
+        known = self.datasets.get(kind)
+        return kind if known is not None and known.classes == classes else None
+
+    def stands_beside(self, dataset: str | None) -> str:
+        """Return the data set whose reported errors stand beside ours.
 
         It is the same one where the paper reports errors on it. Errors on any other stand beside
         those on ILSVRC, whose levels say nothing there, but whose order of methods does.
+
+        Args:
+            dataset: as :meth:`whole` names it.
         """
         own = any(r.dataset == dataset and r.metric in ERRORS for r in self.results)
-        return dataset if own else "ilsvrc"
+        return str(dataset) if own else "ilsvrc"
 
     def result(self, result_id: str) -> Result:
         """Return a reported number by its id."""
         return next(result for result in self.results if result.id == result_id)
 
     def find(
-        self, variant: Variant, metric: str, *, dataset: str, classifier: str | None = None
+        self, variant: Variant, metric: str, *, dataset: str | None, classifier: str | None = None
     ) -> Result | None:
         """Return the reported number of a variant that ours stands beside, where there is one.
 
         Args:
             variant: one of ours.
             metric: one of the errors.
-            dataset: that ours are of; see :meth:`stands_beside`.
+            dataset: that ours are of, as :meth:`whole` names it; see :meth:`stands_beside`.
             classifier: whose classes stand beside its boxes; ``None``: its own.
         """
         where = self.stands_beside(dataset)
@@ -165,8 +181,12 @@ class Paper(Strict):
         ]
         return min(found, key=lambda result: result.backbone is None, default=None)
 
-    def claims_on(self, dataset: str) -> list[Claim]:
-        """Return the claims that are asked on a data set: its own, and those of none."""
+    def claims_on(self, dataset: str | None) -> list[Claim]:
+        """Return the claims that are asked on a data set: its own, and those of none in particular.
+
+        Args:
+            dataset: as :meth:`whole` names it.
+        """
         return [claim for claim in self.claims if claim.dataset in (None, dataset)]
 
     def reported_gain(self, claim: Claim) -> float | None:

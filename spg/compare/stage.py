@@ -14,7 +14,7 @@ from spg.compare.other_classes import classifiers_of, external_guesses
 from spg.compare.paper import load_paper
 from spg.compare.side_tables import detail_tables
 from spg.compare.variants import Grid, grid
-from spg.data.images.manifest import read_manifest
+from spg.data.images.manifest import class_names, read_manifest
 from spg.data.results.tables import read_table
 from spg.evaluate.cross_fitting import deal_folds, fold_count
 from spg.project.errors import UserError
@@ -39,6 +39,7 @@ def compare(workspace: Workspace, params: Params, dataset: str) -> None:
     delta, rule = params.evaluation.iou_threshold, params.comparison
     errors = collect_errors(tables, iou_threshold=delta)
     manifest = read_manifest(workspace.packed(dataset) / "manifest.parquet")
+    theirs = paper.whole(params.datasets[dataset].source.kind, len(class_names(manifest)))
     errors |= collect_values(tables)
     errors |= baseline_errors(manifest, next(iter(tables.values())), iou_threshold=delta)
     classifiers = classifiers_of(params.external_classifier, params.ensembles)
@@ -48,16 +49,16 @@ def compare(workspace: Workspace, params: Params, dataset: str) -> None:
     }
     fit = _fit(workspace, params, rows, manifest, next(iter(tables.values()))[0])
     own = fit(tables)
-    comparison = comparison_table(errors, paper, rule, dataset=dataset, resampled_of=own)
+    comparison = comparison_table(errors, paper, rule, dataset=theirs, resampled_of=own)
     claims = claims_table(
-        errors, paper, rule, dataset=dataset, backbone=params.backbones[0],
+        errors, paper, rule, dataset=theirs, backbone=params.backbones[0],
         seeds_of=params.seeds_of, resampled_of=own,
     )  # fmt: skip
     every = {
         "comparison": comparison,
         "claims": claims,
         "external": external_table(
-            guesses, tables, paper, rule, dataset=dataset, iou_threshold=delta, fit=fit
+            guesses, tables, paper, rule, dataset=theirs, iou_threshold=delta, fit=fit
         ),
         **detail_tables(workspace, rows, tables),
     }

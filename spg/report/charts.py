@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from textwrap import fill
 
 import pandas as pd
@@ -79,12 +79,12 @@ def iou_distributions(ious: pd.DataFrame, *, iou_threshold: float) -> Figure:
     return figure
 
 
-def forest_plot(claims: pd.DataFrame, reported_on: Sequence[str]) -> Figure:
+def forest_plot(claims: pd.DataFrame, titles: Mapping[str, str]) -> Figure:
     """Draw each claim's gain with its interval beside the reported gain.
 
     Args:
         claims: claims.csv without the claims that were not run.
-        reported_on: names of the data sets that reported gains are of.
+        titles: of the data sets that reported gains are of.
     """
     figure = Figure(figsize=(9, 0.6 * len(claims) + 1.3), layout="constrained")
     axis = figure.subplots()
@@ -94,10 +94,12 @@ def forest_plot(claims: pd.DataFrame, reported_on: Sequence[str]) -> Figure:
         gain, places, xerr=[gain - low, high - gain], fmt="o", color=sns.color_palette()[0],
         capsize=3, label="reproduced, with interval",
     )  # fmt: skip
-    axis.scatter(
-        claims["reported_points"], places, marker="D", facecolors="none", edgecolors="black",
-        zorder=3, label=f"reported on {' and '.join(reported_on)}" if reported_on else "reported",
-    )  # fmt: skip
+    for marker, (dataset, title) in zip("Ds", titles.items(), strict=False):
+        axis.scatter(
+            claims["reported_points"].where(claims["reported_dataset"] == dataset), places,
+            marker=marker, facecolors="none", edgecolors="black", zorder=3,
+            label=f"reported on {title}",
+        )  # fmt: skip
     axis.axvline(0, color=GRAY, linestyle=":")
     labels = [f"{fill(str(row.text), 58)}\n{row.verdict}" for row in claims.itertuples()]
     axis.set(yticks=places, yticklabels=labels, ylim=(len(claims) - 0.5, -0.5))

@@ -56,7 +56,7 @@ def draw_figures(
     if not ran.empty:
         where = ran["reported_dataset"].dropna().unique()
         paper = load_paper(workspace.paper_file)
-        yield "claims", charts.forest_plot(ran, [paper.title_of(name) for name in where])
+        yield "claims", charts.forest_plot(ran, {name: paper.title_of(name) for name in where})
     energy = read_table(folder / "energy.csv").dropna()
     if set(REGIONS) <= set(energy) and not energy.empty:
         yield "energy", figures.energy_bars(energy)

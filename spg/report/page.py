@@ -15,7 +15,7 @@ from markupsafe import Markup
 
 from spg.compare.paper import load_paper
 from spg.compare.variants import grid
-from spg.data.images.manifest import TEST, read_manifest
+from spg.data.images.manifest import TEST, class_names, read_manifest
 from spg.data.results.provenance import read_provenance
 from spg.data.results.tables import flattened, read_table
 from spg.evaluate.outcomes import OUTCOMES
@@ -94,7 +94,10 @@ def page_facts(workspace: Workspace, params: Params, dataset: str) -> dict[str, 
     folder = workspace.report(dataset)
     comparison = read_table(folder / "comparison.csv")
     claims = read_table(folder / "claims.csv")
-    splits = read_manifest(workspace.packed(dataset) / "manifest.parquet")["split"].to_numpy()
+    manifest = read_manifest(workspace.packed(dataset) / "manifest.parquet")
+    splits, entry = manifest["split"].to_numpy(), params.datasets[dataset]
+    paper = load_paper(workspace.paper_file)
+    theirs = paper.whole(entry.source.kind, len(class_names(manifest)))
     first = next(iter(grid(params, dataset).values()))[0]
     provenance = read_provenance(workspace.run(first) / PROVENANCE)
     ran = judged(claims)
@@ -116,8 +119,8 @@ def page_facts(workspace: Workspace, params: Params, dataset: str) -> dict[str, 
         "headline": _headline(comparison, params.report.digits),
         "rows": result_rows(comparison, params.report.digits),
         "metrics": {name: METRIC_NAMES[name] for name in SHOWN_METRICS} | VALUE_NAMES,
-        "selection": selection(splits, params.evaluation.folds, params.datasets[dataset].prepare),
-        "reported": reported_numbers(load_paper(workspace.paper_file), dataset),
+        "selection": selection(splits, params.evaluation.folds, entry.prepare),
+        "reported": reported_numbers(paper, theirs),
         "kinds": {"none": "no threshold", **KIND_NAMES},
         "outcomes": list(OUTCOMES),
         "notebooks": NOTEBOOKS,

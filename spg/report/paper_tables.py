@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from spg.compare.paper import Paper, Result
+from spg.data.images.manifest import class_names
 from spg.data.results.tables import read_table
 from spg.project.params import Params
 from spg.report.tables import (
@@ -62,6 +61,8 @@ class Run(NamedTuple):
     """What ``compare`` found, and how to show it."""
 
     dataset: str
+    theirs: str | None
+    """Which of the paper's data sets that is (:meth:`spg.compare.paper.Paper.whole`)."""
     backbone: str
     """The one that stands beside the paper's, where there are several."""
     comparison: pd.DataFrame
@@ -75,17 +76,22 @@ class Run(NamedTuple):
     """How thresholds were selected, as :func:`spg.report.tables.selection` says it."""
 
 
-def read_run(folder: Path, params: Params, dataset: str, splits: NDArray[np.str_]) -> Run:
+def read_run(
+    folder: Path, params: Params, dataset: str, manifest: pd.DataFrame, paper: Paper
+) -> Run:
     """Return what ``compare`` left in a report's folder, and how params.yaml wants it shown.
 
     Args:
         folder: of the report.
         params: all parameters.
         dataset: whose report.
-        splits: ``str[N]``, of all images of the manifest.
+        manifest: of all its images.
+        paper: what is reported.
     """
+    entry = params.datasets[dataset]
     return Run(
         dataset=dataset,
+        theirs=paper.whole(entry.source.kind, len(class_names(manifest))),
         backbone=params.backbones[0],
         comparison=read_table(folder / "comparison.csv"),
         external=read_table(folder / "external.csv"),
@@ -93,15 +99,20 @@ def read_run(folder: Path, params: Params, dataset: str, splits: NDArray[np.str_
         claims=read_table(folder / "claims.csv"),
         confidence=params.comparison.confidence,
         digits=params.report.digits,
-        selection=selection(splits, params.evaluation.folds, params.datasets[dataset].prepare),
+        selection=selection(manifest["split"].to_numpy(), params.evaluation.folds, entry.prepare),
     )
 
 
-def reported_numbers(paper: Paper, dataset: str) -> str:
-    """Return which numbers stand in columns called *reported*, as the end of a sentence."""
-    where = paper.stands_beside(dataset)
-    text = f"the paper's number on {paper.title_of(where)} with its own network"
-    if where == dataset:
+def reported_numbers(paper: Paper, theirs: str | None) -> str:
+    """Return which numbers stand in columns called *reported*, as the end of a sentence.
+
+    Args:
+        paper: what is reported.
+        theirs: which of the paper's data sets the run's is.
+    """
+    where = paper.stands_beside(theirs)
+    text = f"on {paper.title_of(where)} with the paper's own network, where it has a number"
+    if where == theirs:
         return text
     return f"{text}; only the order of rows can be compared, not the level"
 
@@ -145,7 +156,8 @@ def claims_table(paper: Paper, run: Run) -> Table:
     ]
     caption = (
         "Claims of the paper. Gain: how much lower the error of the first-named variant is, or how "
-        f"much higher what is no error, on {run.dataset}, at the {KIND} threshold. McNemar: exact, "
+        f"much higher what is no error, on {run.dataset}, at the map threshold {run.selection}. "
+        "McNemar: exact, "
         "of these trainings alone; the verdict takes the interval and the corrected p, which are "
         "of images and seeds. Power: probability to see the reported gain here. Detectable: gain "
         "that is seen with probability 0.8. Needed: to see the reported gain with that "
@@ -167,7 +179,7 @@ def _paper_table(key: str, paper: Paper, run: Run) -> Table:
     for result in results:
         by_row.setdefault(result.row, []).append(result)
     blocks = dict.fromkeys(BLOCKS[result.metric] for result in results)
-    same = results[0].dataset == run.dataset
+    same = results[0].dataset == run.theirs
     lines = []
     for name, own in by_row.items():
         line = {"method": name}
@@ -302,7 +314,7 @@ def _caption(key: str, first: Result, paper: Paper, run: Run) -> str:
         "remark says why, "
         "with status and sources as in paper.yaml."
     )
-    if first.dataset == run.dataset:
+    if first.dataset == run.theirs:
         return f"{text} Difference: reproduced less reported, in points."
     where = paper.title_of(first.dataset)
     return f"{text} Reported numbers are of {where}: compare the order of rows, not the level."

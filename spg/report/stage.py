@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from spg.compare.paper import load_paper
-from spg.data.results.columns import read_columns
+from spg.data.images.manifest import read_manifest
 from spg.data.results.tables import read_table
 from spg.evaluate.image_errors import ERRORS
 from spg.evaluate.per_image import REGIONS
@@ -45,9 +45,9 @@ class PageRule(NamedTuple):
 def report(workspace: Workspace, params: Params, dataset: str) -> None:
     """Write tables.md, tables.tex, index.html, figures/ and the notebooks with their pages."""
     folder = workspace.report(dataset)
-    splits = read_columns(workspace.packed(dataset) / "manifest.parquet")["split"]
-    run = read_run(folder, params, dataset, splits)
+    manifest = read_manifest(workspace.packed(dataset) / "manifest.parquet")
     paper = load_paper(workspace.paper_file)
+    run = read_run(folder, params, dataset, manifest, paper)
     claims, papers = claims_table(paper, run), paper_tables(paper, run)
     rule = PageRule(
         dataset,
@@ -55,7 +55,7 @@ def report(workspace: Workspace, params: Params, dataset: str) -> None:
         params.evaluation.map_threshold,
         params.sweep.protocol,
         run.selection,
-        reported_numbers(paper, dataset),
+        reported_numbers(paper, run.theirs),
     )
     write_text(folder / "tables.md", tables_page(folder, rule, [claims, *papers]))
     write_text(folder / "tables.tex", to_latex_page([claims, *papers]))
@@ -87,7 +87,7 @@ def tables_page(folder: Path, rule: PageRule, rendered: Sequence[Table]) -> str:
         f"# Results on {rule.dataset}\n",
         f"{images} test images, {repeated}. Per cent; lower is better. *selected*: "
         f"at the map threshold {rule.selection}; "
-        f"*fixed*: at {rule.map_threshold}. *reported*: {rule.reported}.\n",
+        f"*fixed*: at {rule.map_threshold}. *reported*: the error {rule.reported}.\n",
         "## GT-known localization error\n",
         to_markdown(tables.main_table(comparison, metric="gt_known_loc_err", digits=digits)),
         "## GT-known localization error by kind of threshold\n",

@@ -90,9 +90,9 @@ def selection(splits: NDArray[np.str_], folds: int | None, rule: PrepareParams) 
     if held_out and not rule.holdout_per_class:
         return f"chosen on {held_out} further images"
     if held_out and rule.holdout_from == "train":
-        return f"chosen on {held_out} training images, which no network was trained on"
+        return f"chosen on {held_out} images that no network was trained on"
     if held_out:
-        return f"chosen on {held_out} test images, which are not among those reported"
+        return f"chosen on {held_out} images that are not among those reported"
     return "that is fixed, since no image is held out to choose one on"
 
 

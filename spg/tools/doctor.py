@@ -33,7 +33,7 @@ from spg.tools.family import EXPECTED, differing
 LOCK = "requirements.lock"
 PYTHONS = ((3, 10), (3, 13))
 LITTLE_DISK = 5 << 30
-"""Bytes; the default's results and their copy in DVC's cache take about 1 GB."""
+"""Bytes; the default's results take about 1 GB where DVC's cache cannot link."""
 X86_64 = ("x86_64", "AMD64")
 LITTLE_MEMORY = 4 << 30
 VARIABLES = (

@@ -45,7 +45,7 @@ def judged(errors, seeds_of=None):
     """Claims by id; without ``seeds_of`` every method has the seeds 0, 1, ... of its rows."""
     rows = {variant.method: len(values) for (variant, *_), values in errors.items()}
     table = claims_table(
-        errors, PAPER, PARAMS.comparison, dataset="synthetic_birds", backbone=PARAMS.backbones[0],
+        errors, PAPER, PARAMS.comparison, dataset=None, backbone=PARAMS.backbones[0],
         seeds_of=seeds_of or (lambda method: range(rows.get(method, 1))),
     )  # fmt: skip
     return table.set_index("claim")

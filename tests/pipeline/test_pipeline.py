@@ -339,15 +339,6 @@ def test_stages_are_thin():
         assert len(script.read_text(encoding="utf-8").splitlines()) <= 30, script
 
 
-def test_slurms_array_has_every_cell_of_every_group():
-    script = (ROOT / "docs/slurm.sh").read_text(encoding="utf-8")
-    pattern = re.search(r'grep -E "\^\$\{SPG_STAGE:-localize\}(\S+)@"', script)[1]
-    for last in ("localize", "sweep"):
-        groups = [name for name in STAGES if name.split("_")[0] == last]
-        assert len(groups) == 3
-        assert [name for name in STAGES if re.match(f"^{last}{pattern}$", name)] == groups
-
-
 def test_images_are_not_pushed_to_anyones_remote():
     """Most data sets may not be given away, and every machine can make them."""
     for name in ("fetch", "prepare"):

@@ -131,7 +131,8 @@ def test_a_data_set_of_the_paper_stands_beside_its_own_numbers(run):
     }  # fmt: skip
     assert selected.round(6).to_dict() == want[name]
 
-    run = read_run(folder, params, name, manifest["split"].to_numpy())
+    run = read_run(folder, params, name, manifest, paper)
+    assert run.theirs == name
     same = {result.table: result.dataset == name for result in paper.results}
     for table in paper_tables(paper, run):
         if any(column.endswith("difference") for column in table.frame):

@@ -696,7 +696,7 @@ def judged(errors, paper, params):
         errors,
         paper,
         params.comparison,
-        dataset=NAME,
+        dataset=None,
         backbone="inception_v3",
         seeds_of=lambda _: SEEDS,
     )
@@ -732,7 +732,7 @@ def test_no_two_variants_share_a_line_of_the_summary(finished, params):
     rates = {("spg_plain", "cam"): 0.1, ("spg_plain", "grad_cam"): 0.2}
     rates |= {("spg", "cam"): 0.3, ("spg", "grad_cam"): 0.4}
     errors, paper = errors_of(rates), load_paper(finished.paper_file)
-    comparison = comparison_table(errors, paper, params.comparison, dataset=NAME)
+    comparison = comparison_table(errors, paper, params.comparison, dataset=None)
     told = summary(comparison, judged(errors, paper, params))
     del told["gain"]
     values = sorted(line["gt_known_loc_err"] for line in told.values())

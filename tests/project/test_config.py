@@ -417,7 +417,7 @@ def test_a_row_has_a_method_or_a_reason(paper, tmp_path):
     ],
 )
 def test_ours_stands_beside_the_row_of_its_backbone(paper, variant, metric, classifier, found):
-    for dataset in ("ilsvrc", "synthetic_birds", "imagenette"):
+    for dataset in ("ilsvrc", None):
         result = paper.find(Variant(*variant), metric, dataset=dataset, classifier=classifier)
         assert (result and result.id) == found
 
@@ -438,11 +438,27 @@ def test_on_cub_only_cubs_numbers_stand_beside_ours(paper, variant, metric, foun
     assert (result and result.id) == found
 
 
+@pytest.mark.parametrize(
+    ("kind", "classes", "found"),
+    [
+        ("cub", 200, "cub"),
+        ("ilsvrc", 1000, "ilsvrc"),
+        ("ilsvrc", 10, None),  # a part of it: its errors are lower
+        ("cub", 199, None),
+        ("imagenette", 10, None),
+        ("synthetic_birds", 200, None),
+    ],
+)
+def test_a_data_set_is_the_papers_by_source_and_classes(paper, kind, classes, found):
+    assert paper.whole(kind, classes) == found
+    assert paper.stands_beside(found) == (found or "ilsvrc")
+
+
 def test_a_claim_about_one_data_set_is_asked_there_alone(paper):
     own = [claim.id for claim in paper.claims if claim.dataset]
     assert own == ["cub_spg_beats_plain", "cub_spg_beats_gap", "cub_spg_beats_acol"]
     assert [claim.id for claim in paper.claims_on("cub")] == [claim.id for claim in paper.claims]
-    for dataset in ("ilsvrc", "synthetic_birds"):
+    for dataset in ("ilsvrc", None):
         asked = [claim.id for claim in paper.claims_on(dataset)]
         assert asked == [claim.id for claim in paper.claims if claim.id not in own]
     places = {claim.id: paper.reported_on(claim) for claim in paper.claims}
@@ -464,6 +480,7 @@ def changed_paper(tmp_path, change):
         (lambda m: m["results"].append(m["results"][0]), "stands twice"),
         (lambda m: m["claims"][0].update(id=m["results"][0]["id"]), "stands twice"),
         (lambda m: m["claims"][0]["reported"].update(better="t9_nothing"), "cites 't9_nothing'"),
+        (lambda m: m["claims"][0]["reported"].update(better="cascade_helps"), "no such result"),
         (lambda m: m["claims"][0].update(dataset="birds"), "is about 'birds', which `datasets`"),
         (
             lambda m: m["claims"][0]["reported"].update(worse="t2_spg_plain_top1_loc"),

@@ -30,11 +30,15 @@ def ious():
     return pd.DataFrame([{**row, "iou": iou} for row in ROWS for iou in rng.random(40)])
 
 
+TITLES = {"ilsvrc": "ILSVRC", "cub": "CUB-200-2011"}
+
+
 def claims():
     return pd.DataFrame(
         {"text": ["A holds", "B holds"], "verdict": ["reproduced", "undecided"],
          "mean": [0.1, -0.02],
-         "low": [0.05, -0.1], "high": [0.15, 0.06], "reported_points": [2.0, np.nan]}
+         "low": [0.05, -0.1], "high": [0.15, 0.06], "reported_points": [2.0, 3.0],
+         "reported_dataset": ["ilsvrc", "cub"]}
     )  # fmt: skip
 
 
@@ -62,15 +66,19 @@ def test_a_curve_of_iou_crosses_the_threshold_at_the_error():
 
 
 def test_the_forest_shows_gains_intervals_and_reports_in_points():
-    figure = charts.forest_plot(claims(), ["ILSVRC"])
+    figure = charts.forest_plot(claims(), TITLES)
     axis = figure.axes[0]
     (bars,) = axis.containers
     assert bars.lines[0].get_xdata().tolist() == [10.0, -2.0]
     (spans,) = bars.lines[2]
     edges = [segment[:, 0].tolist() for segment in spans.get_segments()]
     assert np.allclose(edges, [[5, 15], [-10, 6]])
-    reported = axis.collections[-1].get_offsets()[:, 0]
-    assert reported[0] == 2
+    ilsvrc, cub = (marks.get_offsets()[:, 0] for marks in axis.collections[-2:])
+    assert np.ma.getmaskarray(ilsvrc).tolist() == [False, True]
+    assert np.ma.getmaskarray(cub).tolist() == [True, False]
+    assert (ilsvrc[0], cub[1]) == (2, 3)
+    legend = [text.get_text() for text in axis.get_legend().get_texts()]
+    assert legend[:2] == ["reported on ILSVRC", "reported on CUB-200-2011"]
     assert [t.get_text() for t in axis.get_yticklabels()] == [
         "A holds\nreproduced",
         "B holds\nundecided",
@@ -113,7 +121,7 @@ def test_the_fused_map_is_the_mean_of_both_branches():
 @pytest.mark.parametrize("kind", ["png", "svg"])
 @pytest.mark.parametrize(
     "draw",
-    [lambda: charts.outcome_bars(outcomes()), lambda: charts.forest_plot(claims(), ["ILSVRC"]),
+    [lambda: charts.outcome_bars(outcomes()), lambda: charts.forest_plot(claims(), TITLES),
      lambda: charts.iou_distributions(ious(), iou_threshold=0.5)],
 )  # fmt: skip
 def test_equal_tables_are_equal_bytes_without_a_date(draw, kind, tmp_path):

@@ -21,6 +21,7 @@ from tiny import sharing
 
 from spg.compare.paper import load_paper
 from spg.compare.variants import grid
+from spg.data.images.manifest import read_manifest
 from spg.evaluate.metrics.boxes import box_iou
 from spg.evaluate.metrics.maps import localization_map
 from spg.evaluate.metrics.rules import largest_box
@@ -34,8 +35,9 @@ EVIL = "<script>alert('x')</script>\"&amp;ü"
 
 
 def build(workspace, params):
-    run = read_run(workspace.report(NAME), params, NAME, np.array(["train_fullsup"]))
     paper = load_paper(workspace.paper_file)
+    manifest = read_manifest(workspace.packed(NAME) / "manifest.parquet")
+    run = read_run(workspace.report(NAME), params, NAME, manifest, paper)
     tables = [claims_table(paper, run), *paper_tables(paper, run)]
     write_page(workspace, params, NAME, tables)
     return workspace.report(NAME) / "index.html"
@@ -131,11 +133,11 @@ def hostile(project, params):
         image["class"] = image["id"] = EVIL
     for variant in gallery["variants"]:
         variant["guess"] = [EVIL] * len(variant["guess"])
-    run = read_run(project.report(NAME), params, NAME, np.array(["train_fullsup"]))
+    paper = load_paper(project.paper_file)
+    manifest = read_manifest(project.packed(NAME) / "manifest.parquet")
+    run = read_run(project.report(NAME), params, NAME, manifest, paper)
     run.claims.loc[0, "text"] = EVIL
-    return render(
-        facts, gallery, [(EVIL, Markup(to_html(claims_table(load_paper(project.paper_file), run))))]
-    )
+    return render(facts, gallery, [(EVIL, Markup(to_html(claims_table(paper, run))))])
 
 
 def test_a_class_called_script_is_text(project, two_methods):

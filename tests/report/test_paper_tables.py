@@ -12,7 +12,7 @@ import pytest
 
 from spg.compare.paper import load_paper
 from spg.project.params import load_params
-from spg.report.paper_tables import Run, claims_table, paper_tables, read_run
+from spg.report.paper_tables import Run, claims_table, paper_tables, read_run, reported_numbers
 from spg.report.render import to_html, to_latex, to_latex_page, to_markdown
 from spg.report.tables import Table, selection
 
@@ -60,15 +60,16 @@ def external_rows():
 RULE = load_params(ROOT / "params.yaml").datasets["synthetic_birds"].prepare
 HELD_OUT = np.array(["train_weaksup", "train_fullsup", "test"])
 """Splits of a data set with held-out images."""
+MANIFEST = pd.DataFrame({"split": HELD_OUT, "class_id": 0, "class_name": "a bird"})
 
 
-def claims_rows(dataset, verdict="undecided"):
+def claims_rows(theirs, verdict="undecided"):
     empty = dict.fromkeys(("mean", "low", "high", "p_mcnemar", "p_interval", "p_holm", "power",
                            "detectable", "seeds_needed", "images_needed"), np.nan)  # fmt: skip
     rows = [
         {"claim": c.id, "text": c.text, "reported_points": PAPER.reported_gain(c),
          "reported_dataset": PAPER.reported_on(c), **empty, "verdict": "not run"}
-        for c in PAPER.claims_on(dataset)
+        for c in PAPER.claims_on(theirs)
     ]  # fmt: skip
     rows[0] |= {"mean": -0.0342, "low": -0.0825, "high": 0.0117, "p_mcnemar": 0.008,
                 "p_interval": 0.142, "p_holm": 0.426, "power": 0.05, "detectable": 0.0777,
@@ -77,10 +78,12 @@ def claims_rows(dataset, verdict="undecided"):
 
 
 def run_of(*found, dataset="synthetic_birds"):
+    """What ``compare`` found on a data set, which is the paper's where its name is."""
+    theirs = dataset if dataset in ("cub", "ilsvrc") else None
     found = found or (("spg", "gt_known_loc_err", 0.62), ("spg_plain", "gt_known_loc_err", 0.5858))
     return Run(
-        dataset, "inception_v3", comparison_rows(*found), external_rows(), ACCURATE,
-        claims_rows(dataset),
+        dataset, theirs, "inception_v3", comparison_rows(*found), external_rows(), ACCURATE,
+        claims_rows(theirs),
         0.95, 2, selection(HELD_OUT, 5, RULE),
     )  # fmt: skip
 
@@ -228,6 +231,16 @@ def test_tables_of_accuracies_show_every_number_and_ours_beside_them():
     assert (spg["CUB, VGG"], spg["ILSVRC, mean"]) == ("56.3", "62.2")
 
 
+def test_reported_numbers_of_another_data_set_are_not_to_be_compared_by_level():
+    assert reported_numbers(PAPER, None) == (
+        "on ILSVRC with the paper's own network, where it has a number; only the order of rows can "
+        "be compared, not the level"
+    )
+    assert reported_numbers(PAPER, "cub") == (
+        "on CUB-200-2011 with the paper's own network, where it has a number"
+    )
+
+
 def test_the_header_and_the_caption_say_whose_numbers_they_are():
     table = tables_of(run_of())["table_2"]
     assert "Top-1 loc. err.: reported on CUB-200-2011" in table.frame
@@ -256,7 +269,7 @@ def test_a_run_is_read_from_the_reports_folder(tmp_path):
     run_of().external.to_csv(tmp_path / "external.csv", index=False)
     run_of().accuracies.to_csv(tmp_path / "accuracies.csv", index=False)
     params = load_params(ROOT / "params.yaml")
-    read = read_run(tmp_path, params, "synthetic_birds", HELD_OUT)
+    read = read_run(tmp_path, params, "synthetic_birds", MANIFEST, PAPER)
     want = paper_tables(PAPER, run_of())
     for got, table in zip(paper_tables(PAPER, read), want, strict=True):
         assert got.caption == table.caption
@@ -265,9 +278,9 @@ def test_a_run_is_read_from_the_reports_folder(tmp_path):
 
 def test_captions_say_how_thresholds_were_selected():
     for table in error_tables(run_of()):
-        assert "map threshold chosen on 1 training images, which no network" in table.caption
+        assert "map threshold chosen on 1 images that no network was trained" in table.caption
     rest = RULE.model_copy(update={"holdout_from": "test"})
-    assert "test images, which are not among those reported" in selection(HELD_OUT, 5, rest)
+    assert "images that are not among those reported" in selection(HELD_OUT, 5, rest)
     none = RULE.model_copy(update={"holdout_per_class": 0})
     assert selection(HELD_OUT, 5, none) == "chosen on 1 further images"
     tests = np.array(["train_weaksup", *["test"] * 100])

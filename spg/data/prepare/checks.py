@@ -6,7 +6,7 @@ import logging
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from spg.data.images.manifest import TEST, TRAIN_FULLSUP, TRAIN_WEAKSUP
+from spg.data.images.manifest import TEST, TRAIN_WEAKSUP
 from spg.data.layouts.annotations import Annotation
 from spg.data.layouts.doubts import doubts
 from spg.data.layouts.problems import Problems
@@ -151,8 +151,3 @@ def _doubts(images: Sequence[Annotation], splits: Sequence[str], packed: Packed)
                 f"{len(odd)} of {len(tests)} test images have no pixel of the {what} in their "
                 f"masks, e.g. {odd[0]}"
             )
-    if TRAIN_FULLSUP not in splits:
-        yield (
-            "no image is held out: thresholds will be cross-fitted on the test images, or fixed "
-            "(evaluation.folds, PROTOCOL 10)"
-        )
