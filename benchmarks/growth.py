@@ -71,7 +71,7 @@ def write_raw(raw: Path, count: int) -> None:
 def params() -> dict[str, Any]:
     """Return params.yaml's mapping with one small cell."""
     mapping = copy.deepcopy(read_yaml(ROOT / "params.yaml"))
-    mapping |= {"methods": ["spg_plain"], "guided": [], "seeds": [0]}
+    mapping |= {"methods": ["spg_plain"], "guided": [], "ablations": [], "seeds": [0]}
     for method in mapping["localization"]["extractors"].keys() - mapping["variants"].keys():
         if method != "spg_plain":
             del mapping[method]

@@ -84,6 +84,16 @@ def test_after_a_run_nothing_has_changed(copy):
     assert not copy.ran(copy.dvc("repro"))
 
 
+def test_what_a_run_leaves_lies_on_the_disk_once(copy):
+    """Outputs are links to the cache after a run too, and not only after a checkout."""
+    folders = ("data/raw", "data/packed", "weights", "runs", "maps", "sweep", "eval")
+    for folder in folders:
+        files = [path for path in (copy.root / folder).rglob("*") if path.is_file()]
+        assert files
+        for path in files:
+            assert path.is_symlink() or path.stat().st_nlink > 1, path
+
+
 def test_a_methods_setting_dirties_its_own_cells_alone(copy):
     copy.set("acol.threshold", 0.6)
     cell = "synthetic_birds-inception_v3-acol-0"

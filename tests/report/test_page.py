@@ -67,6 +67,15 @@ def test_two_builds_are_the_same_bytes(project, two_methods, page):
     assert build(project, two_methods).read_bytes() == first
 
 
+def test_it_says_whose_numbers_are_reported_and_where_thresholds_are_from(page):
+    text = " ".join(page.read_text(encoding="utf-8").split())
+    assert (
+        "<em>reported</em>: the GT-known error on ILSVRC with the paper&#39;s own network, where "
+        "it has a number; only the order of rows can be compared, not the level."
+    ) in text
+    assert "at the map threshold chosen on 6 images that no network was trained on;" in text
+
+
 def test_it_names_no_path_time_or_address(project, page):
     html = page.read_text(encoding="utf-8")
     assert str(project.root) not in html
