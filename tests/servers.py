@@ -71,6 +71,7 @@ def answer(request, script):
         request.send_header("Content-Length", str(len(body)))
     for key, value in script.headers.items():
         request.send_header(key, value)
-    request.end_headers()
+    # Before the client knows of an answer: it may ask again while this thread still sleeps.
     cut = script.cut_after.pop(0) if script.cut_after else None
+    request.end_headers()
     request.wfile.write(body[:cut])
