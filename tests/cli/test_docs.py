@@ -10,12 +10,8 @@ import pytest
 from spg.cli import main
 
 ROOT = Path(__file__).parents[2]
-PAGES = [
-    ROOT / "README.md",
-    ROOT / "CONTRIBUTING.md",
-    ROOT / "PROTOCOL.md",
-    *ROOT.glob("docs/*.md"),
-]
+TOP = ("README.md", "CONTRIBUTING.md", "PROTOCOL.md")
+PAGES = [*(ROOT / name for name in TOP), *sorted(ROOT.glob("docs/*.md"))]
 ENTRIES = {
     int(number)
     for number in re.findall(r"^## (\d+)\.", (ROOT / "PROTOCOL.md").read_text("utf-8"), flags=re.M)
@@ -30,7 +26,7 @@ def pages():
 def code_of(page: Path) -> list[str]:
     """Lines of code blocks, continued ones joined, and inline code."""
     text = page.read_text("utf-8")
-    blocks = re.findall(r"```(?:sh|bash|text)?\n(.*?)```", text, flags=re.S)
+    blocks = re.findall(r"```[^\n]*\n(.*?)```", text, flags=re.S)
     lines = [line for block in blocks for line in block.replace("\\\n", " ").splitlines()]
     outside = re.sub(r"```.*?```", "", text, flags=re.S)
     return lines + [" ".join(code.split()) for code in re.findall(r"`([^`]+)`", outside)]
