@@ -54,6 +54,12 @@ from spg.project.params import load_params
     help="Choose that threshold on these other maps instead, e.g. of train-fullsup.",
 )
 @click.option(
+    "--scores",
+    type=FILE,
+    help="Guessed classes, .csv (image_id,top1 ... top5) or .npz (image_ids, scores), for top-1 "
+    "and top-5 localization errors.",
+)
+@click.option(
     "--table", type=FILE, help="Write a table with one row an image to this .csv or .parquet file."
 )
 @click.option(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,11 +14,13 @@ import pyarrow.parquet as pq
 from spg.data.layouts.doubts import doubts
 from spg.project.errors import UserError, first_few
 from spg.project.files import whole_file, write_json
-from spg.tools.scoring.images import Source, read_images
+from spg.tools.scoring.guesses import Guesses, grouped, has_five, read_guesses
+from spg.tools.scoring.images import Images, Source, read_images
 from spg.tools.scoring.tally import (
     BadMap,
     Tally,
     choose_threshold,
+    classified,
     grid_index,
     image_rows,
     summarize,
@@ -28,13 +30,21 @@ from spg.tools.scoring.tally import (
 ROWS_A_BATCH = 4096
 MOST_STEPS = 1000  # so that three digits show every threshold
 
+CLASSIFIED = {
+    "top1_loc_err": "Top-1 localization error    ",
+    "top5_loc_err": "Top-5 localization error    ",
+    "top1_cls_err": "Top-1 classification error  ",
+    "top5_cls_err": "Top-5 classification error  ",
+}
+
 log = logging.getLogger(__name__)
 
 ROW_SCHEMA = pa.schema(
     {
         "image_id": pa.string(),
         "map": pa.string(),  # ok, or what is wrong with it
-        "outcome": pa.string(),  # of the box alone: there is no guessed class
+        "outcome": pa.string(),  # of the box alone, where no guessed classes are given
+        "top1": pa.int64(),  # the class guessed first, where they are
         "iou": pa.float64(),  # rule `largest`
         "iou_all": pa.float64(),  # rule `all`
         "x1": pa.int64(),  # the box of `largest`, half-open, in the protocol's frame
@@ -55,6 +65,7 @@ class ScoreOptions(NamedTuple):
     step: float
     threshold: float | None
     select_on: tuple[Path, Path] | None
+    scores: Path | None
     table: Path | None
     json_file: Path | None
     workers: int
@@ -75,26 +86,50 @@ def run_score(options: ScoreOptions, echo: Callable[[str], None]) -> None:
             f"{options.metadata}: has masks and no boxes, so that --threshold and --select-on have "
             "no effect; leave them out"
         )
+    guesses = read_guesses(options.scores, images) if options.scores else None
     threshold, kind = options.threshold, "fixed"
     if options.select_on:
         threshold, kind = _select(options.select_on, options), "selected"
-    tally = tally_maps(source, images, workers=options.workers)
+    tallies = _tallies(source, images, guesses, workers=options.workers)
+    tally = Tally.sum(tallies, order=[image.image_id for image in images])
     if threshold is None:
         threshold, kind = choose_threshold(tally, source), "oracle"
     threshold = float(source.thresholds[grid_index(threshold, source.thresholds)])
     sized = [(image.boxes, image.size) for image in images if image.size]
     warnings = [*doubts(sized), *_mask_doubts(options, tally)]
     numbers = summarize(tally, source, threshold=threshold, kind=kind) | {"warnings": warnings}
+    if guesses is not None:
+        numbers |= classified(tallies, source, threshold=threshold, five=has_five(guesses))
     if options.json_file:
         write_json(options.json_file, numbers)
     if options.table:
         rows = image_rows(source, images, threshold=threshold, workers=options.workers)
-        _write_table(options.table, rows)
+        _write_table(
+            options.table, rows if guesses is None else _with_guesses(rows, images, guesses)
+        )
     for warning in warnings:
         log.warning("warning: %s", warning)
     echo(_text(numbers))
     if tally.bad:
         raise UserError(_complaint(tally.bad, len(images)))
+
+
+def _tallies(
+    source: Source, images: Images, guesses: Guesses | None, *, workers: int
+) -> list[Tally]:
+    """Return the counts of each group of :func:`grouped`, or of all images where none is."""
+    groups = [images] if guesses is None else grouped(images, guesses)
+    return [tally_maps(source, group, workers=workers) for group in groups]
+
+
+def _with_guesses(
+    rows: Iterable[dict[str, Any]], images: Images, guesses: Guesses
+) -> Iterator[dict[str, Any]]:
+    """Yield rows with the class that was guessed first, and the outcome where it is the fault."""
+    for row, image in zip(rows, images, strict=True):
+        guess = guesses[image.image_id][0]
+        wrong = row["outcome"] == "correct" and guess != image.class_id
+        yield row | {"top1": guess} | ({"outcome": "wrong_class"} if wrong else {})
 
 
 def steps_of(step: float) -> int:
@@ -183,6 +218,12 @@ def _text(numbers: dict[str, Any]) -> str:
             f"GT-known localization error  {_percent(numbers['gt_known_loc_err'])}  ({at})",
             f"MaxBoxAcc                    {_percent(numbers['max_box_acc'])}  (oracle)",
             f"MaxBoxAccV2                  {_percent(numbers['max_box_acc_v2'])}  (oracle)",
+        ]
+    if "top1_cls_err" in numbers:
+        lines += [
+            f"{title}  {_percent(numbers[n])}"
+            for n, title in CLASSIFIED.items()
+            if numbers[n] is not None
         ]
     if numbers["gt_known_loc_err_cam_code"] is not None:
         value = _percent(numbers["gt_known_loc_err_cam_code"])

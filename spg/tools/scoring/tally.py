@@ -6,8 +6,8 @@ any number of maps needs the same memory and any number of processes gives the s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial, reduce
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -60,6 +60,13 @@ class Tally(NamedTuple):
     """Images whose masks have another shape than the metadata state."""
     bad: tuple[BadMap, ...]
 
+    @classmethod
+    def sum(cls, tallies: Sequence[Tally], *, order: Sequence[str]) -> Tally:
+        """Return the counts of all sets; bad maps in the order of these images."""
+        total = reduce(cls.plus, tallies)
+        places = {image_id: place for place, image_id in enumerate(order)}
+        return total._replace(bad=tuple(sorted(total.bad, key=lambda bad: places[bad.image_id])))
+
     def plus(self, other: Tally) -> Tally:
         """Return the counts of both sets."""
         return Tally(
@@ -78,10 +85,7 @@ class Tally(NamedTuple):
 def tally_maps(source: Source, images: Images, *, workers: int) -> Tally:
     """Count what every map finds at every threshold."""
     parts = _in_processes(partial(tally_some, source), images, workers, "score maps")
-    total = next(parts)
-    for part in parts:
-        total = total.plus(part)
-    return total
+    return reduce(Tally.plus, parts, tally_some(source, []))
 
 
 def tally_some(source: Source, images: Images) -> Tally:
@@ -152,6 +156,37 @@ def summarize(tally: Tally, source: Source, *, threshold: float, kind: str) -> d
         "px_ap": pixel_average_precision(tally.histogram),
         "bad_maps": [bad._asdict() for bad in tally.bad],
     }
+
+
+def classified(
+    tallies: Sequence[Tally], source: Source, *, threshold: float, five: bool
+) -> dict[str, float | None]:
+    """Return the errors that a guessed class has a part in, as fractions.
+
+    A guess is right when class and box are, and the box is that of the true class's map, so only
+    the images with a right class can be localized (docs/sources.md 4.1).
+
+    Args:
+        tallies: of the images whose first guess is right, of those right among five, of all others.
+        source: where they came from.
+        threshold: at which boxes are taken.
+        five: whether five classes were guessed; without, what needs them is ``None``.
+
+    Returns:
+        ``top1_loc_err``, ``top5_loc_err``, ``top1_cls_err``, ``top5_cls_err``; localization errors
+        are ``None`` where no image has a box.
+    """
+    images, place = sum(tally.images for tally in tallies), grid_index(threshold, source.thresholds)
+    level = IOU_LEVELS.index(IOU_THRESHOLD)
+    boxed = any(tally.boxed for tally in tallies)
+    errors: dict[str, float | None] = {}
+    for name, groups in (("top1", tallies[:1]), ("top5", tallies[:2])):
+        known = five or name == "top1"
+        found = sum(int(tally.correct[LARGEST, level, place]) for tally in groups)
+        right = sum(tally.images for tally in groups)
+        errors[f"{name}_loc_err"] = 1 - found / images if known and boxed else None
+        errors[f"{name}_cls_err"] = 1 - right / images if known else None
+    return errors
 
 
 def image_rows(

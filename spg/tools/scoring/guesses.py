@@ -1,0 +1,126 @@
+"""Guessed classes beside maps: what top-1 and top-5 localization errors of anybody's maps need.
+
+Two kinds of file, told apart by their names. ``.csv``: a header ``image_id,top1,top2,top3,top4,
+top5`` and a line an image, its classes, best first (``top1`` alone gives top-1 errors alone).
+``.npz``: arrays ``image_ids``, ``str[N]``, and ``scores``, ``Float[N, C]``, of all classes in the
+order of their numbers. Classes are numbered as in class_labels.txt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from zipfile import BadZipFile
+
+import numpy as np
+import pandas as pd
+
+from spg.data.layouts.problems import BadDataError
+from spg.project.errors import UserError
+from spg.tools.scoring.images import Images
+
+GUESSES = 5
+COLUMNS = tuple(f"top{place}" for place in range(1, GUESSES + 1))
+Guesses = Mapping[str, tuple[int, ...]]
+"""From an image to its classes, best first: `GUESSES` of them, one, or all that there are."""
+
+
+def read_guesses(path: Path, images: Images) -> dict[str, tuple[int, ...]]:
+    """Return the classes that were guessed for each image.
+
+    Args:
+        path: a ``.csv`` or ``.npz`` file.
+        images: those that are scored, with their classes; the file has a row for each of them, in
+            any order, and none for others.
+
+    Raises:
+        UserError: when the file cannot be read, or lists everything in it that is wrong.
+    """
+    problems = [f"no class of {image.image_id}" for image in images if image.class_id is None]
+    if problems:
+        raise BadDataError(path, problems, advice="--scores needs class_labels.txt")
+    readers = {".csv": _read_csv, ".npz": _read_npz}
+    if path.suffix not in readers:
+        raise UserError(f"--scores {path}: the name must end in .csv or .npz")
+    try:
+        image_ids, rows = readers[path.suffix](path, problems)
+    except FileNotFoundError:
+        raise UserError(f"--scores {path}: no such file") from None
+    except (OSError, ValueError, BadZipFile) as error:  # a file of another kind, or a torn one
+        reason = " ".join(str(error).split())
+        raise UserError(
+            f"--scores {path}: not readable as {path.suffix}: {reason}; docs/evaluation.md says "
+            "what it has to hold"
+        ) from None
+    problems += _mismatches(image_ids, {image.image_id for image in images})
+    if problems:
+        raise BadDataError(path, problems, advice="docs/evaluation.md says what it has to hold")
+    return dict(zip(image_ids, rows, strict=True))
+
+
+def grouped(images: Images, guesses: Guesses) -> tuple[Images, Images, Images]:
+    """Return the images whose first guess is right, those right among five, and all others."""
+    groups: tuple[list[int], list[int], list[int]] = ([], [], [])
+    for place, image in enumerate(images):
+        guessed = guesses[image.image_id]
+        which = 0 if image.class_id == guessed[0] else 1 if image.class_id in guessed else 2
+        groups[which].append(place)
+    first, among, others = ([images[place] for place in group] for group in groups)
+    return first, among, others
+
+
+def has_five(guesses: Guesses) -> bool:
+    """Return whether every image has more than its first guess, so that top-5 errors exist."""
+    return all(len(guessed) > 1 for guessed in guesses.values())
+
+
+def _read_csv(path: Path, problems: list[str]) -> tuple[list[str], list[tuple[int, ...]]]:
+    table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    wanted = [name for name in COLUMNS if name in table.columns]
+    if "image_id" not in table.columns or wanted not in (list(COLUMNS), ["top1"]):
+        raise ValueError(
+            f"its first line has to be image_id,{','.join(COLUMNS)}, or image_id,top1; it is "
+            f"{','.join(map(str, table.columns))[:80]}"
+        )
+    rows = []
+    for line, words in enumerate(table[wanted].itertuples(index=False), start=2):
+        guessed = tuple(int(word) if word.strip().isdecimal() else -1 for word in words)
+        if min(guessed) < 0:
+            problems.append(f"line {line}: {','.join(words)} are not numbers of classes")
+        elif len(set(guessed)) < len(guessed):
+            problems.append(f"line {line}: {','.join(words)} names a class twice")
+        rows.append(guessed)
+    return table["image_id"].tolist(), rows
+
+
+def _read_npz(path: Path, problems: list[str]) -> tuple[list[str], list[tuple[int, ...]]]:
+    with np.load(path, allow_pickle=False) as archive:
+        missing = [name for name in ("image_ids", "scores") if name not in archive.files]
+        if missing:
+            raise ValueError(f"lacks the array {missing[0]}")
+        image_ids, scores = archive["image_ids"], archive["scores"]
+    if image_ids.dtype.kind != "U" or image_ids.ndim != 1:
+        raise ValueError("image_ids has to be one row of text")
+    if scores.ndim != 2 or scores.dtype.kind != "f" or len(scores) != len(image_ids):
+        raise ValueError(
+            f"scores has to be floating point, [{len(image_ids)}, classes], and is {scores.dtype} "
+            f"{list(scores.shape)}"
+        )
+    if scores.shape[1] < 2:
+        raise ValueError("scores is of fewer than two classes")
+    odd = np.flatnonzero(~np.isfinite(scores).all(axis=1))
+    problems += [f"scores of {image_ids[place]} hold NaN or infinity" for place in odd]
+    best = np.argsort(-scores, axis=1, kind="stable")[:, :GUESSES]  # of equal ones the first class
+    return image_ids.tolist(), [tuple(map(int, row)) for row in best]
+
+
+def _mismatches(image_ids: Sequence[str], known: set[str]) -> Iterator[str]:
+    """Yield what rows and images have not in common."""
+    seen: set[str] = set()
+    for image_id in image_ids:
+        if image_id in seen:
+            yield f"{image_id} stands twice"
+        elif image_id not in known:
+            yield f"{image_id} is not in image_ids.txt"
+        seen.add(image_id)
+    yield from (f"{image_id} has no row" for image_id in sorted(known - seen))
