@@ -146,7 +146,8 @@ MISTAKES = [
     (lambda rows: [f"{IDS[0]},1,1,2,3,4", *rows[1:]], "line 2: 1,1,2,3,4 names a class twice"),
     (lambda rows: [f"{IDS[0]},bird,1,2,3,4", *rows[1:]], "line 2: bird,1,2,3,4 are not numbers"),
     (lambda rows: [f"{IDS[0]},-1,1,2,3,4", *rows[1:]], "line 2: -1,1,2,3,4 are not numbers"),
-    (lambda rows: [f"{IDS[0]},1,2", *rows[1:]], "are not numbers of classes"),
+    (lambda rows: [f"{IDS[0]},1,2", *rows[1:]], "line 2: 1,2: expected 5 classes"),
+    (lambda rows: [f"a, {IDS[0]},0,1,2,3,4", *rows[1:]], "quoted where it holds a comma"),
 ]
 
 
@@ -193,6 +194,7 @@ def test_mistakes_in_the_arrays_are_named(split, tmp_path, arrays, said):
         ("s.txt", b"", "must end in .csv or .npz"),
         ("s.npz", b"no archive", "not readable as .npz"),
         ("s.npz", b"PK\x03\x04 torn", "not readable as .npz"),
+        ("s.csv", b'image_id,top1\n"torn,1\n', "not readable as .csv"),
         ("s.csv", b"", "not readable as .csv"),
         ("s.csv", b"\xff\xfe\x00\x01", "not readable as .csv"),
         ("s.csv", b"a,b\n1,2\n", "its first line has to be image_id"),

@@ -8,12 +8,12 @@ order of their numbers. Classes are numbered as in class_labels.txt.
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from zipfile import BadZipFile
 
 import numpy as np
-import pandas as pd
 
 from spg.data.layouts.problems import BadDataError
 from spg.project.errors import UserError
@@ -46,7 +46,7 @@ def read_guesses(path: Path, images: Images) -> dict[str, tuple[int, ...]]:
         image_ids, rows = readers[path.suffix](path, problems)
     except FileNotFoundError:
         raise UserError(f"--scores {path}: no such file") from None
-    except (OSError, ValueError, BadZipFile) as error:  # a file of another kind, or a torn one
+    except (OSError, ValueError, csv.Error, BadZipFile) as error:  # of another kind, or torn
         reason = " ".join(str(error).split())
         raise UserError(
             f"--scores {path}: not readable as {path.suffix}: {reason}; docs/evaluation.md says "
@@ -75,22 +75,30 @@ def has_five(guesses: Guesses) -> bool:
 
 
 def _read_csv(path: Path, problems: list[str]) -> tuple[list[str], list[tuple[int, ...]]]:
-    table = pd.read_csv(path, dtype=str, keep_default_na=False)
-    wanted = [name for name in COLUMNS if name in table.columns]
-    if "image_id" not in table.columns or wanted not in (list(COLUMNS), ["top1"]):
-        raise ValueError(
-            f"its first line has to be image_id,{','.join(COLUMNS)}, or image_id,top1; it is "
-            f"{','.join(map(str, table.columns))[:80]}"
-        )
-    rows = []
-    for line, words in enumerate(table[wanted].itertuples(index=False), start=2):
-        guessed = tuple(int(word) if word.strip().isdecimal() else -1 for word in words)
-        if min(guessed) < 0:
-            problems.append(f"line {line}: {','.join(words)} are not numbers of classes")
-        elif len(set(guessed)) < len(guessed):
-            problems.append(f"line {line}: {','.join(words)} names a class twice")
-        rows.append(guessed)
-    return table["image_id"].tolist(), rows
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        lines = csv.reader(file, strict=True)
+        header = next(lines, [])
+        if header not in (["image_id", *COLUMNS], ["image_id", "top1"]):
+            raise ValueError(
+                f"its first line has to be image_id,{','.join(COLUMNS)}, or image_id,top1; it is "
+                f"{','.join(header)[:80]!r}"
+            )
+        image_ids, rows = [], []
+        for image_id, *words in filter(None, lines):
+            guessed = tuple(int(word) if word.strip().isdecimal() else -1 for word in words)
+            about = f"line {lines.line_num}: {','.join(words)}"
+            if len(words) != len(header) - 1:
+                problems.append(
+                    f"{about}: expected {len(header) - 1} classes after the image id, which is "
+                    "quoted where it holds a comma"
+                )
+            elif min(guessed) < 0:
+                problems.append(f"{about} are not numbers of classes")
+            elif len(set(guessed)) < len(guessed):
+                problems.append(f"{about} names a class twice")
+            image_ids.append(image_id)
+            rows.append(guessed)
+    return image_ids, rows
 
 
 def _read_npz(path: Path, problems: list[str]) -> tuple[list[str], list[tuple[int, ...]]]:
