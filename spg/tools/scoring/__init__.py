@@ -1,5 +1,6 @@
 """`spg score`: anybody's maps under the same evaluators.
 
-Enters: .npy maps and wsolevaluation's metadata. Leaves: numbers and a table. Imports: evaluate,
+Enters: .npy maps, wsolevaluation's metadata, guessed classes. Leaves: numbers and a table.
+Imports: evaluate,
 metrics, layouts, project.
 """

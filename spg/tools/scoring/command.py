@@ -14,13 +14,12 @@ import pyarrow.parquet as pq
 from spg.data.layouts.doubts import doubts
 from spg.project.errors import UserError, first_few
 from spg.project.files import whole_file, write_json
-from spg.tools.scoring.guesses import Guesses, grouped, has_five, read_guesses
+from spg.tools.scoring.guesses import Guesses, classified, grouped, has_five, read_guesses
 from spg.tools.scoring.images import Images, Source, read_images
 from spg.tools.scoring.tally import (
     BadMap,
     Tally,
     choose_threshold,
-    classified,
     grid_index,
     image_rows,
     summarize,

@@ -1,4 +1,4 @@
-"""Guessed classes beside maps: what top-1 and top-5 localization errors of anybody's maps need.
+"""Guessed classes beside maps, and the top-1 and top-5 errors of anybody's maps with them.
 
 Two kinds of file, told apart by their names. ``.csv``: a header ``image_id,top1,top2,top3,top4,
 top5`` and a line an image, its classes, best first (``top1`` alone gives top-1 errors alone).
@@ -16,8 +16,10 @@ from zipfile import BadZipFile
 import numpy as np
 
 from spg.data.layouts.problems import BadDataError
+from spg.evaluate.image_errors import IOU_LEVELS
 from spg.project.errors import UserError
-from spg.tools.scoring.images import Images
+from spg.tools.scoring.images import Images, Source
+from spg.tools.scoring.tally import IOU_THRESHOLD, LARGEST, Tally, grid_index
 
 GUESSES = 5
 COLUMNS = tuple(f"top{place}" for place in range(1, GUESSES + 1))
@@ -72,6 +74,37 @@ def grouped(images: Images, guesses: Guesses) -> tuple[Images, Images, Images]:
 def has_five(guesses: Guesses) -> bool:
     """Return whether every image has more than its first guess, so that top-5 errors exist."""
     return all(len(guessed) > 1 for guessed in guesses.values())
+
+
+def classified(
+    tallies: Sequence[Tally], source: Source, *, threshold: float, five: bool
+) -> dict[str, float | None]:
+    """Return the errors that a guessed class has a part in, as fractions.
+
+    A guess is right when class and box are, and the box is that of the true class's map, so only
+    the images with a right class can be localized (docs/sources.md 4.1).
+
+    Args:
+        tallies: of the images whose first guess is right, of those right among five, of all others.
+        source: where they came from.
+        threshold: at which boxes are taken.
+        five: whether five classes were guessed; without, what needs them is ``None``.
+
+    Returns:
+        ``top1_loc_err``, ``top5_loc_err``, ``top1_cls_err``, ``top5_cls_err``; localization errors
+        are ``None`` where no image has a box.
+    """
+    images, place = sum(tally.images for tally in tallies), grid_index(threshold, source.thresholds)
+    level = IOU_LEVELS.index(IOU_THRESHOLD)
+    boxed = any(tally.boxed for tally in tallies)
+    errors: dict[str, float | None] = {}
+    for name, groups in (("top1", tallies[:1]), ("top5", tallies[:2])):
+        known = five or name == "top1"
+        found = sum(int(tally.correct[LARGEST, level, place]) for tally in groups)
+        right = sum(tally.images for tally in groups)
+        errors[f"{name}_loc_err"] = 1 - found / images if known and boxed else None
+        errors[f"{name}_cls_err"] = 1 - right / images if known else None
+    return errors
 
 
 def _read_csv(path: Path, problems: list[str]) -> tuple[list[str], list[tuple[int, ...]]]:

@@ -158,37 +158,6 @@ def summarize(tally: Tally, source: Source, *, threshold: float, kind: str) -> d
     }
 
 
-def classified(
-    tallies: Sequence[Tally], source: Source, *, threshold: float, five: bool
-) -> dict[str, float | None]:
-    """Return the errors that a guessed class has a part in, as fractions.
-
-    A guess is right when class and box are, and the box is that of the true class's map, so only
-    the images with a right class can be localized (docs/sources.md 4.1).
-
-    Args:
-        tallies: of the images whose first guess is right, of those right among five, of all others.
-        source: where they came from.
-        threshold: at which boxes are taken.
-        five: whether five classes were guessed; without, what needs them is ``None``.
-
-    Returns:
-        ``top1_loc_err``, ``top5_loc_err``, ``top1_cls_err``, ``top5_cls_err``; localization errors
-        are ``None`` where no image has a box.
-    """
-    images, place = sum(tally.images for tally in tallies), grid_index(threshold, source.thresholds)
-    level = IOU_LEVELS.index(IOU_THRESHOLD)
-    boxed = any(tally.boxed for tally in tallies)
-    errors: dict[str, float | None] = {}
-    for name, groups in (("top1", tallies[:1]), ("top5", tallies[:2])):
-        known = five or name == "top1"
-        found = sum(int(tally.correct[LARGEST, level, place]) for tally in groups)
-        right = sum(tally.images for tally in groups)
-        errors[f"{name}_loc_err"] = 1 - found / images if known and boxed else None
-        errors[f"{name}_cls_err"] = 1 - right / images if known else None
-    return errors
-
-
 def image_rows(
     source: Source, images: Images, *, threshold: float, workers: int
 ) -> Iterator[dict[str, Any]]:
