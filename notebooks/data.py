@@ -57,10 +57,13 @@ sizes.scatter(tests["width"], tests["height"], s=8, alpha=0.4)
 sizes.set(xlabel="width, pixels", ylabel="height, pixels", title="test images")
 share.hist(100 * shares, bins=20, range=(0, 100))
 share.set(xlabel="box's share of the image, %", ylabel="boxes", title="true boxes")
-number.hist([len(b) for b in boxes], bins=np.arange(0.5, max(len(b) for b in boxes) + 1))
+number.hist([len(b) for b in boxes], bins=np.arange(0.5, max(1, *(len(b) for b in boxes)) + 1))
 number.set(xlabel="boxes in an image", ylabel="images", title="how many boxes")
 display(Image(as_png(figure)))
-display(Markdown(f"Median share of a box: {100 * np.median(shares):.1f} %."))
+if len(shares):
+    display(Markdown(f"Median share of a box: {100 * np.median(shares):.1f} %."))
+else:
+    display(Markdown("No test image has a true box."))
 
 # %% [markdown]
 # ## What they look like

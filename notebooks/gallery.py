@@ -43,5 +43,7 @@ for place in places:
     row = manifest.loc[place]
     name, image_id = markdown_text(row["class_name"]), markdown_text(row["image_id"])
     display(Markdown(f"**{name}**, {image_id}, {row['width']} x {row['height']} pixels"))
-    sheet = contact_sheet(workspace, params.dataset, rows, places=np.array([place]))
+    sheet = contact_sheet(
+        workspace, params.dataset, rows, normalization=params.sweep.normalization, places=np.array([place])
+    )
     display(Image(as_png(sheet)))

@@ -52,7 +52,8 @@ display(Image(folder / "figures" / "contact_sheet.png"))
 # Triangles: at the best one for its own test images, the oracle, which no one may report as a result.
 
 # %%
-display(Image(folder / "figures" / "threshold_curves.png"))
+for figure in sorted((folder / "figures").glob("threshold_curves.png")):
+    display(Image(figure))
 
 # %% [markdown]
 # ## How good the boxes are, and what becomes of the images
@@ -60,8 +61,9 @@ display(Image(folder / "figures" / "threshold_curves.png"))
 # The further right a curve, the better its boxes; it crosses the dotted line at the GT-known error.
 
 # %%
-display(Image(folder / "figures" / "iou.png"))
-display(Image(folder / "figures" / "outcomes.png"))
+for name in ("iou", "outcomes"):
+    for figure in sorted((folder / "figures").glob(f"{name}.png")):
+        display(Image(figure))
 
 # %% [markdown]
 # ## Where the maps look

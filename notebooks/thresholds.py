@@ -37,7 +37,9 @@ places = spread(manifest.index[manifest["split"] == TEST].to_numpy(), 2)
 def show(threshold: float) -> None:
     """Draw the same images at one threshold for all variants; call it with any value in (0, 1)."""
     display(Markdown(f"Threshold **{threshold}**"))
-    sheet = contact_sheet(workspace, params.dataset, rows, places=places, threshold=threshold)
+    sheet = contact_sheet(
+        workspace, params.dataset, rows, normalization=params.sweep.normalization, places=places, threshold=threshold
+    )
     display(Image(as_png(sheet)))
 
 
@@ -52,7 +54,8 @@ for threshold in (0.2, 0.4, 0.6, 0.8):
 
 # %%
 folder = workspace.report(params.dataset)
-display(Image(folder / "figures" / "threshold_curves.png"))
+for figure in sorted((folder / "figures").glob("threshold_curves.png")):
+    display(Image(figure))
 
 # %%
 points = threshold_points(workspace, rows)

@@ -42,6 +42,17 @@ from spg.project.params import load_params
     "and its functions; the command line of its evaluation.py has 0.01.",
 )
 @click.option(
+    "--normalization",
+    type=click.Choice(["min_max", "max", "pas", "ivr"]),
+    help="How maps are brought to [0, 1] (PROTOCOL 32); maps may then have any range. Default: "
+    "finished maps as they come, raw ones by min_max.",
+)
+@click.option(
+    "--percentile",
+    type=click.FloatRange(0, 1, max_open=True),
+    help="Of --normalization ivr. Default: the best one of 0.1 ... 0.9 on the maps of --select-on.",
+)
+@click.option(
     "--threshold",
     type=click.FloatRange(0, 1, max_open=True),
     help="Fixed map threshold of the GT-known error. Default: the best one (oracle).",

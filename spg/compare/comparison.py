@@ -10,21 +10,21 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from spg.compare.cross_fitted import fitted_interval
-from spg.compare.errors import Errors, Tables, collect_errors
+from spg.compare.errors import NO_THRESHOLD, Errors, Tables, collect_errors
 from spg.compare.fits import ResampledOf, keep_thresholds
 from spg.compare.other_classes import with_classes
 from spg.compare.paper import Paper
 from spg.compare.statistics.intervals import Interval, seed_spread, two_way_interval
 from spg.compare.statistics.significance import standard_error
 from spg.compare.variants import Variant
-from spg.evaluate.per_image import WHOLE_MAP
+from spg.evaluate.per_image import PIXEL_IOU, WHOLE_MAP
 from spg.project.schema import ComparisonParams
 from spg.project.seeding import generator
 
 EXTERNAL_KINDS = ("selected",)  # of the threshold, in external.csv
 OWN_CLASSES = "own"
-SUMMARIZED = ("top1_loc_err", "top5_loc_err", "top1_cls_err")
-"""Errors in summary.json at the selected threshold, beside GT-known errors at two thresholds."""
+SUMMARIZED = ("top1_loc_err", "top5_loc_err", "top1_cls_err", PIXEL_IOU)
+"""In summary.json at the selected threshold, beside GT-known errors at two thresholds."""
 COLUMNS = (
     *Variant._fields, "classifier", "threshold", "metric", *Interval._fields, "seed_std", "seeds",
     "images", "reported", "reported_dataset", "reported_table",
@@ -143,7 +143,10 @@ def comparison_rows(
 
 def summary(comparison: pd.DataFrame, claims: pd.DataFrame) -> dict[str, Any]:
     """Return what `dvc metrics` and `dvc exp show` display: few numbers, short names."""
-    own_classes = comparison["metric"].isin(SUMMARIZED) & (comparison["threshold"] == "selected")
+    boxless = (comparison["threshold"] == NO_THRESHOLD) & (comparison["extractor"] != "none")
+    own_classes = comparison["metric"].isin(SUMMARIZED) & (
+        (comparison["threshold"] == "selected") | boxless
+    )
     gt_known = comparison["metric"] == "gt_known_loc_err"
     shown_kinds = comparison["threshold"].isin(["none", "selected", "fixed"])
     whole_map = comparison["metric"].isin(WHOLE_MAP)

@@ -38,21 +38,22 @@ def draw_within(folds: NDArray[np.int64], resamples: int, rng: np.random.Generat
 
 
 def resampled_places(
-    wrong: NDArray[np.bool_], folds: NDArray[np.int64], images: Counts
+    wrong: NDArray[np.bool_], folds: NDArray[np.int64], images: Counts, *, curves: int = 1
 ) -> NDArray[np.intp]:
     """Return the place of each fold's threshold in each resample, ``Int[R, K]``.
 
     Args:
-        wrong: ``Bool[N, T]``, of one seed: is the box at each threshold wrong?
+        wrong: ``Bool[N, P T]``, of one seed: is the box at each threshold wrong?
         folds: ``Int[N]``.
         images: of :func:`draw_within`.
+        curves: P, as for :func:`~spg.evaluate.image_errors.select_places`.
     """
     sums = [
         images[:, folds == fold].astype(np.float32) @ wrong[folds == fold].astype(np.float32)
         for fold in np.unique(folds)
     ]  # whole numbers below 2 ** 24, exact in float32
     total = np.sum(sums, axis=0)
-    return np.stack([select_places(total - own) for own in sums], axis=1)
+    return np.stack([select_places(total - own, curves=curves) for own in sums], axis=1)
 
 
 def resampled_means(

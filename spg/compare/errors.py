@@ -10,14 +10,22 @@ from numpy.typing import NDArray
 
 from spg.compare.variants import Variant
 from spg.data.images.manifest import boxes_of
-from spg.evaluate.image_errors import ERRORS
+from spg.evaluate.image_errors import ERRORS, class_errors
 from spg.evaluate.metrics.boxes import box_iou, center_box, whole_image_box
-from spg.evaluate.per_image import COVERED, KINDS, WHOLE_MAP, cell_errors, kinds_of
+from spg.evaluate.per_image import (
+    COVERED,
+    KINDS,
+    PIXEL_IOU,
+    WHOLE_MAP,
+    cell_errors,
+    guesses_of,
+    kinds_of,
+)
 from spg.project.errors import UserError
 
 BASELINES = {"center_box": center_box, "whole_image": whole_image_box}
 
-HIGHER_IS_BETTER = frozenset({*WHOLE_MAP, "covered_object", "covered_parts"})
+HIGHER_IS_BETTER = frozenset({*WHOLE_MAP, PIXEL_IOU, "covered_object", "covered_parts"})
 """Metrics that are no errors: a gain in them is an increase."""
 NO_THRESHOLD = "none"
 """The kind of threshold of what needs none, or takes its own."""
@@ -46,21 +54,31 @@ def collect_errors(
         raise UserError("eval/: cells were evaluated on different images; run `dvc repro`")
     errors: Errors = {}
     for variant, seeds in tables.items():
-        for kind in kinds_of(seeds[0], kinds):
-            cells = [cell_errors(table, kind, iou_threshold=iou_threshold) for table in seeds]
+        found = {
+            kind: [cell_errors(table, kind, iou_threshold=iou_threshold) for table in seeds]
+            for kind in kinds_of(seeds[0], kinds)
+        }
+        if not kinds_of(seeds[0]):  # the images have no boxes: what is left needs none
+            found[NO_THRESHOLD] = [_class_errors(table) for table in seeds]
+        for kind, cells in found.items():
             for metric in (name for name in ERRORS if name in cells[0]):
                 stacked = np.stack([cell[metric] for cell in cells]).astype(np.float64)
                 errors[variant, kind, metric] = stacked  # [S, N]
     return errors
 
 
+def _class_errors(table: pd.DataFrame) -> dict[str, NDArray[np.bool_]]:
+    columns = {str(name): table[name].to_numpy() for name in table}
+    return class_errors(guesses_of(columns), columns["class_id"])
+
+
 def collect_values(tables: Tables) -> Errors:
-    """Stack what maps are worth beside their boxes: PxAP, MaxBoxAccV2, what they cover.
+    """Stack what maps are worth beside their boxes: PxAP, pIoU, MaxBoxAccV2, what they cover.
 
     What a data set has no masks for is left out.
     """
     columns = [(NO_THRESHOLD, name, name) for name in WHOLE_MAP]
-    columns += [(kind, name, f"{name}_{kind}") for kind in KINDS for name in COVERED]
+    columns += [(k, name, f"{name}_{k}") for k in KINDS for name in (*COVERED, PIXEL_IOU)]
     values: Errors = {}
     for variant, seeds in tables.items():
         for kind, metric, column in columns:
@@ -81,8 +99,13 @@ def baseline_errors(
         classifier: per-image tables of one variant, a seed each; a naive box names no class, so
             these classes stand beside it in top-1 and top-5.
         iou_threshold: delta.
+
+    Returns:
+        nothing where the images have no boxes.
     """
     tests = manifest.set_index("image_id").loc[classifier[0]["image_id"]]
+    if not tests["boxes"].map(len).all():
+        return {}
     errors: Errors = {}
     for name, guess in BASELINES.items():
         # A naive box is the same at every seed; what differs between them are the guessed classes.

@@ -16,6 +16,7 @@ from spg.compare.errors import Tables
 from spg.compare.variants import Grid, Variant
 from spg.data.images.manifest import TEST
 from spg.data.results.columns import read_batches
+from spg.evaluate.cuts import read_cuts
 from spg.evaluate.image_errors import ERRORS, image_errors
 from spg.evaluate.sweep.table import TABLE
 from spg.project.errors import UserError
@@ -84,7 +85,8 @@ class Fits:
         for cell, table in zip(self.rows[variant], tables, strict=True):
             path = self.workspace.sweep(cell) / TABLE
             swept = _read(path, variant.extractor, self.images, self.iou_threshold)
-            places = resampled_places(swept.wrong, self.folds, self.drawn)
+            curves = read_cuts(path.parent).curves
+            places = resampled_places(swept.wrong, self.folds, self.drawn, curves=curves)
             for metric, seeds in means.items():
                 errors = _errors(swept, table, metric)
                 seeds.append(resampled_means(errors, places, self.folds, self.drawn))
@@ -92,7 +94,7 @@ class Fits:
 
 
 class _Swept(NamedTuple):
-    """Whether the boxes of each image are wrong at each threshold, ``Bool[N, T]``."""
+    """Whether the boxes of each image are wrong at each place (cuts.py), ``Bool[N, G]``."""
 
     wrong: NDArray[np.bool_]
     """Of the largest component."""

@@ -12,12 +12,13 @@ from spg.compare.errors import Tables
 from spg.compare.statistics.intervals import seed_spread
 from spg.compare.variants import Grid, Variant
 from spg.data.results.tables import read_table
+from spg.evaluate.image_errors import ERRORS
 from spg.evaluate.outcomes import OUTCOMES
-from spg.evaluate.per_image import REGIONS, kinds_of
+from spg.evaluate.per_image import PIXEL_IOU, REGIONS, kinds_of
 from spg.project.files import read_json
 from spg.project.workspace import Workspace
 
-ACCURACIES = ("max_box_acc", "max_box_acc_v2", "px_ap")
+ACCURACIES = ("max_box_acc", "max_box_acc_v2", "px_ap", "peak_p_iou")
 CURVE_POINTS = 100  # of the thresholds in curves.csv, which is for drawing; numbers use all
 
 
@@ -50,7 +51,7 @@ def measured_in(metrics: Mapping[Variant, Sequence[Mapping[str, Any]]]) -> list[
     cell = next(iter(metrics.values()))[0]
     names = [name for name, value in cell.items() if not isinstance(value, dict)]
     known = [name for name in REGIONS if name in names]
-    return [*known, *(name for name in names if name not in (*known, *ACCURACIES))]
+    return [*known, *(name for name in names if name not in (*known, *ACCURACIES, *ERRORS))]
 
 
 def energy_table(tables: Tables, measured: Sequence[str]) -> pd.DataFrame:
@@ -76,16 +77,21 @@ def outcome_table(tables: Tables) -> pd.DataFrame:
         for kind in kinds_of(images):
             shares = {name: float((images[f"outcome_{kind}"] == name).mean()) for name in OUTCOMES}
             rows.append({**variant._asdict(), "threshold": kind, **shares})
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=[*Variant._fields, "threshold", *OUTCOMES])
 
 
 def accuracy_table(metrics: Mapping[Variant, Sequence[Mapping[str, Any]]]) -> pd.DataFrame:
-    """Return wsolevaluation's accuracies of each variant, the mean and the spread of its seeds."""
+    """Return wsolevaluation's accuracies of each variant, the mean and the spread of its seeds.
+
+    Beside them pIoU, at its peak and at the selected threshold.
+    """
     rows = []
     for variant, cells in metrics.items():
         row: dict[str, Any] = variant._asdict()
-        for name in ACCURACIES:
-            values = np.array([cell[name] for cell in cells], dtype=np.float64)  # None: no masks
+        own = {name: [cell[name] for cell in cells] for name in ACCURACIES}
+        own[PIXEL_IOU] = [cell["selected"].get(PIXEL_IOU) for cell in cells]
+        for name, found in own.items():
+            values = np.array(found, dtype=np.float64)  # None: no boxes or masks
             row |= {name: values.mean(), f"{name}_std": seed_spread(values[:, None])}
         rows.append(row)
     return pd.DataFrame(rows)

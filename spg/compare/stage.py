@@ -87,7 +87,7 @@ def _fit(
         images: a table of the test images.
     """
     rule = params.evaluation
-    count = fold_count(manifest["split"].to_numpy(), rule.folds)
+    count = fold_count(manifest, rule.folds)
     if count is None:
         return lambda _: keep_thresholds
     return Fits(

@@ -7,6 +7,8 @@ that is best on all others: *cross-fitted* selection (PROTOCOL 10).
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -21,20 +23,30 @@ LEAST = 20
 factor of sqrt(1 - 1 / size)."""
 
 
-def fold_count(splits: NDArray[np.str_], wanted: int | None) -> int | None:
-    """Return the number of folds, or ``None`` where *selected* thresholds are not cross-fitted.
-
-    That is where some image is held out to choose them on, where nobody wants it, and where two
-    folds would have fewer than `LEAST` test images each.
+def boxed_in(manifest: Any, split: str) -> int:
+    """Return how many images of a split have boxes.
 
     Args:
-        splits: ``str[N]``, of all images of the manifest.
+        manifest: columns ``split`` and ``boxes`` of all images, as arrays or a table.
+        split: which.
+    """
+    boxes = np.asarray(manifest["boxes"], dtype=object)[np.asarray(manifest["split"]) == split]
+    return sum(len(own) > 0 for own in boxes)
+
+
+def fold_count(manifest: Any, wanted: int | None) -> int | None:
+    """Return the number of folds, or ``None`` where *selected* thresholds are not cross-fitted.
+
+    That is where some image with boxes is held out to choose them on, where nobody wants it, where
+    no test image has boxes, and where two folds would have fewer than `LEAST` test images each.
+
+    Args:
+        manifest: as for :func:`boxed_in`.
         wanted: ``evaluation.folds``; fewer test images have fewer folds.
     """
-    splits = np.asarray(splits)
-    if wanted is None or (splits == TRAIN_FULLSUP).any():
+    if wanted is None or boxed_in(manifest, TRAIN_FULLSUP):
         return None
-    count = min(wanted, int((splits == TEST).sum()) // LEAST)
+    count = min(wanted, boxed_in(manifest, TEST) // LEAST)
     return count if count > 1 else None
 
 
@@ -58,15 +70,18 @@ def deal_folds(class_ids: NDArray[np.int64], folds: int) -> NDArray[np.int64]:
     return dealt
 
 
-def cross_fitted_places(wrong: NDArray[np.bool_], folds: NDArray[np.int64]) -> NDArray[np.intp]:
+def cross_fitted_places(
+    wrong: NDArray[np.bool_], folds: NDArray[np.int64], *, curves: int = 1
+) -> NDArray[np.intp]:
     """Return the place of each fold's threshold: the best on the images of all other folds.
 
     Args:
-        wrong: ``Bool[N, T]``, whether each threshold's box is wrong.
+        wrong: ``Bool[N, P T]``, whether each threshold's box is wrong.
         folds: ``Int[N]``, as of :func:`deal_folds`, none empty.
+        curves: P, as for :func:`~spg.evaluate.image_errors.select_places`.
 
     Returns:
         ``Int[K]``.
     """
     sums = np.stack([wrong[folds == fold].sum(axis=0) for fold in range(folds.max() + 1)])
-    return select_places(sums.sum(axis=0) - sums)
+    return select_places(sums.sum(axis=0) - sums, curves=curves)

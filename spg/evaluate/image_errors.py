@@ -48,21 +48,32 @@ def image_errors(
     Returns:
         ``bool [N]`` for each name, true where the image is wrong.
     """
-    wrong_box = iou < iou_threshold
-    hits = top5 == labels[:, None]  # [N, 5]
-    wrong_top1, wrong_top5 = ~hits[:, 0], ~hits.any(axis=1)
+    wrong_box, wrong_class = iou < iou_threshold, class_errors(top5, labels)
     errors = {
         "gt_known_loc_err": wrong_box,
-        "top1_loc_err": wrong_box | wrong_top1,
-        "top5_loc_err": wrong_box | wrong_top5,
-        "top1_cls_err": wrong_top1,
-        "top5_cls_err": wrong_top5,
+        "top1_loc_err": wrong_box | wrong_class["top1_cls_err"],
+        "top5_loc_err": wrong_box | wrong_class["top5_cls_err"],
+        **wrong_class,
     }
     if second_iou is not None:
+        hits = top5 == labels[:, None]  # [N, 5]
         either = ~wrong_box | (second_iou >= iou_threshold)
         first_two, third = hits[:, :2].any(axis=1), hits[:, 2:3].any(axis=1)
         errors["top5_loc_star_err"] = ~((first_two & either) | (third & ~wrong_box))
     return errors
+
+
+def class_errors(
+    top5: NDArray[np.int64], labels: NDArray[np.int64]
+) -> dict[str, NDArray[np.bool_]]:
+    """Return the errors of :func:`image_errors` that need no box.
+
+    Args:
+        top5: ``Int[N, 5]``, predicted classes, best first (fewer columns for fewer classes).
+        labels: ``Int[N]``, true classes.
+    """
+    hits = top5 == labels[:, None]  # [N, 5]
+    return {"top1_cls_err": ~hits[:, 0], "top5_cls_err": ~hits.any(axis=1)}
 
 
 def max_box_acc(correct: NDArray[np.integer[Any]], images: int) -> NDArray[np.float64]:
@@ -116,18 +127,21 @@ def select_threshold(errors: NDArray[np.float64], thresholds: NDArray[np.float64
     return float(thresholds[select_places(errors[None])[0]])
 
 
-def select_places(errors: NDArray[np.floating[Any]]) -> NDArray[np.intp]:
+def select_places(errors: NDArray[np.floating[Any]], *, curves: int = 1) -> NDArray[np.intp]:
     """Return where :func:`select_threshold` finds its threshold, for many at once.
 
     Args:
-        errors: ``Float[M, T]``, one row a choice.
+        errors: ``Float[M, P T]``, one row a choice.
+        curves: how many grids of thresholds lie behind each other in a row, P: one for each
+            percentile of a normalization. A run of best ones ends where its grid does.
 
     Returns:
         ``Int[M]``.
     """
     best = errors == errors.min(axis=1, keepdims=True)
     places = np.arange(errors.shape[1])
-    last_other = np.maximum.accumulate(np.where(best, -1, places), axis=1)
+    starts = places - places % (errors.shape[1] // curves) - 1  # the place before each one's grid
+    last_other = np.maximum.accumulate(np.where(best, starts, places), axis=1)
     lengths = np.where(best, places - last_other, 0)  # of the run of best ones, up to each place
     longest = lengths.max(axis=1)
     ends = lengths.argmax(axis=1)  # the first of equally long runs, at its last place

@@ -5,6 +5,8 @@ from __future__ import annotations
 from spg.evaluate.metrics.boxes import Boxes, box_area
 
 OUTCOMES = ("correct", "wrong_class", "too_small", "too_large", "merged", "elsewhere")
+UNKNOWN = "unknown"
+"""The outcome of an image without a true box."""
 HALF = 0.5
 
 

@@ -12,21 +12,24 @@ from tqdm import tqdm
 
 from spg.data.images.manifest import TEST
 from spg.data.results.columns import Columns, read_columns, select, write_columns
+from spg.evaluate.choice import choose_places, fitted_places, read_wrong
 from spg.evaluate.cross_fitting import deal_folds, fold_count
+from spg.evaluate.curves import accuracies, read_curves
+from spg.evaluate.cuts import Cuts, Places, read_cuts
+from spg.evaluate.image_errors import class_errors
+from spg.evaluate.metrics.pixels import pixel_average_precision, pixel_iou
 from spg.evaluate.per_image import (
     COVERED,
+    PIXEL_IOU,
     REGIONS,
-    accuracies,
-    choose_places,
-    fitted_places,
+    guesses_of,
     kind_totals,
-    read_curves,
     stacked,
     table_at,
 )
-from spg.evaluate.sweep.table import FACTS, TABLE, measured_columns
+from spg.evaluate.sweep.table import TABLE, measured_columns
 from spg.project.errors import UserError
-from spg.project.files import read_json, whole_files, write_json
+from spg.project.files import whole_files, write_json
 from spg.project.locks import sole_writer
 from spg.project.params import Params
 from spg.project.schema import EvaluationParams
@@ -60,37 +63,47 @@ def _evaluate(
     rule: EvaluationParams,
 ) -> None:
     swept, delta = workspace.sweep(cell), rule.iou_threshold
-    facts = read_json(swept / FACTS)
-    thresholds = np.array(facts["thresholds"])
+    cuts = read_cuts(swept)
+    fixed = cuts.place(rule.map_threshold, rule.percentile)
     measured = _in_order(measured_columns(swept / TABLE))
     tests = _tests(manifest, workspace.maps(cell))
-    count = fold_count(manifest["split"], rule.folds)
+    count = fold_count(manifest, rule.folds)
     folds = None if count is None else deal_folds(tests["class_id"], count)
     tables, curves, metrics = [], [], {}
     for extractor in extractors:
-        counts = read_curves(swept / TABLE, extractor, delta)
+        wrong = read_wrong(swept / TABLE, extractor, delta)
         fitted = None
         if folds is not None:
-            fitted = fitted_places(swept / TABLE, extractor, folds, delta)
-        places = choose_places(counts, thresholds, rule.map_threshold, fitted)
-        chosen = {kind: thresholds[place] for kind, place in places.items()}
+            fitted = fitted_places(swept / TABLE, extractor, folds, delta, cuts)
+        places = choose_places(wrong, cuts, fixed, fitted)
+        counts = read_curves(swept / TABLE, extractor, delta, places, cuts)
         table = table_at(
-            swept / TABLE, extractor, places, counts, tests, measured=measured, iou_threshold=delta
-        ) | {f"map_threshold_{kind}": values for kind, values in chosen.items()}
+            swept / TABLE, extractor, places, cuts, counts, tests, measured=measured,
+            iou_threshold=delta,
+        )  # fmt: skip
+        for kind, place in places.items():
+            table[f"map_threshold_{kind}"] = cuts.thresholds[cuts.steps(place)]
+            table[f"percentile_{kind}"] = cuts.percentiles[cuts.ways(place)]
         totals = kind_totals(table, delta)
-        for kind, values in chosen.items():
+        for kind, place in places.items():
             fitted_by_fold = kind == "selected" and folds is not None
-            totals[kind] |= _thresholds(values, folds if fitted_by_fold else None)
+            said = _chosen(place, cuts, folds if fitted_by_fold else None)
+            said[PIXEL_IOU] = _mean_or_none(table[f"{PIXEL_IOU}_{kind}"])
+            totals[kind] = totals.get(kind, {}) | said
+        pixels = counts.pixels[:2]
+        precision = pixel_average_precision(pixels)
         metrics[extractor] = {
             **totals,
-            **accuracies(counts, len(table["image_id"])),
+            **{name: float(found.mean()) for name, found in _class_errors(table).items()},
+            **accuracies(counts),
             **{name: _mean_or_none(table[name]) for name in measured},
             **_covered(table, places),
-            "px_ap": facts["px_ap"][extractor],
+            "px_ap": precision,
+            "peak_p_iou": None if precision is None else float(pixel_iou(pixels).max()),
         }
         tables.append(table | {"extractor": np.full(len(table["image_id"]), extractor)})
-        curve = {"map_threshold": thresholds, "gt_known_loc_err": counts.test}
-        curves.append(curve | {"extractor": np.full(len(thresholds), extractor)})
+        curve = {"map_threshold": cuts.thresholds, "gt_known_loc_err": counts.wrong}
+        curves.append(curve | {"extractor": np.full(len(cuts.thresholds), extractor)})
     with whole_files(workspace.evaluation(cell), *OUTPUTS) as temporary:
         write_columns(temporary / "per_image.parquet", stacked(tables))
         write_columns(temporary / "curves.parquet", stacked(curves))
@@ -114,11 +127,21 @@ def _tests(manifest: Columns, maps: Path) -> Columns:
     return select(images, images["split"] == TEST)
 
 
-def _thresholds(values: NDArray[np.float64], folds: NDArray[np.int64] | None) -> dict[str, Any]:
-    """Return the threshold that all images share, or each fold's."""
+def _class_errors(table: Mapping[str, Any]) -> dict[str, NDArray[np.bool_]]:
+    return class_errors(guesses_of(table), np.asarray(table["class_id"]))
+
+
+def _chosen(place: Places, cuts: Cuts, folds: NDArray[np.int64] | None) -> dict[str, Any]:
+    """Return the threshold that all images share, or each fold's, and so the percentile."""
+    found = {"map_threshold": cuts.thresholds[cuts.steps(place)]}
+    if cuts.curves > 1:
+        found["percentile"] = cuts.percentiles[cuts.ways(place)]
     if folds is None:
-        return {"map_threshold": float(values[0])}
-    return {"map_thresholds": [float(values[folds == fold][0]) for fold in range(folds.max() + 1)]}
+        return {name: float(values[0]) for name, values in found.items()}
+    return {
+        f"{name}s": [float(values[folds == fold][0]) for fold in range(folds.max() + 1)]
+        for name, values in found.items()
+    }
 
 
 def _covered(table: Mapping[str, Any], places: Iterable[str]) -> dict[str, Any]:

@@ -106,12 +106,6 @@ class Params(Strict):
         for name in self.all_methods:
             known = sorted(self.localization.extractors)
             _require(name in known, "localization.extractors lacks", name, known)
-        steps = self.evaluation.map_threshold * (self.sweep.thresholds + 1)
-        if abs(steps - round(steps)) > 1e-6:
-            raise ValueError(
-                f"evaluation.map_threshold: {self.evaluation.map_threshold} is not a multiple of "
-                f"1 / {self.sweep.thresholds + 1}, the step of sweep.thresholds"
-            )
         for name in self.ensembles:
             if name in self.external_classifier:
                 raise ValueError(f"ensembles: {name!r} is the name of a classifier already")
@@ -121,6 +115,22 @@ class Params(Strict):
             values = getattr(self, key)
             if len(set(values)) != len(values):
                 raise ValueError(f"{key}: {values} names something twice")
+        return self
+
+    @model_validator(mode="after")
+    def _fixed_ones_are_measured(self) -> Params:
+        evaluation, sweep = self.evaluation, self.sweep
+        steps = evaluation.map_threshold * (sweep.thresholds + 1)
+        if abs(steps - round(steps)) > 1e-6:
+            raise ValueError(
+                f"evaluation.map_threshold: {evaluation.map_threshold} is not a multiple of "
+                f"1 / {sweep.thresholds + 1}, the step of sweep.thresholds"
+            )
+        if sweep.normalization == "ivr" and evaluation.percentile not in sweep.percentiles:
+            raise ValueError(
+                f"evaluation.percentile: {evaluation.percentile} is not one of "
+                f"sweep.percentiles, {sweep.percentiles}"
+            )
         return self
 
     @property

@@ -11,11 +11,12 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Percentile = Annotated[float, Field(ge=0, lt=1)]
 Count = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0)]
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
@@ -271,14 +272,26 @@ class SweepParams(Strict):
 
     protocol: Literal["paper", "official", "wsolevaluation"]
     thresholds: Annotated[int, Field(ge=2, le=1000)]
+    normalization: Literal["min_max", "max", "pas", "ivr"]
+    percentiles: Annotated[list[Percentile], Field(min_length=1, max_length=99)]
+    """Of ``ivr``, ascending."""
     graph_cut: GraphCutParams
     measures: list[Name]
+
+    @field_validator("percentiles")
+    @classmethod
+    def _ascending(cls, percentiles: list[float]) -> list[float]:
+        if sorted(set(percentiles)) != percentiles:
+            raise ValueError(f"{percentiles} should ascend, each once")
+        return percentiles
 
 
 class EvaluationParams(Strict):
     """From maps to boxes to errors."""
 
     map_threshold: Fraction
+    percentile: Percentile
+    """The fixed one of ``ivr``."""
     iou_threshold: Fraction
     folds: Annotated[int, Field(ge=2, le=50)] | None
     """Of test images that choose thresholds for each other, where no image is held out."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from spg.data.images.manifest import TEST, boxes_of, read_manifest, spread
 from spg.data.images.packed import PackedImages
 from spg.data.results.tables import read_maps, read_table, read_tensors
 from spg.evaluate.metrics.maps import localization_map
+from spg.evaluate.metrics.normalization import normalizers
 from spg.evaluate.metrics.rules import largest_box
 from spg.evaluate.per_image import REGIONS
 from spg.project.files import read_json
@@ -35,22 +37,15 @@ def draw_figures(
 ) -> Iterator[tuple[str, Figure]]:
     """Yield each figure with its name; those that the results have no data for are left out."""
     folder, rows = workspace.report(dataset), grid(params, dataset)
-    count = params.report.gallery_images
-    yield "contact_sheet", contact_sheet(workspace, dataset, rows, count=count)
+    count, normalization = params.report.gallery_images, params.sweep.normalization
     yield (
-        "threshold_curves",
-        figures.threshold_curves(
-            read_table(folder / "curves.csv"),
-            fixed=params.evaluation.map_threshold,
-            points=threshold_points(workspace, rows),
-        ),
+        "contact_sheet",
+        contact_sheet(workspace, dataset, rows, normalization=normalization, count=count),
     )
-    yield "training_curves", figures.training_curves(read_table(folder / "history.csv"))
     outcomes = read_table(folder / "outcomes.csv")
-    yield "outcomes", charts.outcome_bars(outcomes[outcomes["threshold"] == "selected"])
-    delta = params.evaluation.iou_threshold
-    ious = selected_ious(workspace, rows)
-    yield "iou", charts.iou_distributions(ious, iou_threshold=delta)
+    if not outcomes.empty:
+        yield from _of_boxes(workspace, params, rows, folder, outcomes)
+    yield "training_curves", figures.training_curves(read_table(folder / "history.csv"))
     claims = read_table(folder / "claims.csv")
     ran = judged(claims)
     if not ran.empty:
@@ -66,6 +61,24 @@ def draw_figures(
         yield "guidance", guidance_growth(workspace, cell, params.guidance, cascade=cascade)
 
 
+def _of_boxes(
+    workspace: Workspace, params: Params, rows: Grid, folder: Path, outcomes: pd.DataFrame
+) -> Iterator[tuple[str, Figure]]:
+    """Yield the figures that true boxes are needed for."""
+    yield (
+        "threshold_curves",
+        figures.threshold_curves(
+            read_table(folder / "curves.csv"),
+            fixed=params.evaluation.map_threshold,
+            points=threshold_points(workspace, rows),
+        ),
+    )
+    yield "outcomes", charts.outcome_bars(outcomes[outcomes["threshold"] == "selected"])
+    delta = params.evaluation.iou_threshold
+    ious = selected_ious(workspace, rows)
+    yield "iou", charts.iou_distributions(ious, iou_threshold=delta)
+
+
 def threshold_points(workspace: Workspace, variants: Grid) -> pd.DataFrame:
     """Return each cell's error at its best threshold and, if it is one, at its selected one."""
     rows: list[dict[str, Any]] = []
@@ -76,9 +89,11 @@ def threshold_points(workspace: Workspace, variants: Grid) -> pd.DataFrame:
                 {**variant._asdict(), "kind": kind}
                 | {key: totals[kind][key] for key in ("map_threshold", "gt_known_loc_err")}
                 for kind in figures.POINTS
-                if "map_threshold" in totals[kind]  # no single one where it is cross-fitted
+                if "map_threshold" in totals.get(kind, {})  # no single one where cross-fitted
+                and "gt_known_loc_err" in totals[kind]  # none without boxes
             ]
-    return pd.DataFrame(rows)
+    columns = [*Variant._fields, "kind", "map_threshold", "gt_known_loc_err"]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def selected_ious(workspace: Workspace, variants: Grid) -> pd.DataFrame:
@@ -97,6 +112,7 @@ def contact_sheet(
     dataset: str,
     variants: Grid,
     *,
+    normalization: str,
     count: int = 0,
     places: NDArray[np.int64] | None = None,
     threshold: float | None = None,
@@ -107,6 +123,7 @@ def contact_sheet(
         workspace: the project.
         dataset: whose images.
         variants: a column each.
+        normalization: ``sweep.normalization``, in which maps are shown.
         count: of images, spread evenly over the split.
         places: rows of the manifest to show instead.
         threshold: for all variants; by default each image's selected one.
@@ -117,7 +134,7 @@ def contact_sheet(
         tests = np.flatnonzero(manifest["split"] == TEST)
         places = spread(tests, count)
     views = [
-        _panels(workspace, cells[0], variant, manifest.loc[places], threshold)
+        _panels(workspace, cells[0], variant, manifest.loc[places], normalization, threshold)
         for variant, cells in variants.items()
     ]
     rows = [
@@ -168,6 +185,7 @@ def _panels(
     cell: Cell,
     variant: Variant,
     images: pd.DataFrame,
+    normalization: str,
     threshold: float | None,
 ) -> list[figures.Panel]:
     maps = read_maps(workspace.maps(cell) / f"{variant.extractor}.npy")
@@ -177,11 +195,13 @@ def _panels(
     panels = []
     for image in images.itertuples():
         raw_map = maps[int(np.flatnonzero(places == image.image_id)[0])]
-        loc_map = localization_map(raw_map, (image.width, image.height))
+        row = own.loc[image.image_id]
+        normalize = normalizers(normalization, [row["percentile_selected"]])[0]
+        loc_map = localization_map(raw_map, (image.width, image.height), normalize=normalize)
         if threshold is None:
-            row = own.loc[image.image_id]
             chosen, box = row["map_threshold_selected"], row["box_selected"]
-            panel = figures.Panel(loc_map, chosen, box, row["iou_selected"])
+            iou = None if np.isnan(row["iou_selected"]) else row["iou_selected"]
+            panel = figures.Panel(loc_map, chosen, box, iou)
         else:
             panel = figures.Panel(loc_map, threshold, largest_box(loc_map >= threshold), None)
         panels.append(panel)

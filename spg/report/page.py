@@ -28,8 +28,10 @@ from spg.report.render import to_html
 from spg.report.tables import (
     KIND_NAMES,
     METRIC_NAMES,
+    NO_BOXES,
     VALUE_NAMES,
     Table,
+    has_boxes,
     judged,
     not_run,
     percent,
@@ -58,7 +60,7 @@ def write_page(workspace: Workspace, params: Params, dataset: str, tables: list[
     folder = workspace.report(dataset)
     page = render(
         page_facts(workspace, params, dataset),
-        gallery_data(workspace, dataset, grid(params, dataset)),
+        gallery_data(workspace, dataset, grid(params, dataset), params.sweep.normalization),
         [(table.caption, Markup(to_html(table))) for table in tables],
     )
     write_text(folder / "index.html", page)
@@ -116,10 +118,11 @@ def page_facts(workspace: Workspace, params: Params, dataset: str) -> dict[str, 
         "claims": ran.to_dict("records"),
         "not_run": not_run(claims).replace("*", ""),
         "figures": drawings,
+        "no_boxes": "" if has_boxes(comparison) else NO_BOXES,
         "headline": _headline(comparison, params.report.digits),
         "rows": result_rows(comparison, params.report.digits),
         "metrics": {name: METRIC_NAMES[name] for name in SHOWN_METRICS} | VALUE_NAMES,
-        "selection": selection(splits, params.evaluation.folds, entry.prepare),
+        "selection": selection(manifest, params.evaluation.folds, entry.prepare),
         "reported": reported_numbers(paper, theirs),
         "kinds": {"none": "no threshold", **KIND_NAMES},
         "outcomes": list(OUTCOMES),
@@ -138,7 +141,8 @@ def page_facts(workspace: Workspace, params: Params, dataset: str) -> dict[str, 
         "confidence": f"{params.comparison.confidence:.0%}",
         "command": "dvc repro",
         "settings": f"dataset={dataset} backbones=[{','.join(params.backbones)}] "
-        f"seeds=[{','.join(map(str, params.seeds))}] protocol={params.protocol}",
+        f"seeds=[{','.join(map(str, params.seeds))}] protocol={params.protocol} "
+        f"sweep.normalization={params.sweep.normalization}",
     }
 
 

@@ -15,6 +15,7 @@ from spg.data.images.manifest import TEST, boxes_of, read_manifest, spread
 from spg.data.images.packed import PackedImages
 from spg.data.results.tables import read_maps, read_table
 from spg.evaluate.metrics.maps import Map
+from spg.evaluate.metrics.normalization import Normalize, min_max, normalizers
 from spg.project.workspace import Cell, Workspace
 from spg.report.tables import variant_name
 
@@ -25,18 +26,23 @@ MAP_SIDE = 64  # longer side of the maps in the page; larger ones are shrunk by 
 LEVELS = 255
 
 
-def gallery_data(workspace: Workspace, dataset: str, rows: Grid) -> dict[str, Any]:
+def gallery_data(
+    workspace: Workspace, dataset: str, rows: Grid, normalization: str
+) -> dict[str, Any]:
     """Return the gallery: test images spread over the split, every variant's first seed.
 
     Pictures and maps are base64; maps are quantized to 8 bits between their own extremes, row after
-    row, image after image. Boxes are half-open fractions of the image's width and height.
+    row, image after image, or, where ``sweep.normalization`` is another than min-max, normalized
+    and quantized between 0 and 1. Boxes are half-open fractions of the image's width and height.
     """
     manifest = read_manifest(workspace.packed(dataset) / "manifest.parquet")
     packed = PackedImages(workspace.packed(dataset))
     shown = manifest.loc[spread(np.flatnonzero(manifest["split"] == TEST), IMAGES)]
     classes = dict(zip(manifest["class_id"], manifest["class_name"], strict=True))
     variants = [
-        _variant_data(workspace, cells[0], variant, shown["image_id"].tolist(), classes)
+        _variant_data(
+            workspace, cells[0], variant, shown["image_id"].tolist(), classes, normalization
+        )
         for variant, cells in rows.items()
     ]
     return {
@@ -45,17 +51,19 @@ def gallery_data(workspace: Workspace, dataset: str, rows: Grid) -> dict[str, An
             for place, row in zip(shown.index, shown.to_dict("records"), strict=True)
         ],
         "variants": variants,
+        "minMax": normalization == "min_max",
         "total": int((manifest["split"] == TEST).sum()),
     }
 
 
-def quantize(raw_map: Map) -> NDArray[np.uint8]:
-    """Return a map as 8 bits between its own extremes, at most `MAP_SIDE` wide and high.
+def quantize(raw_map: Map, normalize: Normalize = min_max) -> NDArray[np.uint8]:
+    """Return a map as 8 bits between 0 and 1, at most `MAP_SIDE` wide and high.
 
     A constant map, and one with NaN or infinity, becomes zeros, as in the evaluation (PROTOCOL 3).
 
     Args:
         raw_map: ``Float[h, w]``, any range.
+        normalize: how it is brought to [0, 1].
     """
     if not np.isfinite(raw_map).all():
         raw_map = np.zeros_like(raw_map)
@@ -64,10 +72,8 @@ def quantize(raw_map: Map) -> NDArray[np.uint8]:
     if scale < 1:
         size = (max(1, round(width * scale)), max(1, round(height * scale)))
         raw_map = cv2.resize(raw_map, size, interpolation=cv2.INTER_AREA).astype(np.float32)
-    values = raw_map.astype(np.float64)
-    spread_of = values.max() - values.min()
-    scaled = (values - values.min()) / spread_of if spread_of > 0 else np.zeros_like(values)
-    return np.rint(scaled * LEVELS).astype(np.uint8)
+    levels = np.rint(normalize(raw_map.astype(np.float64)) * LEVELS)
+    return np.asarray(levels, dtype=np.uint8)
 
 
 def picture(image: NDArray[np.uint8]) -> tuple[str, tuple[int, int]]:
@@ -100,13 +106,17 @@ def _variant_data(
     variant: Variant,
     image_ids: list[str],
     classes: dict[int, str],
+    normalization: str,
 ) -> dict[str, Any]:
     table = read_table(workspace.evaluation(cell) / "per_image.parquet")
     own = table[table["extractor"] == variant.extractor].set_index("image_id").loc[image_ids]
     maps = read_maps(workspace.maps(cell) / f"{variant.extractor}.npy")
     order = read_table(workspace.maps(cell) / "scores.parquet")["image_id"]
     places = pd.Series(np.arange(len(order)), index=order).loc[image_ids]
-    small = np.stack([quantize(np.asarray(maps[place])) for place in places])
+    ways = [normalizers(normalization, [own_one])[0] for own_one in own["percentile_selected"]]
+    small = np.stack(
+        [quantize(np.asarray(maps[place]), way) for place, way in zip(places, ways, strict=True)]
+    )
     return {
         "name": variant_name(variant._asdict()),
         "backbone": variant.backbone,
@@ -115,7 +125,7 @@ def _variant_data(
         "thresholds": own["map_threshold_selected"].round(6).tolist(),
         "mapSize": [int(small.shape[2]), int(small.shape[1])],
         "maps": _base64(small.tobytes()),
-        "iou": own["iou_selected"].round(4).tolist(),
+        "iou": [None if np.isnan(iou) else round(iou, 4) for iou in own["iou_selected"]],
         "outcome": own["outcome_selected"].tolist(),
         "guess": [classes[guess] for guess in own["top1"]],
     }

@@ -99,7 +99,7 @@ def read_run(
         claims=read_table(folder / "claims.csv"),
         confidence=params.comparison.confidence,
         digits=params.report.digits,
-        selection=selection(manifest["split"].to_numpy(), params.evaluation.folds, entry.prepare),
+        selection=selection(manifest, params.evaluation.folds, entry.prepare),
     )
 
 

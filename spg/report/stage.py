@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import pandas as pd
+
 from spg.compare.paper import load_paper
 from spg.data.images.manifest import read_manifest
 from spg.data.results.tables import read_table
@@ -35,6 +37,8 @@ class PageRule(NamedTuple):
     """The fixed one."""
     protocol: str
     """Of the evaluator."""
+    normalization: str
+    """Of the maps."""
     selection: str
     """How *selected* thresholds were chosen, as :func:`spg.report.tables.selection` says it."""
     reported: str
@@ -54,6 +58,7 @@ def report(workspace: Workspace, params: Params, dataset: str) -> None:
         params.report.digits,
         params.evaluation.map_threshold,
         params.sweep.protocol,
+        params.sweep.normalization,
         run.selection,
         reported_numbers(paper, run.theirs),
     )
@@ -83,38 +88,54 @@ def tables_page(folder: Path, rule: PageRule, rendered: Sequence[Table]) -> str:
     claims = read_table(folder / "claims.csv")
     images, seeds = int(comparison["images"].max()), int(comparison["seeds"].max())
     repeated = f"{seeds} seeds" if seeds > 1 else ONE_SEED
+    boxed = tables.has_boxes(comparison)
+    other = rule.normalization != "min_max"
+    normalized = f" Maps are normalized by `{rule.normalization}`." if other else ""
     parts = [
         f"# Results on {rule.dataset}\n",
         f"{images} test images, {repeated}. Per cent; lower is better. *selected*: "
         f"at the map threshold {rule.selection}; "
-        f"*fixed*: at {rule.map_threshold}. *reported*: the error {rule.reported}.\n",
-        "## GT-known localization error\n",
-        to_markdown(tables.main_table(comparison, metric="gt_known_loc_err", digits=digits)),
-        "## GT-known localization error by kind of threshold\n",
-        "*oracle*: the best threshold on these very test images, which no one may report as a "
-        "result; *CAM code*: that code's own three thresholds and boxes (PROTOCOL 10, 17); "
-        "*GraphCut*: no threshold, but the image's colors too, the box rule of the work cited for "
-        "Backprop (PROTOCOL 11).\n",
-        to_markdown(tables.kinds_table(comparison, digits=digits)),
+        f"*fixed*: at {rule.map_threshold}. *reported*: the error {rule.reported}.{normalized}\n",
+        *(_localization(comparison, digits) if boxed else [f"{tables.NO_BOXES}\n"]),
         "## Claims of the paper\n",
-        to_markdown(rendered[0]),
+        to_markdown(rendered[0]) if boxed else "",
         *(f"- *{row.text}*: {row.sentence}" for row in tables.judged(claims).itertuples()),
         f"\n{tables.not_run(claims)}",
         "\n## All errors at the selected threshold\n",
         to_markdown(tables.metrics_table(comparison, digits=digits)),
-        "## Top-1 localization error\n",
-        to_markdown(tables.main_table(comparison, metric=ERRORS[1], digits=digits)),
-        "## What becomes of the images\n",
-        "Share of the test images at the selected threshold: one outcome an image.\n",
-        to_markdown(tables.outcome_table(read_table(folder / "outcomes.csv"), digits=digits)),
+        *(_outcomes(folder, comparison, digits) if boxed else ()),
         f"## Accuracies of wsolevaluation, protocol `{rule.protocol}`\n",
         "Higher is better. MaxBoxAcc and MaxBoxAccV2 take the threshold that is best on the test "
-        "images, as published; PxAP needs none.\n",
+        "images, as published; PxAP needs none. pIoU is of all pixels together, at the threshold "
+        "that is best for it on these images and at the selected one.\n",
         to_markdown(tables.accuracy_table(read_table(folder / "accuracies.csv"), digits=digits)),
         "## The paper's tables, and those of others on SPG\n",
         *(to_markdown(table) for table in rendered[1:]),
     ]
     return "\n".join([*parts, *_further_tables(folder, digits)])
+
+
+def _localization(comparison: pd.DataFrame, digits: int) -> Iterator[str]:
+    """Yield the GT-known errors."""
+    yield "## GT-known localization error\n"
+    yield to_markdown(tables.main_table(comparison, metric="gt_known_loc_err", digits=digits))
+    yield "## GT-known localization error by kind of threshold\n"
+    yield (
+        "*oracle*: the best threshold on these very test images, which no one may report as a "
+        "result; *CAM code*: that code's own three thresholds and boxes (PROTOCOL 10, 17); "
+        "*GraphCut*: no threshold, but the image's colors too, the box rule of the work cited for "
+        "Backprop (PROTOCOL 11).\n"
+    )
+    yield to_markdown(tables.kinds_table(comparison, digits=digits))
+
+
+def _outcomes(folder: Path, comparison: pd.DataFrame, digits: int) -> Iterator[str]:
+    """Yield the top-1 errors, and what becomes of the images."""
+    yield "## Top-1 localization error\n"
+    yield to_markdown(tables.main_table(comparison, metric=ERRORS[1], digits=digits))
+    yield "## What becomes of the images\n"
+    yield "Share of the test images at the selected threshold: one outcome an image.\n"
+    yield to_markdown(tables.outcome_table(read_table(folder / "outcomes.csv"), digits=digits))
 
 
 def _further_tables(folder: Path, digits: int) -> Iterator[str]:

@@ -8,12 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from spg.data.images.manifest import TRAIN_FULLSUP
-from spg.evaluate.cross_fitting import fold_count
+from spg.data.images.manifest import TEST, TRAIN_FULLSUP
+from spg.evaluate.cross_fitting import boxed_in, fold_count
 from spg.project.schema import PrepareParams
 
 Row = Mapping[str, object]
@@ -48,13 +46,27 @@ METRIC_NAMES = {
 KIND_NAMES = {
     "selected": "selected",
     "fixed": "fixed",
+    "pseudo": "pseudo-boxes",
     "oracle": "oracle",
     "cam_code": "CAM code",
     "graph_cut": "GraphCut",
 }
 VALUE_NAMES = {"px_ap": "PxAP", "max_box_acc_v2": "MaxBoxAccV2"}
 """Higher is better, and no chosen threshold changes them; the former where there are masks."""
-ACCURACY_NAMES = {"max_box_acc": "MaxBoxAcc", "max_box_acc_v2": "MaxBoxAccV2", "px_ap": "PxAP"}
+ACCURACY_NAMES = {
+    "max_box_acc": "MaxBoxAcc",
+    "max_box_acc_v2": "MaxBoxAccV2",
+    "px_ap": "PxAP",
+    "peak_p_iou": "pIoU, peak",
+    "p_iou": "pIoU, selected",
+}
+
+
+NO_BOXES = (
+    "The test images have no true boxes, so nothing is said of localization: no GT-known, top-1 or "
+    "top-5 localization error, no MaxBoxAcc, no outcome of an image, no verdict. What is left are "
+    "classification errors, the maps in the gallery and, where there are masks, PxAP and pIoU."
+)
 
 
 class Table(NamedTuple):
@@ -70,29 +82,31 @@ class Table(NamedTuple):
     """Whether cells hold Markdown of their own, which only Markdown can show."""
 
 
-def selection(splits: NDArray[np.str_], folds: int | None, rule: PrepareParams) -> str:
+def selection(manifest: pd.DataFrame, folds: int | None, rule: PrepareParams) -> str:
     """Return how *selected* thresholds were chosen, to stand behind "the map threshold".
 
     It says what the choice cost: held-out images are missing elsewhere, cross-fitted ones are not.
 
     Args:
-        splits: ``str[N]``, of all images of the manifest.
+        manifest: of all images.
         folds: ``evaluation.folds`` (PROTOCOL 10).
         rule: of the data set, where images are held out from.
     """
-    count = fold_count(splits, folds)
+    count = fold_count(manifest, folds)
     if count is not None:
         return (
             f"that is best on the other {count - 1} of {count} folds of the test images "
             "(cross-fitted)"
         )
-    held_out = int((np.asarray(splits) == TRAIN_FULLSUP).sum())
+    held_out = boxed_in(manifest, TRAIN_FULLSUP)
     if held_out and not rule.holdout_per_class:
         return f"chosen on {held_out} further images"
     if held_out and rule.holdout_from == "train":
         return f"chosen on {held_out} images that no network was trained on"
     if held_out:
         return f"chosen on {held_out} images that are not among those reported"
+    if not boxed_in(manifest, TEST):
+        return "that is fixed, since no image has a box to choose one by"
     return "that is fixed, since no image is held out to choose one on"
 
 
@@ -115,6 +129,11 @@ def variant_name(row: Row) -> str:
 def percent(value: object, digits: int) -> str:
     """Format a fraction as per cent, or a dash where there is none."""
     return "–" if pd.isna(value) else f"{100 * float(value):.{digits}f}"  # type: ignore[arg-type]
+
+
+def has_boxes(comparison: pd.DataFrame) -> bool:
+    """Return whether the test images of a comparison.csv have true boxes."""
+    return bool((comparison["metric"] == "gt_known_loc_err").any())
 
 
 def main_table(comparison: pd.DataFrame, *, metric: str, digits: int) -> Table:
@@ -159,16 +178,17 @@ def metrics_table(comparison: pd.DataFrame, *, digits: int) -> Table:
 
 
 def kinds_table(comparison: pd.DataFrame, *, digits: int) -> Table:
-    """Return the GT-known error of each variant at each kind of threshold."""
+    """Return the GT-known error of each variant at each kind of threshold that any has."""
     rows = comparison[comparison["metric"] == "gt_known_loc_err"]
     keys = ["backbone", "method", "extractor"]
     wide = rows.pivot_table(index=keys, columns="threshold", values="mean", sort=False)
+    kinds = [kind for kind in KIND_NAMES if kind in wide]
     lines = [
-        [variant_name(row), *(percent(row.get(kind), digits) for kind in KIND_NAMES)]
+        [variant_name(row), *(percent(row.get(kind), digits) for kind in kinds)]
         for row in wide.reset_index().to_dict("records")
         if "none" not in row or pd.isna(row["none"])
     ]
-    return _table(["variant", *KIND_NAMES.values()], lines)
+    return _table(["variant", *(KIND_NAMES[kind] for kind in kinds)], lines)
 
 
 def external_table(external: pd.DataFrame, *, digits: int) -> Table:

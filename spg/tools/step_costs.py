@@ -19,9 +19,8 @@ from spg.data.images.manifest import TEST
 from spg.data.inputs.batches import Batch
 from spg.data.inputs.colors import normalize_images
 from spg.data.inputs.samples import EvalSamples, TrainSamples
-from spg.evaluate.metrics.evaluator import Evaluator
 from spg.evaluate.sweep.image import Image
-from spg.evaluate.sweep.rows import find_measures, measure_map
+from spg.evaluate.sweep.rows import evaluator_of, find_measures, measure_map
 from spg.localize.maps import find_extractors, localize_batch, viewed
 from spg.networks.compute.device import make_deterministic, pick_device
 from spg.networks.compute.distributed import share_of, world
@@ -89,9 +88,10 @@ class CellWork:
         _, self._whole_batch = _timed_batch(whole, list(range(localization.batch_size)))
         self._extractors = find_extractors(localization.extractors[cell.method])
         self._precision = localization.precision
-        self._evaluator = Evaluator.named(params.sweep.protocol, params.sweep.thresholds)
+        self._evaluator = evaluator_of(params.sweep)
         self._measures = find_measures(params.sweep.measures)
-        self._image = Image("drawn", TEST, size_wh, np.array([[0.0, 0.0, *size_wh]]), None, None)
+        box = np.array([[0.0, 0.0, *size_wh]])
+        self._image = Image("drawn", TEST, size_wh, box, np.zeros((0, 4)), None, None)
         self.maps: dict[str, NDArray[np.float32]] = {}
 
     @property

@@ -64,7 +64,17 @@ def test_no_image_changes_the_threshold_of_its_own_fold():
     ],
 )
 def test_folds_are_large_enough_and_none_where_images_are_held_out(tests, others, wanted, count):
-    assert fold_count(np.array([*others, *[TEST] * tests]), wanted) == count
+    splits = np.array([*others, *[TEST] * tests])
+    manifest = {"split": splits, "boxes": [[(0, 0, 1, 1)]] * len(splits)}
+    assert fold_count(manifest, wanted) == count
+    boxless = manifest | {"boxes": [[]] * len(splits)}
+    assert fold_count(boxless, wanted) is None
+
+
+def test_folds_are_dealt_where_held_out_images_have_pseudo_boxes_alone():
+    splits = np.array([TRAIN_WEAKSUP, *[TRAIN_FULLSUP] * 5, *[TEST] * 100])
+    boxes = [[], *[[]] * 5, *[[(0, 0, 1, 1)]] * 100]
+    assert fold_count({"split": splits, "boxes": boxes}, 5) == 5
 
 
 def middle_of_the_longest_run(errors):

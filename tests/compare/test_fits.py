@@ -11,6 +11,7 @@ from spg.compare.variants import Variant
 from spg.evaluate.cross_fitting import cross_fitted_places, deal_folds
 from spg.evaluate.image_errors import image_errors
 from spg.project.errors import UserError
+from spg.project.files import write_json
 from spg.project.workspace import Cell, Workspace
 
 IMAGES, THRESHOLDS, SEEDS, RESAMPLES, DELTA = 40, 9, 2, 6, 0.5
@@ -35,6 +36,8 @@ def swept(tmp_path):
         ]  # fmt: skip
         workspace.sweep(cell).mkdir(parents=True)
         pd.DataFrame(rows).to_parquet(workspace.sweep(cell) / "sweep.parquet")
+        facts = {"thresholds": list(np.arange(1, THRESHOLDS + 1) / (THRESHOLDS + 1))}
+        write_json(workspace.sweep(cell) / "sweep.json", facts | {"percentiles": []})
     return workspace
 
 

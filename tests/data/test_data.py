@@ -223,6 +223,7 @@ def good_rows():
             "width": [4, 5, 6],
             "height": [7, 8, 9],
             "boxes": [[], [[0.0, 0.0, 1.0, 1.0], [1.0, 1.0, 2.0, 2.0]], [[0.0, 1.0, 2.0, 3.5]]],
+            "pseudo_boxes": [[], [], []],
         }
     )
 
@@ -235,7 +236,7 @@ def test_a_manifest_reads_back_as_written(tmp_path):
     write_manifest(tmp_path / "manifest.parquet", as_table(good_rows()))
     rows = read_manifest(tmp_path / "manifest.parquet")
     want = good_rows()
-    for column in want.columns.drop("boxes"):
+    for column in want.columns.drop(["boxes", "pseudo_boxes"]):
         assert rows[column].tolist() == want[column].tolist()
     assert [boxes_of(boxes).tolist() for boxes in rows["boxes"]] == want["boxes"].tolist()
     assert boxes_of(rows["boxes"][0]).shape == (0, 4)
@@ -247,7 +248,7 @@ def test_the_schema_of_the_manifest(tiny_workspace):
     schema = pq.read_schema(tiny_workspace.packed(NAME) / "manifest.parquet")
     kinds = {field.name: str(field.type) for field in schema}
     assert list(kinds) == [
-        "image_id", "class_id", "class_name", "split", "width", "height", "boxes"
+        "image_id", "class_id", "class_name", "split", "width", "height", "boxes", "pseudo_boxes"
     ]  # fmt: skip
     assert kinds["boxes"].startswith("fixed_size_list") or "list" in kinds["boxes"]
     assert schema.metadata is None  # pandas would add its version, and other bytes with it
@@ -270,7 +271,29 @@ def with_last_box(rows, boxes):
         (lambda rows: rows.assign(split=["train_fullsup", "train_weaksup", "test"]), "without"),
         (lambda rows: rows.assign(width=[4, 0, 6]), "without pixels"),
         (lambda rows: rows.assign(class_name=["001.A", None, "002.B"]), "an empty cell"),
-        (lambda rows: with_last_box(rows, []), "test image without a box"),
+        (
+            lambda rows: with_last_box(rows, []).assign(
+                split=["train_weaksup", "test", "test"], class_id=0
+            ),
+            "test images with boxes and others without",
+        ),
+        (
+            lambda rows: with_last_box(rows, []).assign(
+                split=["train_weaksup", "train_weaksup", "train_fullsup"]
+            ),
+            "held-out image without a box",
+        ),
+        (
+            lambda rows: rows.assign(pseudo_boxes=[[], [], [[0.0, 0.0, 1.0, 1.0]]]),
+            "pseudo-boxes of an image that is not held out",
+        ),
+        (
+            lambda rows: rows.assign(
+                split=["train_weaksup", "train_weaksup", "train_fullsup"],
+                pseudo_boxes=[[], [], [[0.0, 0.0, 7.0, 1.0]]],
+            ),
+            "outside its image",
+        ),
         (lambda rows: with_last_box(rows, [[0.0, 1.0, 2.0, 9.5]]), "outside its image"),
         (lambda rows: with_last_box(rows, [[-0.5, 1.0, 2.0, 3.0]]), "outside its image"),
         (lambda rows: with_last_box(rows, [[2.0, 1.0, 2.0, 3.0]]), "without area"),
@@ -282,6 +305,19 @@ def test_a_wrong_manifest_is_refused_when_written(tmp_path, change, reason):
     with pytest.raises(UserError, match=reason):
         write_manifest(path, as_table(change(good_rows())))
     assert not path.exists()
+
+
+@pytest.mark.parametrize("split", ["test", "train_fullsup"])
+def test_a_manifest_may_have_no_true_box_where_none_is_wanted(tmp_path, split):
+    """Own photographs without boxes; held-out ones whose boxes someone proposes."""
+    pseudo = [[], [], [[0.0, 0.0, 1.0, 1.0]] if split == "train_fullsup" else []]
+    rows = with_last_box(good_rows(), []).assign(
+        split=["train_weaksup", "train_weaksup", split], pseudo_boxes=pseudo
+    )
+    write_manifest(tmp_path / "manifest.parquet", as_table(rows))
+    read = read_manifest(tmp_path / "manifest.parquet")
+    assert boxes_of(read["boxes"][2]).shape == (0, 4)
+    assert boxes_of(read["pseudo_boxes"][2]).tolist() == pseudo[2]
 
 
 def test_a_manifest_that_is_missing_foreign_or_damaged_is_one_sentence(tmp_path):

@@ -10,6 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from spg.evaluate.choice import Wrong, choose_places
+from spg.evaluate.cuts import Cuts
 from spg.evaluate.image_errors import (
     ERRORS,
     IOU_LEVELS,
@@ -21,7 +23,6 @@ from spg.evaluate.image_errors import (
 from spg.evaluate.metrics.boxes import box_area, box_iou, center_box, whole_image_box
 from spg.evaluate.metrics.maps import energy_share, localization_map
 from spg.evaluate.metrics.protocols import PROTOCOLS
-from spg.evaluate.per_image import Curves, choose_places
 
 coordinates = st.integers(0, 12)
 
@@ -287,20 +288,32 @@ def test_an_image_without_a_map_counts_as_wrong():
 
 def test_a_threshold_is_chosen_on_held_out_images_alone():
     grid = np.array([0.25, 0.5, 0.75])
-    none = np.zeros((3, 3), dtype=np.int64)
-    curves = Curves(
+    cuts = Cuts(grid, np.array([np.nan]))
+    fixed = cuts.place(0.5, 0.7)
+    wrong = Wrong(
         held_out=np.array([1, 1, 0.0]),
+        pseudo=np.array([1, 0, 0.0]),
         test=np.array([0, 1, 1.0]),
-        correct=none,
-        correct_all=none,
         images=3,
-        pixels=none,
     )
     fitted = np.array([0, 2, 0])  # does not count where images are held out
-    places = choose_places(curves, grid, 0.5, fitted)
+    places = choose_places(wrong, cuts, fixed, fitted)
     assert {kind: place.tolist() for kind, place in places.items()} == {
-        "fixed": [1] * 3, "selected": [2] * 3, "oracle": [0] * 3
+        "fixed": [1] * 3, "selected": [2] * 3, "pseudo": [1] * 3, "oracle": [0] * 3
     }  # fmt: skip
-    alone = curves._replace(held_out=None)
-    assert choose_places(alone, grid, 0.5, fitted)["selected"].tolist() == [0, 2, 0]
-    assert choose_places(alone, grid, 0.5, None)["selected"].tolist() == [1] * 3
+    alone = wrong._replace(held_out=None, pseudo=None)
+    assert choose_places(alone, cuts, fixed, fitted)["selected"].tolist() == [0, 2, 0]
+    assert choose_places(alone, cuts, fixed, None)["selected"].tolist() == [1] * 3
+    boxless = choose_places(alone._replace(test=None), cuts, fixed, None)
+    assert list(boxless) == ["fixed", "selected"]
+
+
+def test_a_percentile_is_chosen_with_its_threshold():
+    cuts = Cuts(np.array([0.25, 0.5, 0.75]), np.array([0.1, 0.9]))
+    assert cuts.place(0.5, 0.9) == 4
+    # the best ones are the end of one percentile's grid and the start of the next one's: no run
+    wrong = Wrong(held_out=np.array([1, 1, 0, 0, 0, 1.0]), pseudo=None, test=None, images=2)
+    place = choose_places(wrong, cuts, 4, None)["selected"]
+    assert place.tolist() == [3, 3]
+    assert cuts.thresholds[cuts.steps(place)].tolist() == [0.25] * 2
+    assert cuts.percentiles[cuts.ways(place)].tolist() == [0.9] * 2

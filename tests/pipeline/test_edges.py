@@ -13,11 +13,11 @@ import pytest
 from spg.compare.stage import compare
 from spg.data.fetch.stage import fetch
 from spg.data.prepare.stage import prepare
+from spg.evaluate.choice import read_wrong
 from spg.evaluate.metrics.evaluator import Evaluator
 from spg.evaluate.metrics.graph_cut import graph_cut_box
 from spg.evaluate.metrics.protocols import PROTOCOLS
 from spg.evaluate.outcomes import OUTCOMES
-from spg.evaluate.per_image import read_curves
 from spg.evaluate.sweep.image import Image
 from spg.evaluate.sweep.rows import find_measures, measure_map
 from spg.localize.stage import localize_cell
@@ -37,38 +37,42 @@ MAPS = {
 
 
 def image(mask):
-    return Image("a.jpg", "test", SIZE, np.array([[2.0, 2, 10, 9]]), mask, mask)
+    none = np.zeros((0, 4))
+    return Image("a.jpg", "test", SIZE, np.array([[2.0, 2, 10, 9]]), none, mask, mask)
 
 
-def measured(raw_map, known, protocol):
-    return measure_map(
-        raw_map, known, Evaluator.named(protocol, 9), measures=find_measures(["energy"])
-    )
+def measured(raw_map, known, protocol, normalization="min_max"):
+    evaluator = Evaluator.named(protocol, 9, normalization, [0.2, 0.8])
+    return measure_map(raw_map, known, evaluator, measures=find_measures(["energy"]))
 
 
+@pytest.mark.parametrize("normalization", ["min_max", "max", "pas", "ivr"])
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 @pytest.mark.parametrize("name", MAPS)
 @pytest.mark.parametrize("mask", [None, False, True])
-def test_every_map_is_measured_in_finite_numbers(protocol, name, mask):
+def test_every_map_is_measured_in_finite_numbers(protocol, name, mask, normalization):
     """No pixel, or every pixel, passes a threshold; no pixel, or every pixel, is of the object."""
     known = image(None if mask is None else np.full(SIZE[::-1], mask))
-    row, counts = measured(MAPS[name], known, protocol)
+    row = measured(MAPS[name], known, protocol, normalization)
+    ways = 2 if normalization == "ivr" else 1
     for column in ("iou", "second_iou", "iou_all", "cam_code_iou"):
         assert ((row[column] >= 0) & (row[column] <= 1)).all(), column
     for column in ("box", "cam_code_box", "graph_cut_box"):
         assert np.isfinite(row[column]).all(), column
     for column in ("object_energy", "object_area", "part_energy", "part_area"):
-        assert (row[column] is None) == (mask is None)
-        assert mask is None or 0 <= row[column] <= 1
+        assert row[column].shape == (ways,)
+        assert (np.isnan(row[column]) == (mask is None)).all()
+        assert mask is None or ((row[column] >= 0) & (row[column] <= 1)).all()
     side = PROTOCOLS[protocol].side
     pixels = side * side if side else math.prod(SIZE)
-    assert counts.sum() == (0 if mask is None else pixels)
+    counts = row["pixels"].reshape(ways, 3, -1)[:, :2]
+    assert counts.sum() == (0 if mask is None else pixels * ways)
 
 
 @pytest.mark.parametrize("name", ["zeros", "ones", "negative"])
 def test_a_constant_map_has_the_same_box_at_every_threshold(name):
     """It is zeros after normalization: nothing passes, so the box is empty."""
-    row, _ = measured(MAPS[name], image(None), "paper")
+    row = measured(MAPS[name], image(None), "paper")
     assert not row["iou"].any()
     pixels = np.zeros((*SIZE[::-1], 3), dtype=np.uint8)
     assert not graph_cut_box(pixels, 0 * np.ones(SIZE[::-1]), background=0.2, foreground=0.7).any()
@@ -103,8 +107,8 @@ def test_a_class_with_one_image_goes_through_every_stage(smallest, cell_of):
         folder = workspace.evaluation(cell_of(method))
         totals = read_json(folder / "metrics.json")["cam"]["selected"]
         assert sum(totals["outcomes"][name] for name in OUTCOMES) == pytest.approx(1)
-        curves = read_curves(workspace.sweep(cell_of(method)) / "sweep.parquet", "cam", 0.5)
-        assert set(np.unique(curves.test * 3)) <= {0, 1, 2, 3}
+        wrong = read_wrong(workspace.sweep(cell_of(method)) / "sweep.parquet", "cam", 0.5)
+        assert set(np.unique(wrong.test * 3)) <= {0, 1, 2, 3}
     compare(workspace, params, NAME)
     summary = read_json(workspace.report(NAME) / "summary.json")
     assert summary

@@ -143,7 +143,7 @@ def test_colors_can_be_told_apart_by_the_colour_blind():
 def test_every_figure_of_a_project_is_drawn(finished, two_methods):
     names = [name for name, _ in draw_figures(finished, two_methods, NAME)]
     assert names == [
-        "contact_sheet", "threshold_curves", "training_curves", "outcomes", "iou", "claims",
+        "contact_sheet", "threshold_curves", "outcomes", "iou", "training_curves", "claims",
         "energy", "guidance",
     ]  # fmt: skip
     assert set(SHEETS) <= set(names)

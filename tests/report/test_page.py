@@ -95,7 +95,7 @@ def test_it_loads_nothing(page):
 
 
 def test_the_gallery_holds_every_test_image_and_variant(project, two_methods):
-    data = gallery_data(project, NAME, grid(two_methods, NAME))
+    data = gallery_data(project, NAME, grid(two_methods, NAME), "min_max")
     manifest = pd.read_parquet(project.packed(NAME) / "manifest.parquet")
     tests = manifest[manifest["split"] == "test"]
     ids = [image["id"] for image in data["images"]]
@@ -134,7 +134,7 @@ def test_pictures_are_small_and_keep_the_aspect():
 def hostile(project, params):
     """Facts and gallery of the project with a hostile name wherever names come from."""
     facts = page_facts(project, params, NAME)
-    gallery = copy.deepcopy(gallery_data(project, NAME, grid(params, NAME)))
+    gallery = copy.deepcopy(gallery_data(project, NAME, grid(params, NAME), "min_max"))
     facts["dataset"] = facts["settings"] = EVIL
     facts["provenance"] = {EVIL: EVIL}
     facts["rows"][0]["name"] = EVIL

@@ -60,7 +60,10 @@ def external_rows():
 RULE = load_params(ROOT / "params.yaml").datasets["synthetic_birds"].prepare
 HELD_OUT = np.array(["train_weaksup", "train_fullsup", "test"])
 """Splits of a data set with held-out images."""
-MANIFEST = pd.DataFrame({"split": HELD_OUT, "class_id": 0, "class_name": "a bird"})
+BOX = ((0.0, 0.0, 1.0, 1.0),)
+MANIFEST = pd.DataFrame(
+    {"split": HELD_OUT, "class_id": 0, "class_name": "a bird", "boxes": [(), BOX, BOX]}
+)
 
 
 def claims_rows(theirs, verdict="undecided"):
@@ -84,7 +87,7 @@ def run_of(*found, dataset="synthetic_birds"):
     return Run(
         dataset, theirs, "inception_v3", comparison_rows(*found), external_rows(), ACCURATE,
         claims_rows(theirs),
-        0.95, 2, selection(HELD_OUT, 5, RULE),
+        0.95, 2, selection(MANIFEST, 5, RULE),
     )  # fmt: skip
 
 
@@ -280,14 +283,16 @@ def test_captions_say_how_thresholds_were_selected():
     for table in error_tables(run_of()):
         assert "map threshold chosen on 1 images that no network was trained" in table.caption
     rest = RULE.model_copy(update={"holdout_from": "test"})
-    assert "images that are not among those reported" in selection(HELD_OUT, 5, rest)
+    assert "images that are not among those reported" in selection(MANIFEST, 5, rest)
     none = RULE.model_copy(update={"holdout_per_class": 0})
-    assert selection(HELD_OUT, 5, none) == "chosen on 1 further images"
-    tests = np.array(["train_weaksup", *["test"] * 100])
+    assert selection(MANIFEST, 5, none) == "chosen on 1 further images"
+    tests = pd.DataFrame({"split": ["train_weaksup", *["test"] * 100], "boxes": [(), *[BOX] * 100]})
     assert selection(tests, 5, none) == (
         "that is best on the other 4 of 5 folds of the test images (cross-fitted)"
     )
-    assert selection(tests, None, none).startswith("that is fixed")
+    assert selection(tests, None, none).startswith("that is fixed, since no image is held out")
+    boxless = tests.assign(boxes=[()] * 101)
+    assert selection(boxless, 5, none).startswith("that is fixed, since no image has a box")
 
 
 # ---- Three languages ----

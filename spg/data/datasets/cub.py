@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from spg.data.layouts.cub import read_annotations
+from spg.data.layouts.fullsup import Fullsup
 from spg.data.layouts.spec import DatasetSpec, Sizes
 from spg.project.schema import Strict
 
@@ -12,7 +11,7 @@ from spg.project.schema import Strict
 class Source(Strict):
     """Addresses and checksums are facts and stand in spg/data/sources/cub.py."""
 
-    fullsup: Literal["none", "wsolevaluation"]
+    fullsup: Fullsup
 
 
 SPEC = DatasetSpec(

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
+from spg.data.layouts.fullsup import Fullsup
 from spg.data.layouts.ilsvrc import read_annotations
 from spg.data.layouts.imagenet_classes import CLASSES, sorted_wnids
 from spg.data.layouts.spec import DatasetSpec, Sizes
@@ -13,7 +12,7 @@ from spg.project.schema import Strict
 class Source(Strict):
     """Whether further images with boxes come from wsolevaluation."""
 
-    fullsup: Literal["none", "wsolevaluation"]
+    fullsup: Fullsup
 
 
 SPEC = DatasetSpec(

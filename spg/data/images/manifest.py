@@ -29,6 +29,8 @@ SCHEMA = pa.schema(
         "width": pa.int64(),  # of the original image, pixels
         "height": pa.int64(),
         "boxes": pa.list_(pa.list_(pa.float64(), 4)),  # xyxy, half-open, original pixels
+        # the same that someone proposes for images of train_fullsup (PROTOCOL 10)
+        "pseudo_boxes": pa.list_(pa.list_(pa.float64(), 4)),
     }
 )
 
@@ -71,10 +73,9 @@ def _check(rows: pa.Table, path: Path) -> None:
         raise UserError(f"{path}: the manifest has no image")
     split, class_id = rows["split"].to_numpy(), rows["class_id"].to_numpy()
     sizes = np.stack([rows["width"].to_numpy(), rows["height"].to_numpy()], axis=1)
-    boxes = rows["boxes"].combine_chunks()
-    count = pc.list_value_length(boxes).to_numpy(zero_copy_only=False)  # of each image
-    corners = boxes.flatten().flatten().to_numpy(zero_copy_only=False).reshape(-1, 2, 2)
-    inside = np.repeat(sizes, count, axis=0)
+    count, boxes_inside = _counted(rows["boxes"], sizes)
+    pseudo_count, pseudo_inside = _counted(rows["pseudo_boxes"], sizes)
+    tests_boxed, held_out = count[split == TEST] > 0, split == TRAIN_FULLSUP
     trained = np.unique(class_id[split == TRAIN_WEAKSUP])
     problems = {
         "an empty cell": any(column.null_count for column in rows.columns),
@@ -84,14 +85,25 @@ def _check(rows: pa.Table, path: Path) -> None:
         "class ids that do not count from 0": bool((np.unique(class_id)
             != np.arange(len(np.unique(class_id)))).any()),
         "a class without training image": not np.array_equal(trained, np.unique(class_id)),
-        "a test image without a box": bool((count[split != TRAIN_WEAKSUP] < 1).any()),
-        "a box without area or outside its image": not (
-            (corners[:, 0] >= 0) & (corners[:, 0] < corners[:, 1]) & (corners[:, 1] <= inside)
-        ).all(),
+        "test images with boxes and others without": bool(tests_boxed.any()
+            and not tests_boxed.all()),
+        "a held-out image without a box": bool((count + pseudo_count < 1)[held_out].any()),
+        "pseudo-boxes of an image that is not held out": bool((pseudo_count > 0)[~held_out].any()),
+        "a box without area or outside its image": not (boxes_inside and pseudo_inside),
     }  # fmt: skip
     found = [problem for problem, holds in problems.items() if holds]
     if found:
         raise UserError(f"{path}: the manifest has {' and '.join(found)}")
+
+
+def _counted(column: pa.ChunkedArray, sizes: NDArray[np.int64]) -> tuple[NDArray[np.int64], bool]:
+    """Return how many boxes each image has, and whether all have area and lie in their images."""
+    boxes = column.combine_chunks()
+    count = pc.list_value_length(boxes).to_numpy(zero_copy_only=False)
+    corners = boxes.flatten().flatten().to_numpy(zero_copy_only=False).reshape(-1, 2, 2)
+    ends = np.repeat(sizes, count, axis=0)
+    fit = (corners[:, 0] >= 0) & (corners[:, 0] < corners[:, 1]) & (corners[:, 1] <= ends)
+    return count, bool(fit.all())
 
 
 def spread(places: NDArray[np.int64], count: int) -> NDArray[np.int64]:

@@ -48,6 +48,14 @@ class Annotation(NamedTuple):
     """Why the image cannot be used at all, with file and line."""
     box_problem: str | None = None
     """Why its boxes cannot, which matters to an image on which something is measured."""
+    boxes_wanted: bool = True
+    """Whether something shall be measured by boxes; false where a data set has none of its test
+    images."""
+    pseudo_boxes: tuple[Box, ...] = ()
+    """Boxes that someone proposes for an image of ``train_fullsup``; they choose thresholds beside
+    the true ones (PROTOCOL 10)."""
+    pseudo_at: str = ""
+    """File and line where those stand, for errors."""
     boxes_for: tuple[int, int] | None = None
     """Width and height of the image in whose pixels the boxes are, where the files are copies of it
     in another size; ``prepare`` scales them. ``None``: they are in the file's own pixels."""

@@ -2,47 +2,52 @@
 
 CUBV2 and ImageNetV2 are other images of the same classes, with boxes: thresholds chosen on them
 cost neither training nor test images (docs/sources.md 7). ``train_fullsup/`` of a raw folder holds
-one split of wsolevaluation's metadata and, in ``images/``, its images.
+one split of wsolevaluation's metadata and, in ``images/``, its images; ``pseudo/`` below it the
+same split again, with boxes that someone proposes, e.g. those of region proposals that Murtaza et
+al. publish (WACV 2025, arXiv:2404.10034; PROTOCOL 10).
 """
 
 from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Literal
 
 from tqdm import tqdm
 
 from spg.data.images.manifest import TRAIN_FULLSUP
-from spg.data.layouts.annotations import UNKNOWN, Annotation
+from spg.data.layouts.annotations import UNKNOWN, Annotation, Box
 from spg.data.layouts.problems import BadDataError
-from spg.data.layouts.wsol_metadata import TABLES, read_metadata
+from spg.data.layouts.wsol_metadata import TABLES, WsolImage, read_metadata
 from spg.project.errors import UserError
 
 ROOT_VARIABLE = "SPG_WSOLEVALUATION"
-FOLDER = "train_fullsup"
+PSEUDO_VARIABLE = "SPG_PSEUDO_BOXES"
+FOLDER, PSEUDO = "train_fullsup", "pseudo"
+
+Fullsup = Literal["none", "wsolevaluation", "pseudo"]
+"""``source.fullsup``: no images of their own, wsolevaluation's, or those with pseudo-boxes too."""
 
 
-def copy_fullsup(raw: Path, name: str) -> None:
+def copy_fullsup(raw: Path, name: str, fullsup: Fullsup) -> None:
     """Copy the split from the user's copy of wsolevaluation into the raw folder being made.
 
     An image that is not there is left to ``prepare``, which lists it with all others.
 
     Args:
-        raw: the folder; gets ``train_fullsup/``.
+        raw: the folder; gets ``train_fullsup/``, unless ``fullsup`` is none.
         name: the data set's folder there, ``CUB`` or ``ILSVRC``: ``metadata/NAME/val`` and
             ``dataset/NAME`` below the folder that SPG_WSOLEVALUATION names.
+        fullsup: ``pseudo`` takes the split's metadata in the folder SPG_PSEUDO_BOXES, too.
 
     Raises:
-        UserError: when the folder is not named, or its metadata cannot be read.
+        UserError: when a folder is not named, or its metadata cannot be read.
     """
-    root = os.environ.get(ROOT_VARIABLE)
-    if not root:
-        raise UserError(
-            f"the environment variable {ROOT_VARIABLE} is not set; source.fullsup wsolevaluation "
-            "wants the folder with its metadata/ and dataset/ (README, Real data sets)"
-        )
+    if fullsup == "none":
+        return
+    root = _named(ROOT_VARIABLE, fullsup, "the folder with its metadata/ and dataset/")
     metadata, images = Path(root, "metadata", name, "val"), Path(root, "dataset", name)
     for item in tqdm(read_metadata(metadata), desc="copy train_fullsup", unit="image"):
         source, target = images / item.image_id, raw / FOLDER / "images" / item.image_id
@@ -51,6 +56,22 @@ def copy_fullsup(raw: Path, name: str) -> None:
             shutil.copyfile(source, target)
     for table in TABLES:
         shutil.copyfile(metadata / table, raw / FOLDER / table)
+    if fullsup == "pseudo":
+        proposed = Path(_named(PSEUDO_VARIABLE, fullsup, "a folder with the same four tables"))
+        read_metadata(proposed)
+        (raw / FOLDER / PSEUDO).mkdir()
+        for table in TABLES:
+            shutil.copyfile(proposed / table, raw / FOLDER / PSEUDO / table)
+
+
+def _named(variable: str, fullsup: Fullsup, what: str) -> str:
+    folder = os.environ.get(variable)
+    if not folder:
+        raise UserError(
+            f"the environment variable {variable} is not set; source.fullsup {fullsup} wants "
+            f"{what} (README, Real data sets)"
+        )
+    return folder
 
 
 def read_fullsup(
@@ -75,6 +96,7 @@ def read_fullsup(
     except BadDataError as error:
         problems += [f"{FOLDER}/{problem}" for problem in error.problems]
         return []
+    pseudo = _pseudo_boxes(folder, items, problems)
     found = []
     for item in items:
         if item.class_id is not None and item.class_id in range(published):
@@ -92,6 +114,33 @@ def read_fullsup(
                 item.boxes, None, None, stated_size=item.size,
                 named_at=f"{FOLDER}/image_ids.txt",
                 boxes_at=f"{FOLDER}/localization.txt, image_sizes.txt", problem=problem,
+                pseudo_boxes=pseudo.get(item.image_id, ()),
+                pseudo_at=f"{FOLDER}/{PSEUDO}/localization.txt",
             )
         )  # fmt: skip
     return found
+
+
+def _pseudo_boxes(
+    folder: Path, items: Sequence[WsolImage], problems: list[str]
+) -> dict[str, tuple[Box, ...]]:
+    """Return the boxes that someone proposes by image: of every image, or of none.
+
+    Args:
+        folder: ``train_fullsup/``.
+        items: its images.
+        problems: gets an image that lacks a proposal, or is none of these.
+    """
+    if not (folder / PSEUDO).exists():
+        return {}
+    try:
+        proposed = {item.image_id: item.boxes for item in read_metadata(folder / PSEUDO)}
+    except BadDataError as error:
+        problems += [f"{FOLDER}/{PSEUDO}/{problem}" for problem in error.problems]
+        return {}
+    known = {item.image_id for item in items}
+    where = f"{FOLDER}/{PSEUDO}/localization.txt"
+    problems += [f"{where}: has no box of {name}" for name in known if not proposed.get(name)]
+    problems += [f"{where}: {name} is no image of {FOLDER}" for name in proposed.keys() - known]
+    problems.sort()
+    return proposed

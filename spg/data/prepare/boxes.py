@@ -50,6 +50,24 @@ def clipped(boxes: Sequence[Box], size: Size) -> list[Box]:
     return [tuple(box) for box in cut[inside].tolist()]
 
 
+def box_faults(item: Annotation, size: Size) -> list[str]:
+    """Return why an image cannot be measured, or choose thresholds, by any of its boxes.
+
+    Args:
+        item: what is stated of the image.
+        size: that the image has: width and height, pixels.
+    """
+    faults = []
+    if item.boxes_wanted:
+        faults += [box_fault(item, size)]
+    if item.pseudo_boxes:
+        pseudo = item._replace(
+            boxes=item.pseudo_boxes, boxes_at=item.pseudo_at, box_problem=None, boxes_for=None
+        )
+        faults += [box_fault(pseudo, size)]
+    return [fault for fault in faults if fault]
+
+
 def box_fault(item: Annotation, size: Size) -> str | None:
     """Return why nothing can be measured by an image's boxes, or ``None``.
 

@@ -10,7 +10,7 @@ from spg.data.images.manifest import TEST, TRAIN_WEAKSUP
 from spg.data.layouts.annotations import Annotation
 from spg.data.layouts.doubts import doubts
 from spg.data.layouts.problems import Problems
-from spg.data.prepare.boxes import box_fault, in_own_pixels, is_stretched
+from spg.data.prepare.boxes import box_fault, box_faults, in_own_pixels, is_stretched
 from spg.data.prepare.shards import Packed
 from spg.data.prepare.splits import split_images
 from spg.project.errors import UserError
@@ -113,7 +113,7 @@ def note_faults(
     for place, (item, split) in enumerate(zip(images, splits, strict=True)):
         faults = [packed.bad.get(item.image_id)]
         if not faults[0] and split != TRAIN_WEAKSUP:
-            faults += [box_fault(item, packed.size(place))]
+            faults += box_faults(item, packed.size(place))
         if not faults[0] and split == TEST:
             faults += [packed.masks.get(item.image_id), _shared_mask(item, owners)]
         if item.class_id not in trained and not faults[0]:

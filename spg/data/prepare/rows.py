@@ -42,5 +42,8 @@ def _tables(
             "width": [width for width, _ in edges],
             "height": [height for _, height in edges],
             "boxes": [clipped(i.boxes, edge) for i, edge in zip(own, edges, strict=True)],
+            "pseudo_boxes": [
+                clipped(i.pseudo_boxes, edge) for i, edge in zip(own, edges, strict=True)
+            ],
         }
         yield pa.table(columns, schema=SCHEMA)

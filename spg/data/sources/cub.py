@@ -61,8 +61,7 @@ def fetch(
     with whole_folder(workspace.raw(dataset)) as folder:
         for file in files:
             unpack(file, folder, LIMITS, _place)
-        if source.fullsup == "wsolevaluation":
-            copy_fullsup(folder, "CUB")
+        copy_fullsup(folder, "CUB", source.fullsup)
         read_annotations(folder)  # that the tables agree; the images are for `prepare` to check
 
 

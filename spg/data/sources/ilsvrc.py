@@ -51,8 +51,7 @@ def fetch(
     with whole_folder(workspace.raw(dataset)) as folder:
         progress = tqdm(_rows(release), "read boxes", len(release.images), unit="image")
         write_index(folder, progress, release.words)
-        if source.fullsup == "wsolevaluation":
-            copy_fullsup(folder, "ILSVRC")
+        copy_fullsup(folder, "ILSVRC", source.fullsup)
 
 
 def _read(root: Path, md5: Mapping[str, str]) -> Release:

@@ -1,7 +1,11 @@
-"""An evaluator: a protocol and its grid of thresholds, as the pipeline and `spg score` apply it."""
+"""An evaluator: a protocol, its grid of thresholds, how maps are normalized.
+
+The pipeline and `spg score` apply the same one.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import cv2
@@ -10,6 +14,7 @@ from numpy.typing import NDArray
 
 from spg.evaluate.metrics.boxes import Boxes
 from spg.evaluate.metrics.maps import Map
+from spg.evaluate.metrics.normalization import Normalize, normalizers
 from spg.evaluate.metrics.pixels import Counts, pixel_histogram
 from spg.evaluate.metrics.protocols import PROTOCOLS, FloatArray, Protocol, Size
 from spg.evaluate.metrics.sweeps import MapSweep, sweep_map
@@ -23,12 +28,28 @@ class Evaluator(NamedTuple):
     protocol: Protocol
     thresholds: FloatArray
     """``Float[T]``, ascending."""
+    normalizers: tuple[Normalize, ...]
+    """The P ways in which every map is brought to [0, 1]; more than one for percentiles of IVR."""
 
     @classmethod
-    def named(cls, protocol: str, count: int) -> Evaluator:
-        """Return the evaluator of a protocol with ``count`` thresholds inside (0, 1)."""
+    def named(
+        cls,
+        protocol: str,
+        count: int,
+        normalization: str = "min_max",
+        percentiles: Sequence[float] = (),
+    ) -> Evaluator:
+        """Return the evaluator of a protocol with ``count`` thresholds inside (0, 1).
+
+        Args:
+            protocol: one of ``PROTOCOLS``.
+            count: of thresholds, T.
+            normalization: one of ``sweep.normalization`` (PROTOCOL 32).
+            percentiles: of ``ivr``.
+        """
         chosen = PROTOCOLS[protocol]
-        return cls(chosen, chosen.thresholds(count))
+        ways = normalizers(normalization, percentiles)
+        return cls(chosen, chosen.thresholds(count), ways)
 
     def sweep(self, loc_map: Map, boxes: Boxes, size: Size) -> MapSweep:
         """Measure a map at every threshold.

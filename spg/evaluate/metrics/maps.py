@@ -6,6 +6,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from spg.evaluate.metrics.normalization import Normalize, min_max
+
 Map = NDArray[np.float32]
 SAFE_MAGNITUDE = 1e37
 
@@ -16,10 +18,11 @@ def localization_map(
     *,
     interpolation: int = cv2.INTER_LINEAR,
     normalize_first: bool = False,
+    normalize: Normalize = min_max,
 ) -> Map:
     """Resize a raw map to the image and scale it to [0, 1].
 
-    Interpolation first, min-max normalization after: the same order as in training, and the other
+    Interpolation first, normalization after: the same order as in training, and the other
     way round on request (PROTOCOL 8). A constant map, and one with NaN or infinity, becomes zeros
     and so yields no box.
 
@@ -28,6 +31,7 @@ def localization_map(
         size_wh: width and height of the original image in pixels.
         interpolation: OpenCV's; bilinear, or bicubic as in wsolevaluation (inference.py:79-95).
         normalize_first: as the official code does (344-348); the result may end short of 1.
+        normalize: how a map is brought to [0, 1] (PROTOCOL 32).
 
     Returns:
         ``float32 [H, W]`` in [0, 1].
@@ -42,20 +46,12 @@ def localization_map(
     safe = raw_map / largest if largest > SAFE_MAGNITUDE else raw_map
     safe = safe.astype(np.float32)
     if normalize_first:
-        return _resize(_min_max(safe), size_wh, interpolation)
-    return _min_max(_resize(safe, size_wh, interpolation))
+        return _resize(normalize(safe), size_wh, interpolation)
+    return normalize(_resize(safe, size_wh, interpolation))
 
 
 def _resize(raw_map: Map, size_wh: tuple[int, int], interpolation: int) -> Map:
     return np.asarray(cv2.resize(raw_map, size_wh, interpolation=interpolation), dtype=np.float32)
-
-
-def _min_max(values: Map) -> Map:
-    low, high = values.min(), values.max()
-    if high <= low:
-        return np.zeros_like(values)
-    scaled: Map = (values - low) / (high - low)
-    return scaled
 
 
 def energy_share(loc_map: Map, region: NDArray[np.bool_]) -> float:

@@ -1,6 +1,8 @@
-"""PxAP: average precision over the pixels of all images.
+"""PxAP and pIoU: average precision and intersection over union of the pixels of all images.
 
-Choe et al., CVPR 2020; docs/sources.md 4.2.
+PxAP: Choe et al., CVPR 2020; docs/sources.md 4.2. pIoU: intersection over union of the pixels that
+a threshold keeps and those of the objects, at a chosen threshold or at the best one (its *peak*).
+Both count the pixels of all images together, so that a large object weighs more than a small one.
 """
 
 from __future__ import annotations
@@ -87,6 +89,79 @@ def precision_shares(
     changes = np.einsum("nkt,kt->n", some.astype(np.float64), slopes)
     shares: NDArray[np.float64] = (pixel_average_precision(histogram) or 0.0) + images * changes
     return shares
+
+
+def pixel_iou(histogram: Counts) -> NDArray[np.float64]:
+    """Return the intersection over union of map and objects at each threshold.
+
+    Args:
+        histogram: a sum of :func:`pixel_histogram`, ``int64 [2, T + 2]``.
+
+    Returns:
+        ``Float[T]`` in [0, 1]; 0 where neither has a pixel.
+
+    Example:
+        >>> pixel_iou(np.array([[2, 1, 0], [1, 1, 0]]))  # one threshold, which two pixels reach
+        array([0.33333333])
+    """
+    false, true = (counts[::-1].cumsum()[::-1][1:-1] for counts in histogram)  # that reach it
+    either = false + histogram[1].sum()
+    iou: NDArray[np.float64] = np.zeros(len(true))
+    np.divide(true, either, out=iou, where=either > 0)
+    return iou
+
+
+def iou_shares(
+    inside: NDArray[np.integer[Any]],
+    either: NDArray[np.integer[Any]],
+    totals: tuple[int, int],
+    *,
+    images: int,
+) -> NDArray[np.float64]:
+    """Return what each image contributes to pIoU: numbers whose mean over all is pIoU itself.
+
+    Its jackknife pseudo-values in the limit of small weights, as for :func:`precision_shares`: of a
+    ratio A / B with parts a and b, ``A / B + N (a - b A / B) / B``.
+
+    Args:
+        inside: ``Int[n]``, pixels of each image that are in both map and object.
+        either: ``Int[n]``, pixels in either of them.
+        totals: the sums of both over all images.
+        images: how many were added up, N.
+
+    Returns:
+        ``Float[n]``; NaN where no image has a pixel in either.
+
+    Example:
+        >>> iou_shares(np.array([1, 3]), np.array([4, 4]), (4, 8), images=2).tolist()
+        [0.25, 0.75]
+    """
+    both, union = totals
+    if union == 0:
+        return np.full(len(inside), np.nan)
+    iou = both / union
+    shares: NDArray[np.float64] = iou + images * (inside - either * iou) / union
+    return shares
+
+
+def peak_shares(
+    histogram: Counts, some: NDArray[np.integer[Any]], *, images: int
+) -> NDArray[np.float64]:
+    """Return what each image contributes to pIoU at the threshold that is best for it.
+
+    Args:
+        histogram: of all images, with pixels of an object.
+        some: ``Int[n, 2, T + 2]``, histograms of some of the images that were added up.
+        images: how many were added up.
+
+    Returns:
+        ``Float[n]``, of :func:`iou_shares`.
+    """
+    first = int(pixel_iou(histogram).argmax()) + 1  # the first column that reaches the threshold
+    (false, true), (_, whole) = some[..., first:].sum(axis=2).T, some.sum(axis=2).T
+    guessed, held = histogram[:, first:].sum(axis=1), histogram[1].sum()
+    totals = int(guessed[1]), int(guessed[0] + held)
+    return iou_shares(true, false + whole, totals, images=images)
 
 
 def _precision_slopes(histogram: Counts) -> NDArray[np.float64]:

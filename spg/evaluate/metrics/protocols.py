@@ -25,6 +25,7 @@ from spg.evaluate.metrics.boxes import Boxes
 from spg.evaluate.metrics.compiled import compiled
 from spg.evaluate.metrics.components import Ints, Levels
 from spg.evaluate.metrics.maps import Map, localization_map
+from spg.evaluate.metrics.normalization import Normalize, min_max
 
 Size = tuple[int, int]
 """Width and height, pixels."""
@@ -48,8 +49,9 @@ class Protocol(NamedTuple):
     side: int | None
     """Of the square in which maps and boxes are compared, and in which map files come finished;
     ``None``: they are compared in the original image, and map files are raw."""
-    loc_map: Callable[[NDArray[Any], Size], Map]
-    """From a raw map and the image's size to ``Float[H, W]`` in [0, 1], in the frame."""
+    loc_map: Callable[..., Map]
+    """From a raw map and the image's size to ``Float[H, W]`` in [0, 1], in the frame; ``normalize``
+    says how (:mod:`spg.evaluate.metrics.normalization`)."""
     true_boxes: Callable[[Boxes, Size], Boxes]
     """From half-open boxes in the image, ``Float[M, 4]``, to boxes in the frame."""
     guessed_boxes: Callable[[Boxes, Size], Boxes]
@@ -108,6 +110,12 @@ def _wsol_quantize(loc_map: Map, thresholds: FloatArray) -> Quantized:
     return Quantized(levels, (thresholds * levels.max()).astype(np.int32))
 
 
+def _wsol_loc_map(raw_map: NDArray[Any], size: Size, *, normalize: Normalize = min_max) -> Map:
+    """Return a map as wsolevaluation makes it of a raw one, whatever the image's size."""
+    side = (WSOL_SIDE, WSOL_SIDE)
+    return localization_map(raw_map, side, interpolation=cv2.INTER_CUBIC, normalize=normalize)
+
+
 PAPER = Protocol(
     name="paper",
     side=None,
@@ -127,9 +135,7 @@ PROTOCOLS = {
     "wsolevaluation": Protocol(
         name="wsolevaluation",
         side=WSOL_SIDE,
-        loc_map=lambda raw, size: localization_map(
-            raw, (WSOL_SIDE, WSOL_SIDE), interpolation=cv2.INTER_CUBIC
-        ),
+        loc_map=_wsol_loc_map,
         true_boxes=_wsol_true_boxes,
         guessed_boxes=_wsol_guessed_boxes,
         inclusive=True,

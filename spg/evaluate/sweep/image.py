@@ -18,6 +18,8 @@ class Image(NamedTuple):
     split: str
     size: Size
     boxes: Boxes
-    """``Float[M, 4]``, half-open, in the image."""
+    """``Float[M, 4]``, half-open, in the image; none where the data set has none of it."""
+    pseudo_boxes: Boxes
+    """The same of boxes that someone proposes (PROTOCOL 10)."""
     object_mask: NDArray[np.bool_] | None
     part_mask: NDArray[np.bool_] | None

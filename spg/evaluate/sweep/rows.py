@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from spg.data.images.manifest import TEST
 from spg.evaluate.metrics.boxes import Boxes, best_iou
 from spg.evaluate.metrics.cam_code import first_boxes
 from spg.evaluate.metrics.component_tree import Ints
 from spg.evaluate.metrics.evaluator import Evaluator
 from spg.evaluate.metrics.graph_cut import graph_cut_box
 from spg.evaluate.metrics.maps import Map, localization_map
-from spg.evaluate.metrics.pixels import Counts
+from spg.evaluate.metrics.normalization import Normalize
 from spg.evaluate.metrics.protocols import Protocol, Size
 from spg.evaluate.metrics.rules import RANKS
 from spg.evaluate.sweep.image import Image
 from spg.project.plugins import find_plugin
-from spg.project.schema import GraphCutParams
+from spg.project.schema import GraphCutParams, SweepParams
 
 Measure = Callable[[Map, Image], dict[str, float | None]]
+
+
+def evaluator_of(rule: SweepParams) -> Evaluator:
+    """Return the evaluator that params.yaml asks for."""
+    return Evaluator.named(rule.protocol, rule.thresholds, rule.normalization, rule.percentiles)
 
 
 def find_measures(names: Sequence[str]) -> list[Measure]:
@@ -32,44 +36,65 @@ def find_measures(names: Sequence[str]) -> list[Measure]:
 
 def measure_map(
     raw_map: Map, image: Image, evaluator: Evaluator, measures: Sequence[Measure]
-) -> tuple[dict[str, Any], Counts]:
-    """Return a map's row without the columns of GraphCut, and its pixels for PxAP.
+) -> dict[str, Any]:
+    """Return a map's row without the columns of GraphCut.
 
     A map is resized once into the evaluator's frame and, where that is not the image itself, once
-    more into the image, in which the CAM code's boxes and the measures are taken.
+    more into the image, in which the CAM code's boxes and the measures are taken. All of it is done
+    for each of the evaluator's normalizations, whose numbers lie behind each other.
 
     Args:
         raw_map: ``Float[h, w]``, any range.
         image: what is known of the image.
-        evaluator: protocol and thresholds.
+        evaluator: protocol, thresholds and normalizations.
         measures: of :func:`find_measures`.
     """
+    parts = [
+        _normalized(raw_map, image, evaluator, measures, normalize)
+        for normalize in evaluator.normalizers
+    ]
+    columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    known = {"image_id": image.image_id, "split": image.split, "graph_cut_box": np.zeros(4)}
+    return known | columns
+
+
+def _normalized(
+    raw_map: Map,
+    image: Image,
+    evaluator: Evaluator,
+    measures: Sequence[Measure],
+    normalize: Normalize,
+) -> Mapping[str, NDArray[Any]]:
+    """Return the columns that one normalization fills."""
     protocol = evaluator.protocol
-    loc_map = protocol.loc_map(raw_map, image.size)
+    loc_map = protocol.loc_map(raw_map, image.size, normalize=normalize)
     same = protocol.loc_map is localization_map
-    in_image = loc_map if same else localization_map(raw_map, image.size)
+    in_image = loc_map if same else localization_map(raw_map, image.size, normalize=normalize)
     sweep = evaluator.sweep(loc_map, image.boxes, image.size)
     cam_code = first_boxes(in_image, RANKS)
-    row: dict[str, Any] = {
-        "image_id": image.image_id,
-        "split": image.split,
-        "iou": sweep.iou[0],
-        "second_iou": sweep.iou[1],
-        "iou_all": sweep.iou_all,
-        "box": _unscaled(sweep.boxes[0], protocol, image.size).ravel(),
-        "cam_code_iou": best_iou(cam_code, image.boxes),
-        "cam_code_box": cam_code[0],
-        "graph_cut_box": np.zeros(4),
-    }
-    for measure in measures:
-        row |= measure(in_image, image)
+    found = {"iou": sweep.iou[0], "second_iou": sweep.iou[1], "iou_all": sweep.iou_all}
+    found["cam_code_iou"] = best_iou(cam_code, image.boxes)
+    if not len(image.boxes):
+        found = {name: np.full_like(values, np.nan) for name, values in found.items()}
+    pseudo = np.full_like(found["iou"], np.nan)
+    if len(image.pseudo_boxes):
+        pseudo = evaluator.sweep(loc_map, image.pseudo_boxes, image.size).iou[0]
     masks = (image.object_mask, image.part_mask)
     of_object, of_parts = (
         evaluator.no_pixels() if mask is None else evaluator.histogram(loc_map, _binary(mask))
         for mask in masks
     )
-    row["pixels"] = np.concatenate([of_object, of_parts[1:]]).ravel()
-    return row, of_object if image.split == TEST else evaluator.no_pixels()
+    measured: dict[str, float | None] = {}
+    for measure in measures:
+        measured |= measure(in_image, image)
+    return {
+        **found,
+        "pseudo_iou": pseudo,
+        "box": _unscaled(sweep.boxes[0], protocol, image.size).ravel(),
+        "cam_code_box": cam_code[0],
+        "pixels": np.concatenate([of_object, of_parts[1:]]).ravel(),
+        **{name: np.array([value], dtype=np.float64) for name, value in measured.items()},
+    }
 
 
 def _binary(mask: NDArray[Any]) -> NDArray[np.uint8]:
@@ -80,6 +105,8 @@ def graph_cut_columns(
     raw_map: Map, pixels: NDArray[np.uint8], image: Image, rule: GraphCutParams
 ) -> dict[str, Any]:
     """Return the box of GraphCut and its IoU.
+
+    Its colors come from quantiles of the map, which no normalization reorders: it takes min-max.
 
     Args:
         raw_map: ``Float[h, w]``, any range.
@@ -95,7 +122,8 @@ def graph_cut_columns(
         foreground=rule.foreground,
     )
     box = box * np.tile(np.array(image.size) / size, 2)
-    return {"graph_cut_iou": best_iou(box[None], image.boxes)[0], "graph_cut_box": box}
+    iou = best_iou(box[None], image.boxes)[0] if len(image.boxes) else np.nan
+    return {"graph_cut_iou": iou, "graph_cut_box": box}
 
 
 def _unscaled(boxes: Ints, protocol: Protocol, size: Size) -> Boxes:

@@ -2,9 +2,9 @@
 
 Boxes and IoU of each image at every threshold of a grid, the boxes of the CAM code and of GraphCut,
 the shares of the map's energy on the object and on its telling parts, and the histogram of pixels
-for PxAP.
-Choosing a threshold afterwards costs nothing. Any process may measure any maps: rows come in order
-and pixels are counts that add up, so the files are the same for any number of processes.
+for PxAP and pIoU.
+Choosing a threshold afterwards costs nothing. Any process may measure any maps: rows come in order,
+so the files are the same for any number of processes.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -23,10 +22,10 @@ import pyarrow.parquet as pq
 from spg.data.images.manifest import boxes_of, read_manifest
 from spg.data.images.packed import PackedImages
 from spg.data.results.tables import read_maps, read_table
-from spg.evaluate.metrics.evaluator import MAPS_A_TASK, Evaluator
-from spg.evaluate.metrics.pixels import Counts, pixel_average_precision
+from spg.evaluate.metrics.evaluator import MAPS_A_TASK
+from spg.evaluate.metrics.normalization import IVR
 from spg.evaluate.sweep.image import Image
-from spg.evaluate.sweep.rows import find_measures, graph_cut_columns, measure_map
+from spg.evaluate.sweep.rows import evaluator_of, find_measures, graph_cut_columns, measure_map
 from spg.evaluate.sweep.table import FACTS, TABLE, schema_with
 from spg.project.files import whole_files, write_json
 from spg.project.locks import sole_writer
@@ -63,6 +62,7 @@ class Source:
             row.split,
             (int(row.width), int(row.height)),
             boxes_of(row.boxes),
+            boxes_of(row.pseudo_boxes),
             self.packed.object_mask(place),
             self.packed.part_mask(place),
         )
@@ -83,55 +83,41 @@ class Task(NamedTuple):
     """Their rows of the manifest; the index is the place among the packed images."""
 
 
-class Part(NamedTuple):
-    """What came of a task, or of the tasks of one row group of the file."""
-
-    rows: pa.Table
-    """Of sweep.parquet (:mod:`spg.evaluate.sweep.table`)."""
-    histogram: Counts
-    """``int64 [2, T + 2]``, of :func:`~spg.evaluate.metrics.pixels.pixel_histogram`."""
-
-
-def measure_some(source: Source, rule: SweepParams, task: Task) -> Part:
-    """Measure the maps of a task, in this process."""
-    evaluator = Evaluator.named(rule.protocol, rule.thresholds)
-    measures = find_measures(rule.measures)
+def measure_some(source: Source, rule: SweepParams, task: Task) -> pa.Table:
+    """Measure the maps of a task, in this process; returns rows of sweep.parquet."""
+    evaluator, measures = evaluator_of(rule), find_measures(rule.measures)
     raw_maps = source.maps[task.extractor][task.first : task.first + len(task.images)]
-    rows, histograms = [], []
+    rows = []
     for raw_map, known in zip(raw_maps, task.images.itertuples(), strict=True):
         image = source.image(known.Index, known)
-        row, histogram = measure_map(raw_map, image, evaluator, measures)
+        row = measure_map(raw_map, image, evaluator, measures)
         if task.extractor in rule.graph_cut.extractors:
             pixels = source.packed.image(known.Index)
             row |= graph_cut_columns(raw_map, pixels, image, rule.graph_cut)
         rows.append({"extractor": task.extractor, **row})
-        histograms.append(histogram)
-    table = pa.Table.from_pylist(rows, schema_with(rule.measures))
-    return Part(table, np.sum(histograms, axis=0))
+    return pa.Table.from_pylist(rows, schema_with(rule.measures))
 
 
 @sole_writer(Workspace.sweep)
 def sweep_cell(workspace: Workspace, params: Params, cell: Cell) -> None:
     """Write ``sweep.parquet``, one row for each extractor and localized image, and ``sweep.json``.
 
-    The latter holds the thresholds of the rows' curves and each extractor's PxAP on the test split.
+    The latter holds the thresholds of the rows' curves and, for ``ivr``, the percentiles.
     """
     extractors = tuple(params.localization.extractors[cell.method])
     tasks = _tasks(extractors, _localized(workspace, cell))
     source = Source(workspace.maps(cell), extractors, workspace.packed(cell.dataset))
-    evaluator = Evaluator.named(params.sweep.protocol, params.sweep.thresholds)
-    totals = {name: evaluator.no_pixels() for name in extractors}
-    run = partial(measure_some, source, params.sweep)
+    rule = params.sweep
+    run = partial(measure_some, source, rule)
     workers = min(default_workers(), len(tasks) // TASKS_A_PROCESS)
     parts = in_order(run, tasks, workers=workers)
     with whole_files(workspace.sweep(cell), TABLE, FACTS) as folder:
-        with pq.ParquetWriter(folder / TABLE, schema_with(params.sweep.measures)) as writer:
-            for extractor, group in _row_groups(tasks, parts):
-                writer.write_table(group.rows)
-                totals[extractor] += group.histogram
-        precisions = {name: pixel_average_precision(total) for name, total in totals.items()}
-        thresholds = evaluator.thresholds.tolist()
-        write_json(folder / FACTS, {"thresholds": thresholds, "px_ap": precisions})
+        with pq.ParquetWriter(folder / TABLE, schema_with(rule.measures)) as writer:
+            for group in _row_groups(tasks, parts):
+                writer.write_table(group)
+        thresholds = evaluator_of(rule).thresholds.tolist()
+        percentiles = rule.percentiles if rule.normalization == IVR else []
+        write_json(folder / FACTS, {"thresholds": thresholds, "percentiles": percentiles})
 
 
 def _localized(workspace: Workspace, cell: Cell) -> pd.DataFrame:
@@ -150,11 +136,10 @@ def _tasks(extractors: Sequence[str], images: pd.DataFrame) -> list[Task]:
     ]
 
 
-def _row_groups(tasks: Sequence[Task], parts: Iterable[Part]) -> Iterator[tuple[str, Part]]:
-    """Yield what came of the tasks of each row group, and its extractor."""
+def _row_groups(tasks: Sequence[Task], parts: Iterable[pa.Table]) -> Iterator[pa.Table]:
+    """Yield what came of the tasks of each row group of the file."""
     found = zip(tasks, parts, strict=True)
-    for (extractor, _), pairs in groupby(
+    for _, pairs in groupby(
         found, key=lambda pair: (pair[0].extractor, pair[0].first // ROWS_PER_GROUP)
     ):
-        rows, histograms = zip(*(part for _, part in pairs), strict=True)
-        yield extractor, Part(pa.concat_tables(rows).combine_chunks(), sum(histograms))
+        yield pa.concat_tables(part for _, part in pairs).combine_chunks()

@@ -15,7 +15,8 @@ function rawMap(variant, image) {
   return variant.bytes.subarray(image * width * height, (image + 1) * width * height);
 }
 
-// Map of mapSize -> Float64Array of size, in [0, 1]; a constant map is zeros.
+// Map of mapSize -> Float64Array of size, in [0, 1]; a constant map is zeros. Maps of another normalization than
+// min-max come normalized.
 function localizationMap(raw, [rawWidth, rawHeight], [width, height]) {
   const map = new Float64Array(width * height);
   const axis = (count, rawCount) => Array.from({ length: count }, (_, at) => {
@@ -37,6 +38,7 @@ function localizationMap(raw, [rawWidth, rawHeight], [width, height]) {
       high = Math.max(high, value);
     }
   }
+  if (!data.minMax) return map.map((value) => value / 255);
   for (let at = 0; at < map.length; at++) map[at] = high > low ? (map[at] - low) / (high - low) : 0;
   return map;
 }
@@ -113,7 +115,7 @@ function look(variant, number, threshold) {
   const image = data.images[number];
   const map = localizationMap(rawMap(variant, number), variant.mapSize, image.size);
   const box = largestBox(map, image.size, threshold);
-  const iou = Math.max(0, ...pictureBoxes(image).map((one) => boxIou(box, one)));
+  const iou = image.boxes.length ? Math.max(0, ...pictureBoxes(image).map((one) => boxIou(box, one))) : null;
   return { map, box, iou };
 }
 
@@ -124,6 +126,9 @@ let limit = PAGE, own = true;
 // Each image's selected threshold, until the slider sets one for all. Where thresholds are
 // cross-fitted, the images of a variant have several.
 const thresholdOf = (variant, number) => own ? variant.thresholds[number] : Number(controls.threshold.value);
+
+// An IoU as text; null where the image has no true box.
+const shownIou = (iou) => iou === null ? "–" : iou.toFixed(2);
 
 function draw(item) {
   const variant = data.variants[item.variant], threshold = thresholdOf(variant, item.number);
@@ -151,8 +156,8 @@ function draw(item) {
   for (const one of pictureBoxes(image)) outline(one, "#ffffff");
   if (box[2] > box[0]) outline(box, "#ffd400");
   item.canvas.dataset.box = box.join(" ");
-  item.here.textContent = iou.toFixed(2);
-  item.canvas.setAttribute("aria-label", `${image.class}, ${variant.name}: box at ${threshold}, IoU ${iou.toFixed(2)}`);
+  item.here.textContent = shownIou(iou);
+  item.canvas.setAttribute("aria-label", `${image.class}, ${variant.name}: box at ${threshold}, IoU ${shownIou(iou)}`);
 }
 
 function fact(parent, name, value) {
@@ -173,7 +178,7 @@ function side(number, at) {
   fact(facts, "", variant.name);
   fact(facts, "guess", variant.guess[number]);
   fact(facts, "outcome", variant.outcome[number].replaceAll("_", " "));
-  fact(facts, "IoU", variant.iou[number].toFixed(2));
+  fact(facts, "IoU", shownIou(variant.iou[number]));
   const here = fact(facts, "here", "");
   part.append(canvas, facts);
   const item = { number, variant: at, canvas, here, picture: new Image() };
@@ -199,7 +204,8 @@ function matching() {
   return data.images.map((_, number) => number).filter((number) =>
     (!controls.outcome.value || variant.outcome[number] === controls.outcome.value)
     && (!controls.class.value || data.images[number].class === controls.class.value)
-    && variant.iou[number] >= Number(controls.low.value) && variant.iou[number] <= Number(controls.high.value));
+    && (variant.iou[number] === null
+      || (variant.iou[number] >= Number(controls.low.value) && variant.iou[number] <= Number(controls.high.value))));
 }
 
 let items = [];

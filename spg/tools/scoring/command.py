@@ -12,6 +12,7 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from spg.data.layouts.doubts import doubts
+from spg.evaluate.metrics.normalization import IVR
 from spg.project.errors import UserError, first_few
 from spg.project.files import whole_file, write_json
 from spg.tools.scoring.guesses import Guesses, classified, grouped, has_five, read_guesses
@@ -19,6 +20,7 @@ from spg.tools.scoring.images import Images, Source, read_images
 from spg.tools.scoring.tally import (
     BadMap,
     Tally,
+    choose_pair,
     choose_threshold,
     grid_index,
     image_rows,
@@ -28,6 +30,8 @@ from spg.tools.scoring.tally import (
 
 ROWS_A_BATCH = 4096
 MOST_STEPS = 1000  # so that three digits show every threshold
+PERCENTILES = tuple(step / 10 for step in range(1, 10))
+"""Among which --select-on chooses that of ``ivr``, as ``sweep.percentiles`` of params.yaml."""
 
 CLASSIFIED = {
     "top1_loc_err": "Top-1 localization error    ",
@@ -62,6 +66,8 @@ class ScoreOptions(NamedTuple):
     masks: Path | None
     protocol: str
     step: float
+    normalization: str | None
+    percentile: float | None
     threshold: float | None
     select_on: tuple[Path, Path] | None
     scores: Path | None
@@ -77,7 +83,10 @@ def run_score(options: ScoreOptions, echo: Callable[[str], None]) -> None:
         UserError: when the input cannot be scored; and after everything is written, when there
             are missing or invalid maps.
     """
-    source = Source(options.maps, options.masks, options.protocol, steps_of(options.step))
+    source = Source(
+        options.maps, options.masks, options.protocol, steps_of(options.step),
+        options.normalization, options.percentile,
+    )  # fmt: skip
     _check(options, source)
     images = read_images(options.metadata, source)
     if not images[0].boxes and (options.select_on or options.threshold is not None):
@@ -88,7 +97,8 @@ def run_score(options: ScoreOptions, echo: Callable[[str], None]) -> None:
     guesses = read_guesses(options.scores, images) if options.scores else None
     threshold, kind = options.threshold, "fixed"
     if options.select_on:
-        threshold, kind = _select(options.select_on, options), "selected"
+        source, threshold = _select(options.select_on, options, source)
+        kind = "selected"
     tallies = _tallies(source, images, guesses, workers=options.workers)
     tally = Tally.sum(tallies, order=[image.image_id for image in images])
     if threshold is None:
@@ -165,6 +175,12 @@ def _mask_doubts(options: ScoreOptions, tally: Tally) -> list[str]:
 
 
 def _check(options: ScoreOptions, source: Source) -> None:
+    if options.percentile is not None and options.normalization != IVR:
+        raise UserError(f"--percentile {options.percentile:g}: is of --normalization {IVR} alone")
+    if options.normalization == IVR and options.percentile is None and not options.select_on:
+        raise UserError(
+            f"--normalization {IVR}: needs --percentile, or --select-on to choose one on other maps"
+        )
     if options.threshold is not None and options.select_on:
         raise UserError("--threshold and --select-on exclude each other; give one")
     if options.threshold is not None:
@@ -179,15 +195,25 @@ def _same(first: Path, second: Path) -> bool:
     return first.resolve() == second.resolve()
 
 
-def _select(folders: tuple[Path, Path], options: ScoreOptions) -> float:
-    """Return the threshold that is best on other maps."""
+def _select(
+    folders: tuple[Path, Path], options: ScoreOptions, source: Source
+) -> tuple[Source, float]:
+    """Return the threshold that is best on other maps, and ``source`` with the percentile that is.
+
+    A percentile that the user gives stays.
+    """
     maps, metadata = folders
-    source = Source(maps, None, options.protocol, steps_of(options.step))
-    images = read_images(metadata, source)
-    tally = tally_maps(source, images, workers=options.workers)
-    if tally.bad:
-        raise UserError(f"--select-on {maps}: {_complaint(tally.bad, len(images))}")
-    return choose_threshold(tally, source)
+    open_ones = options.normalization == IVR and options.percentile is None
+    percentiles = PERCENTILES if open_ones else (options.percentile,)
+    tallies = []
+    for percentile in percentiles:
+        other = source._replace(maps=maps, masks=None, percentile=percentile)
+        images = read_images(metadata, other)
+        tallies.append(tally_maps(other, images, workers=options.workers))
+        if tallies[-1].bad:
+            raise UserError(f"--select-on {maps}: {_complaint(tallies[-1].bad, len(images))}")
+    way, threshold = choose_pair(tallies, source)
+    return source._replace(percentile=percentiles[way]), threshold
 
 
 def _write_table(path: Path, rows: Iterable[dict[str, Any]]) -> None:
@@ -211,6 +237,9 @@ def _text(numbers: dict[str, Any]) -> str:
     """Return the numbers as lines, in per cent."""
     bad = len(numbers["bad_maps"])
     lines = [f"protocol {numbers['protocol']}: {numbers['images']} images, {bad} bad maps"]
+    if numbers["normalization"]:
+        at = "" if numbers["percentile"] is None else f", percentile {numbers['percentile']:g}"
+        lines.append(f"normalization {numbers['normalization']}{at}")
     if numbers["map_threshold"] is not None:
         at = f"{numbers['threshold_kind']} threshold {numbers['map_threshold']:.3f}"
         lines += [

@@ -23,6 +23,11 @@ class Source(NamedTuple):
     protocol_name: str
     steps: int
     """Thresholds are 1 / steps apart."""
+    normalization: str | None = None
+    """How maps are brought to [0, 1] (PROTOCOL 32); ``None``: finished ones as they come, raw ones
+    by min-max."""
+    percentile: float | None = None
+    """Of ``ivr``."""
 
     @property
     def protocol(self) -> Protocol:
@@ -37,7 +42,14 @@ class Source(NamedTuple):
     @property
     def evaluator(self) -> Evaluator:
         """The protocol with its thresholds."""
-        return Evaluator.named(self.protocol_name, self.steps - 1)
+        name = self.normalization or "min_max"
+        percentiles = () if self.percentile is None else (self.percentile,)
+        return Evaluator.named(self.protocol_name, self.steps - 1, name, percentiles)
+
+    @property
+    def finished(self) -> bool:
+        """Whether map files come finished: in the protocol's frame and in [0, 1]."""
+        return self.protocol.side is not None and self.normalization is None
 
     @property
     def thresholds(self) -> FloatArray:

@@ -46,13 +46,13 @@ def file_of(folder: Path, image_id: str, suffix: str) -> Path:
     return short if short.exists() and not whole.exists() else whole
 
 
-def read_map(path: Path, *, shape: Shape | None = None) -> NDArray[Any]:
+def read_map(path: Path, *, shape: Shape | None = None, finished: bool = False) -> NDArray[Any]:
     """Read a map and check it.
 
     Args:
         path: a ``.npy`` file; nothing in it is executed.
-        shape: height and width of a finished map, which must lie in [0, 1]; without it the map is
-            a raw one, of any size and range.
+        shape: height and width that it must have; without it the map may have any.
+        finished: whether it must lie in [0, 1]; a raw one has any range.
 
     Returns:
         ``Float[H, W]``, float32 or float64.
@@ -72,7 +72,7 @@ def read_map(path: Path, *, shape: Shape | None = None) -> NDArray[Any]:
         raise BadMapError("holds NaN")
     if np.isinf(values).any():
         raise BadMapError("holds infinity")
-    if shape and (values.min() < 0 or values.max() > 1):
+    if finished and (values.min() < 0 or values.max() > 1):
         low, high = (np.format_float_positional(v, trim="-") for v in (values.min(), values.max()))
         raise BadMapError(f"out of range: {low} to {high}, expected 0 to 1")
     return values if values.dtype in (np.float32, np.float64) else values.astype(np.float64)

@@ -14,7 +14,7 @@ import numpy as np
 from tqdm import tqdm
 
 from spg.data.layouts.wsol_metadata import WsolImage
-from spg.evaluate.image_errors import IOU_LEVELS, count_correct, max_box_acc, select_threshold
+from spg.evaluate.image_errors import IOU_LEVELS, count_correct, max_box_acc, select_places
 from spg.evaluate.metrics.boxes import Boxes, best_iou
 from spg.evaluate.metrics.cam_code import first_boxes
 from spg.evaluate.metrics.evaluator import MAPS_A_TASK, Evaluator
@@ -117,7 +117,20 @@ def tally_some(source: Source, images: Images) -> Tally:
 
 def choose_threshold(tally: Tally, source: Source) -> float:
     """Return the threshold with the lowest GT-known error on the maps of ``tally``."""
-    return select_threshold(1 - _gt_known_acc(tally), source.thresholds)
+    return choose_pair([tally], source)[1]
+
+
+def choose_pair(tallies: Sequence[Tally], source: Source) -> tuple[int, float]:
+    """Return which of several tallies, and which threshold, has the lowest GT-known error.
+
+    Args:
+        tallies: of the same maps, one for each percentile of a normalization.
+        source: where they came from.
+    """
+    errors = np.concatenate([1 - _gt_known_acc(tally) for tally in tallies])
+    place = int(select_places(errors[None], curves=len(tallies))[0])
+    way, step = divmod(place, len(source.thresholds))
+    return way, float(source.thresholds[step])
 
 
 def summarize(tally: Tally, source: Source, *, threshold: float, kind: str) -> dict[str, Any]:
@@ -149,6 +162,8 @@ def summarize(tally: Tally, source: Source, *, threshold: float, kind: str) -> d
         numbers = dict.fromkeys(numbers)
     return {
         "protocol": source.protocol_name,
+        "normalization": source.normalization,
+        "percentile": source.percentile,
         "images": tally.images,
         "thresholds": len(thresholds),
         "step": 1 / source.steps,
@@ -195,7 +210,7 @@ def _row(source: Source, threshold: float, image: WsolImage) -> dict[str, Any]:
         return row | {"map": str(error), "outcome": "bad map"}
     if not image.boxes:
         return row
-    evaluator = Evaluator(source.protocol, np.array([threshold]))
+    evaluator = source.evaluator._replace(thresholds=np.array([threshold]))
     sweep = evaluator.sweep(loc_map, _boxes(image), _size(image))
     true_boxes = _true_boxes(source, image)
     box, iou = sweep.boxes[0, 0], float(sweep.iou[0, 0])
@@ -206,13 +221,15 @@ def _row(source: Source, threshold: float, image: WsolImage) -> dict[str, Any]:
 
 def _loc_map(source: Source, image: WsolImage, mask: ObjectMask | None) -> Map:
     """Read an image's map into the protocol's frame, which may be the mask's (OpenImages)."""
-    protocol = source.protocol
+    protocol, normalize = source.protocol, source.evaluator.normalizers[0]
     path = file_of(source.maps, image.image_id, ".npy")
     if protocol.side:
-        return read_map(path, shape=(protocol.side, protocol.side))
+        whole = (protocol.side, protocol.side)
+        stored = read_map(path, shape=whole, finished=source.finished)
+        return stored if source.finished else normalize(stored)
     stored = read_map(path)
     height, width = stored.shape if mask is None else mask.pixels.shape
-    return protocol.loc_map(stored, image.size or (width, height))
+    return protocol.loc_map(stored, image.size or (width, height), normalize=normalize)
 
 
 def _boxes(image: WsolImage) -> Boxes:
