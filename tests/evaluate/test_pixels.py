@@ -8,7 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from spg.evaluate.metrics.pixels import pixel_average_precision, pixel_histogram
+from spg.evaluate.metrics.pixels import (
+    iou_shares,
+    peak_shares,
+    pixel_average_precision,
+    pixel_histogram,
+    pixel_iou,
+)
 from spg.evaluate.metrics.protocols import PROTOCOLS
 
 values = st.sampled_from([0, 1, 0.5, 0.25, 0.1, 0.7, 0.001, 0.999]) | st.floats(0, 1, width=32)
@@ -122,3 +128,55 @@ def test_the_best_and_the_worst_map():
     thresholds = PROTOCOLS["paper"].thresholds(9)
     assert ours([mask.astype(np.float32)], [mask], thresholds) == 1
     assert ours([1 - mask.astype(np.float32)], [mask], thresholds) == pytest.approx(4 / 20)
+
+
+# ---- pIoU ----
+
+
+def masks_and_maps(seed, count=4, shape=(6, 7)):
+    rng = np.random.default_rng(seed)
+    return rng.random((count, *shape)).round(1), rng.random((count, *shape)) < 0.3
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_pixel_iou_is_that_of_a_loop_over_pixels(seed):
+    maps, masks = masks_and_maps(seed)
+    thresholds = np.arange(1, 10) / 10
+    histogram = sum(
+        pixel_histogram(one.astype(np.float32), mask.astype(np.uint8), thresholds)
+        for one, mask in zip(maps, masks, strict=True)
+    )
+    for threshold, found in zip(thresholds, pixel_iou(histogram), strict=True):
+        inside = either = 0
+        for one, mask in zip(maps.astype(np.float32), masks, strict=True):
+            for value, is_object in zip(one.ravel(), mask.ravel(), strict=True):
+                inside += bool(value >= threshold and is_object)
+                either += bool(value >= threshold or is_object)
+        assert found == (inside / either if either else 0)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_shares_of_pixel_iou_have_it_as_their_mean_and_its_slopes(seed):
+    """A share is what the number changes by, per weight of one more copy of the image."""
+    maps, masks = masks_and_maps(seed, count=5)
+    thresholds = np.arange(1, 10) / 10
+    each = np.stack([
+        pixel_histogram(one.astype(np.float32), mask.astype(np.uint8), thresholds)
+        for one, mask in zip(maps, masks, strict=True)
+    ])  # fmt: skip
+    total = each.sum(axis=0)
+    shares = peak_shares(total, each, images=5)
+    peak = pixel_iou(total).max()
+    assert shares.mean() == pytest.approx(peak)
+    place = int(pixel_iou(total).argmax())
+    for share, own in zip(shares, each, strict=True):
+        more = (1e6 * total + own) / 1e6  # a little more of this image
+        inside = more[1, place + 1 :].sum()
+        grown = inside / (more[0, place + 1 :].sum() + more[1].sum())
+        assert share == pytest.approx(peak + 5 * 1e6 * (grown - peak), abs=1e-3)
+
+
+def test_pixel_iou_without_any_pixel():
+    nothing = np.zeros((2, 5), dtype=np.int64)
+    assert pixel_iou(nothing).tolist() == [0, 0, 0]
+    assert np.isnan(iou_shares(np.zeros(2, int), np.zeros(2, int), (0, 0), images=2)).all()

@@ -109,7 +109,10 @@ def test_a_missing_key_is_named(tree, path):
         return
     message = complaint(tree)
     if path == DATA:  # a data set is missing where its name is used
-        assert "dataset: 'synthetic_birds' is not one of ['cub', 'ilsvrc', 'imagenette']" in message
+        assert (
+            "dataset: 'synthetic_birds' is not one of ['cub', 'ilsvrc', 'imagenette', 'photos']"
+            in message
+        )
     elif path == ("protocols", MAPPING["protocol"]):
         assert " protocol: 'paper' is not one of ['official', 'wsolevaluation']" in message
     elif path == SETUP:

@@ -54,7 +54,7 @@ def read_batches(path: Path, names: Sequence[str]) -> Iterator[Columns]:
 def _array(column: pa.Array) -> NDArray[Any]:
     is_list = pa.types.is_list(column.type) or pa.types.is_fixed_size_list(column.type)
     if is_list:
-        flat: NDArray[Any] = column.flatten().to_numpy()
+        flat: NDArray[Any] = column.flatten().to_numpy(zero_copy_only=False)
         return flat.reshape(len(column), -1)
     values: NDArray[Any] = column.to_numpy(zero_copy_only=False)
     return values
