@@ -97,10 +97,7 @@ def tables_page(folder: Path, rule: PageRule, rendered: Sequence[Table]) -> str:
         f"at the map threshold {rule.selection}; "
         f"*fixed*: at {rule.map_threshold}. *reported*: the error {rule.reported}.{normalized}\n",
         *(_localization(comparison, digits) if boxed else [f"{tables.NO_BOXES}\n"]),
-        "## Claims of the paper\n",
-        to_markdown(rendered[0]) if boxed else "",
-        *(f"- *{row.text}*: {row.sentence}" for row in tables.judged(claims).itertuples()),
-        f"\n{tables.not_run(claims)}",
+        *(_claims(claims, rendered[0]) if boxed else ()),
         "\n## All errors at the selected threshold\n",
         to_markdown(tables.metrics_table(comparison, digits=digits)),
         *(_outcomes(folder, comparison, digits) if boxed else ()),
@@ -109,10 +106,22 @@ def tables_page(folder: Path, rule: PageRule, rendered: Sequence[Table]) -> str:
         "images, as published; PxAP needs none. pIoU is of all pixels together, at the threshold "
         "that is best for it on these images and at the selected one.\n",
         to_markdown(tables.accuracy_table(read_table(folder / "accuracies.csv"), digits=digits)),
-        "## The paper's tables, and those of others on SPG\n",
-        *(to_markdown(table) for table in rendered[1:]),
+        *(_of_others(rendered[1:]) if boxed else ()),
     ]
     return "\n".join([*parts, *_further_tables(folder, digits)])
+
+
+def _claims(claims: pd.DataFrame, rendered: Table) -> Iterator[str]:
+    """Yield the verdicts on the paper's claims."""
+    yield "## Claims of the paper\n"
+    yield to_markdown(rendered)
+    yield from (f"- *{row.text}*: {row.sentence}" for row in tables.judged(claims).itertuples())
+    yield f"\n{tables.not_run(claims)}"
+
+
+def _of_others(rendered: Sequence[Table]) -> Iterator[str]:
+    yield "## The paper's tables, and those of others on SPG\n"
+    yield from (to_markdown(table) for table in rendered)
 
 
 def _localization(comparison: pd.DataFrame, digits: int) -> Iterator[str]:
