@@ -37,6 +37,7 @@ for command in (
     results.compare,
     results.report,
     results.effect,
+    results.normalizations,
     results.telling,
     maps.score,
     maps.predict,

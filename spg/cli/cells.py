@@ -95,16 +95,41 @@ def evaluate(
 
 @command()
 @cell_options
-def verify(**options: Any) -> None:
+@click.option(
+    "--statistically",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Instead, train N new seeds, --seed and those after it, and compare their GT-known errors "
+    "with the spread of the committed report's.",
+)
+@click.option(
+    "--margin",
+    type=click.FloatRange(min=0, min_open=True),
+    default=2.0,
+    show_default=True,
+    help="With --statistically: differences below it, in points, do not matter.",
+)
+def verify(statistically: int | None, margin: float, **options: Any) -> None:
     """Make a finished cell again and say whether all its files are the same, byte for byte.
 
     Trains, localizes, sweeps and evaluates in .scratch, from the data and stem weights that are
     there; the finished cell is only read. Status 0: equal; 1: a line for each file that differs,
     with where. Another processor, thread count or version of torch changes the last bits.
+
+    Where bytes are too strict, --statistically asks whether new seeds are like the committed ones.
+    Status 0: the same, within the margin; 1: different; 3: so few seeds cannot tell.
     """
     from spg.tools.verify import verify_cell
 
     params, cell = cell_of(**options)
+    if statistically is not None:
+        from spg.tools.reseed import STATUS, reseed, told
+
+        points = margin / 100
+        verdict, known, errors = reseed(workspace(), params, cell, statistically, margin=points)
+        for line in told(verdict, known, errors, points):
+            click.echo(line)
+        sys.exit(STATUS[verdict.verdict])
     found = verify_cell(workspace(), params, cell)
     for line in found:
         click.echo(line)

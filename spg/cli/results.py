@@ -63,6 +63,20 @@ def effect(name: str | None) -> None:
 
 
 @command()
+@dataset_option
+def normalizations(dataset: str | None) -> None:
+    """Measure every cell again with its maps normalized in each of the field's four ways.
+
+    Writes reports/DATASET/normalizations/: errors and claims under each (PROTOCOL 32). Needs the
+    results of `dvc repro` and trains nothing.
+    """
+    from spg.tools.normalizations.stage import measure_normalizations
+
+    params, name = params_of(dataset)
+    measure_normalizations(workspace(), params, name)
+
+
+@command()
 def telling() -> None:
     """Compare the pair of telling/params.yaml where other parts of a bird tell its species.
 

@@ -16,10 +16,13 @@ from spg.compare.errors import Tables
 from spg.compare.variants import Grid, Variant
 from spg.data.images.manifest import TEST
 from spg.data.results.columns import read_batches
+from spg.evaluate.cross_fitting import deal_folds, fold_count
 from spg.evaluate.cuts import read_cuts
 from spg.evaluate.image_errors import ERRORS, image_errors
 from spg.evaluate.sweep.table import TABLE
 from spg.project.errors import UserError
+from spg.project.params import Params
+from spg.project.seeding import generator
 from spg.project.workspace import Workspace
 
 ResampledOf = Callable[[Variant, str, str], NDArray[np.float64] | None]
@@ -91,6 +94,35 @@ class Fits:
                 errors = _errors(swept, table, metric)
                 seeds.append(resampled_means(errors, places, self.folds, self.drawn))
         return {metric: np.stack(seeds, axis=1) for metric, seeds in means.items()}
+
+
+def fit_of(
+    workspace: Workspace,
+    params: Params,
+    rows: Grid,
+    manifest: pd.DataFrame,
+    images: pd.DataFrame,
+) -> Callable[[Tables], ResampledOf]:
+    """Return what resamples tables with thresholds chosen anew, where they are cross-fitted.
+
+    Args:
+        workspace: with the sweeps.
+        params: folds, resamples and their seed.
+        rows: the cells of each variant.
+        manifest: of all images.
+        images: a table of the test images.
+    """
+    rule = params.evaluation
+    count = fold_count(manifest, rule.folds)
+    if count is None:
+        return lambda _: keep_thresholds
+    return Fits(
+        workspace, rows, images["image_id"],
+        deal_folds(images["class_id"].to_numpy(), count),
+        resamples=params.comparison.resamples,
+        rng=generator(params.comparison.seed, "cross-fitted"),
+        iou_threshold=rule.iou_threshold,
+    ).of  # fmt: skip
 
 
 class _Swept(NamedTuple):

@@ -40,6 +40,8 @@ class Result(Strict):
     extractor: str = "cam"
     rule: Literal["threshold", "graph_cut"] = "threshold"
     """How its boxes are drawn."""
+    normalization: Literal["min_max", "max", "pas", "ivr"] = "min_max"
+    """How its maps are brought to [0, 1] (PROTOCOL 32)."""
     backbone: str | None = None
     """Which one the row names besides GoogLeNet; ``None``: the backbone of the run."""
     classifier: str | None = None

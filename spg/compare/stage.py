@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-import pandas as pd
-
 from spg.compare.claims import claims_table
 from spg.compare.comparison import comparison_table, external_table, summary
-from spg.compare.errors import Tables, baseline_errors, collect_errors, collect_values
-from spg.compare.fits import Fits, ResampledOf, keep_thresholds
+from spg.compare.errors import baseline_errors, collect_errors, collect_values
+from spg.compare.fits import fit_of
 from spg.compare.other_classes import classifiers_of, external_guesses
 from spg.compare.paper import load_paper
 from spg.compare.side_tables import detail_tables
-from spg.compare.variants import Grid, grid
+from spg.compare.variants import grid, read_tables
 from spg.data.images.manifest import class_names, read_manifest
-from spg.data.results.tables import read_table
-from spg.evaluate.cross_fitting import deal_folds, fold_count
-from spg.project.errors import UserError
 from spg.project.files import whole_files, write_json, write_text
 from spg.project.locks import sole_writer
 from spg.project.params import Params
-from spg.project.seeding import generator
-from spg.project.workspace import Cell, Workspace
+from spg.project.workspace import Workspace
 
 
 @sole_writer(Workspace.report)
@@ -32,10 +24,7 @@ def compare(workspace: Workspace, params: Params, dataset: str) -> None:
     external.csv is comparison.csv with the classes of each external classifier (Table 3).
     """
     paper, rows = load_paper(workspace.paper_file), grid(params, dataset)
-    tables = {
-        variant: [_per_image(workspace, cell, variant.extractor) for cell in cells]
-        for variant, cells in rows.items()
-    }
+    tables = read_tables(workspace, rows)
     delta, rule = params.evaluation.iou_threshold, params.comparison
     errors = collect_errors(tables, iou_threshold=delta)
     manifest = read_manifest(workspace.packed(dataset) / "manifest.parquet")
@@ -47,7 +36,7 @@ def compare(workspace: Workspace, params: Params, dataset: str) -> None:
         name: external_guesses([workspace.class_scores(dataset, one) for one in members])
         for name, members in classifiers.items()
     }
-    fit = _fit(workspace, params, rows, manifest, next(iter(tables.values()))[0])
+    fit = fit_of(workspace, params, rows, manifest, next(iter(tables.values()))[0])
     own = fit(tables)
     comparison = comparison_table(errors, paper, rule, dataset=theirs, resampled_of=own)
     claims = claims_table(
@@ -68,40 +57,3 @@ def compare(workspace: Workspace, params: Params, dataset: str) -> None:
             text = table.to_csv(index=False, float_format="%.6g", lineterminator="\n")
             write_text(temporary / f"{name}.csv", text)
         write_json(temporary / "summary.json", summary(comparison, claims))
-
-
-def _fit(
-    workspace: Workspace,
-    params: Params,
-    rows: Grid,
-    manifest: pd.DataFrame,
-    images: pd.DataFrame,
-) -> Callable[[Tables], ResampledOf]:
-    """Return what resamples tables with thresholds chosen anew, where they are cross-fitted.
-
-    Args:
-        workspace: with the sweeps.
-        params: folds, resamples and their seed.
-        rows: the cells of each variant.
-        manifest: of all images.
-        images: a table of the test images.
-    """
-    rule = params.evaluation
-    count = fold_count(manifest, rule.folds)
-    if count is None:
-        return lambda _: keep_thresholds
-    return Fits(
-        workspace, rows, images["image_id"],
-        deal_folds(images["class_id"].to_numpy(), count),
-        resamples=params.comparison.resamples,
-        rng=generator(params.comparison.seed, "cross-fitted"),
-        iou_threshold=rule.iou_threshold,
-    ).of  # fmt: skip
-
-
-def _per_image(workspace: Workspace, cell: Cell, extractor: str) -> pd.DataFrame:
-    path = workspace.evaluation(cell) / "per_image.parquet"
-    if not path.exists():
-        raise UserError(f"{path}: no such file; run `spg evaluate` for this cell, or `dvc repro`")
-    table = read_table(path)
-    return table[table["extractor"] == extractor].reset_index(drop=True)

@@ -1,11 +1,15 @@
-"""The rows of the tables: which cells belong to which variant."""
+"""The rows of the tables: which cells belong to which variant, and their per-image tables."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
+import pandas as pd
+
+from spg.data.results.tables import read_table
+from spg.project.errors import UserError
 from spg.project.params import Params
-from spg.project.workspace import Cell
+from spg.project.workspace import Cell, Workspace
 
 
 class Variant(NamedTuple):
@@ -30,3 +34,23 @@ def grid(params: Params, dataset: str) -> Grid:
         for method in params.all_methods
         for extractor in params.localization.extractors[method]
     }
+
+
+def read_tables(workspace: Workspace, rows: Grid) -> dict[Variant, list[pd.DataFrame]]:
+    """Return the per-image tables of each variant's seeds (:mod:`spg.evaluate.per_image`).
+
+    Raises:
+        UserError: when a cell was not evaluated.
+    """
+    return {
+        variant: [_per_image(workspace, cell, variant.extractor) for cell in cells]
+        for variant, cells in rows.items()
+    }
+
+
+def _per_image(workspace: Workspace, cell: Cell, extractor: str) -> pd.DataFrame:
+    path = workspace.evaluation(cell) / "per_image.parquet"
+    if not path.exists():
+        raise UserError(f"{path}: no such file; run `spg evaluate` for this cell, or `dvc repro`")
+    table = read_table(path)
+    return table[table["extractor"] == extractor].reset_index(drop=True)

@@ -33,11 +33,20 @@ TITLES = {
     "4": "Table 4 of the paper: ILSVRC validation, true label given",
     "ablation": "Ablations of the paper: ILSVRC validation",
     "wsolevaluation": "Table of wsolevaluation: MaxBoxAccV2, for OpenImages30k PxAP, test splits",
+    "normalization": "Table of Kim et al., ICCV 2021: maps of wsolevaluation's networks normalized "
+    "in four ways, MaxBoxAccV2, for OpenImages30k PxAP, test splits",
     "wsolevaluation_v1": "Means of wsolevaluation's first version: MaxBoxAcc, OpenImages30k PxAP",
     "hal": "The authors' checkpoints, evaluated by halbielee/SPG_pytorch",
 }
 # The tables of accuracies, and which of ours stands beside them.
-ACCURACIES = {"wsolevaluation": "max_box_acc_v2", "wsolevaluation_v1": "max_box_acc", "hal": None}
+ACCURACIES = {
+    "wsolevaluation": "max_box_acc_v2",
+    "wsolevaluation_v1": "max_box_acc",
+    "hal": None,
+    "normalization": "max_box_acc_v2",
+}
+ACCURACY_DIGITS = {"wsolevaluation": 1, "wsolevaluation_v1": 1, "hal": 3, "normalization": 2}
+"""After the point, as printed."""
 ORACLE = (
     "the threshold is the one that is best on the test images. Reproduced: mean and standard "
     "deviation of the seeds."
@@ -74,6 +83,8 @@ class Run(NamedTuple):
     digits: int
     selection: str
     """How thresholds were selected, as :func:`spg.report.tables.selection` says it."""
+    normalization: str
+    """Of the maps."""
 
 
 def read_run(
@@ -100,6 +111,7 @@ def read_run(
         confidence=params.comparison.confidence,
         digits=params.report.digits,
         selection=selection(manifest, params.evaluation.folds, entry.prepare),
+        normalization=params.sweep.normalization,
     )
 
 
@@ -262,14 +274,18 @@ def _accuracy_table(key: str, paper: Paper, run: Run) -> Table:
     lines: dict[str, dict[str, str]] = {}
     for result in results:
         line = lines.setdefault(result.row, {"method": result.row})
-        line[_column(result, paper)] = f"{result.value:.{1 if metric else 3}f}"
+        line[_column(result, paper)] = f"{result.value:.{ACCURACY_DIGITS[key]}f}"
     for result in results:
         line = lines[result.row]
         if metric is not None:
             line[f"reproduced: {run.backbone} on {run.dataset}"] = _accuracy(result, metric, run)
         line["remark"] = result.missing or ""
     how = ORACLE if metric else SINGLE_THRESHOLD
-    caption = f"{TITLES[key]}. Accuracies in per cent, higher is better; {how} Single source."
+    confirmed = sum(result.status == "confirmed" for result in results)
+    sources = "Single source."
+    if confirmed:
+        sources = f"A second source confirms {confirmed} of {len(results)} numbers (paper.yaml)."
+    caption = f"{TITLES[key]}. Accuracies in per cent, higher is better; {how} {sources}"
     return Table(f"table_{key}", caption, pd.DataFrame(list(lines.values())))
 
 
@@ -283,7 +299,9 @@ def _column(result: Result, paper: Paper) -> str:
 
 
 def _accuracy(result: Result, metric: str, run: Run) -> str:
-    """Return ours, mean and spread of the seeds, or a dash."""
+    """Return ours, mean and spread of the seeds, or a dash; maps are normalized as theirs."""
+    if result.normalization != run.normalization:
+        return DASH
     wanted = {"backbone": run.backbone, "method": result.method, "extractor": result.extractor}
     rows = run.accuracies
     for column, value in wanted.items():

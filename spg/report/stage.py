@@ -58,7 +58,7 @@ def report(workspace: Workspace, params: Params, dataset: str) -> None:
         params.report.digits,
         params.evaluation.map_threshold,
         params.sweep.protocol,
-        params.sweep.normalization,
+        run.normalization,
         run.selection,
         reported_numbers(paper, run.theirs),
     )

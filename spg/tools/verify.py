@@ -18,7 +18,8 @@ from spg.project.fingerprint import code_of, fingerprint
 from spg.project.locks import writing
 from spg.project.params import Params
 from spg.project.workspace import Cell, Workspace
-from spg.tools.effect.rerun import ROOMS, link, run_cell
+from spg.tools.effect.inputs import link
+from spg.tools.effect.rerun import ROOMS, run_cell
 
 NAMED = 3  # differences of a file
 

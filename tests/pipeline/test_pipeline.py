@@ -37,7 +37,7 @@ FLOORS = (
      "spg/train", "spg/localize", "spg/compare", "spg/tools/scoring"),
     ("spg/networks/classifiers", "spg/networks/weights", "spg/report", "spg/tools/checkpoints"),
     ("spg/tools/effect",),
-    ("spg/tools/telling",),
+    ("spg/tools/telling", "spg/tools/normalizations"),
     ("spg/tools",),
     ("spg/cli",),
 )  # fmt: skip

@@ -87,7 +87,7 @@ def run_of(*found, dataset="synthetic_birds"):
     return Run(
         dataset, theirs, "inception_v3", comparison_rows(*found), external_rows(), ACCURATE,
         claims_rows(theirs),
-        0.95, 2, selection(MANIFEST, 5, RULE),
+        0.95, 2, selection(MANIFEST, 5, RULE), "min_max",
     )  # fmt: skip
 
 
@@ -97,7 +97,9 @@ def tables_of(run):
 
 def error_tables(run):
     """Those of the paper; the others hold accuracies."""
-    names = {"table_wsolevaluation", "table_wsolevaluation_v1", "table_hal"}
+    names = {
+        "table_wsolevaluation", "table_wsolevaluation_v1", "table_hal", "table_normalization"
+    }  # fmt: skip
     return [table for table in paper_tables(PAPER, run) if table.name not in names]
 
 
@@ -217,7 +219,9 @@ def test_rows_that_cannot_be_reproduced_say_why():
 
 def test_tables_of_accuracies_show_every_number_and_ours_beside_them():
     tables = tables_of(run_of())
-    for name, count in (("wsolevaluation", 13), ("wsolevaluation_v1", 4), ("hal", 5)):
+    for name, count in (
+        ("wsolevaluation", 13), ("wsolevaluation_v1", 4), ("hal", 5), ("normalization", 12)
+    ):  # fmt: skip
         results = [result for result in PAPER.results if result.table == name]
         frame = tables[f"table_{name}"].frame
         shown = [
@@ -232,6 +236,19 @@ def test_tables_of_accuracies_show_every_number_and_ours_beside_them():
     assert row_of(tables["table_wsolevaluation"], "CAM")[column] == "–"
     spg = row_of(tables["table_wsolevaluation"], "SPG")
     assert (spg["CUB, VGG"], spg["ILSVRC, mean"]) == ("56.3", "62.2")
+    assert "confirms 71 of" in tables["table_wsolevaluation"].caption
+
+
+def test_ours_stand_beside_numbers_of_the_same_normalization_alone():
+    column = "reproduced: inception_v3 on synthetic_birds"
+    for name in ("min_max", "max", "pas", "ivr"):
+        tables = tables_of(run_of()._replace(normalization=name))
+        rows = tables["table_normalization"].frame
+        ours = {row["method"] for _, row in rows.iterrows() if row[column] != "–"}
+        assert ours == {f"SPG, {name}"}
+        same = row_of(tables["table_wsolevaluation"], "SPG")[column] != "–"
+        assert same == (name == "min_max")
+    assert row_of(tables["table_normalization"], "SPG, ivr")["CUB, mean"] == "61.73"
 
 
 def test_reported_numbers_of_another_data_set_are_not_to_be_compared_by_level():
@@ -382,6 +399,6 @@ def test_latex_environments_and_braces_are_closed(every_table):
     page = re.sub(r"\\[{}]", "", to_latex_page(every_table))
     assert page.count("{") == page.count("}")
     for name in ("table*", "tabular"):
-        assert page.count(f"\\begin{{{name}}}") == page.count(f"\\end{{{name}}}") == 10
+        assert page.count(f"\\begin{{{name}}}") == page.count(f"\\end{{{name}}}") == 11
     labels = re.findall(r"\\label\{(.*?)\}", page)
-    assert len(set(labels)) == 10
+    assert len(set(labels)) == 11

@@ -22,7 +22,7 @@ from spg.project.errors import UserError
 from spg.project.files import write_json
 from spg.project.params import load_params, parse_params, read_model, read_yaml
 from spg.project.workspace import Cell, Workspace
-from spg.tools.effect.rerun import read_by
+from spg.tools.effect.inputs import read_by
 from spg.tools.effect.stage import EffectsParams, measure_effect, with_settings
 from spg.tools.protocol_page import BLOCK, effect_line, read_effects, with_effects
 from spg.train.stage import train_cell

@@ -1,14 +1,10 @@
-"""A cell's stages in a workspace of its own, which reads what another one has."""
+"""A cell's stages in a workspace of its own."""
 
 from __future__ import annotations
-
-import json
-from pathlib import Path
 
 from spg.evaluate.stage import evaluate_cell
 from spg.evaluate.sweep.stage import sweep_cell
 from spg.localize.stage import localize_cell
-from spg.project.errors import UserError
 from spg.project.params import Params
 from spg.project.workspace import Cell, Workspace
 from spg.train.stage import train_cell
@@ -31,27 +27,6 @@ ROOMS = (
 """Whose edit starts an interrupted rerun over: the rooms of every stage of a cell."""
 
 
-_PLAN = (
-    "dataset", "backbones", "methods", "guided", "ablations", "seeds", "ablation_seeds",
-    "external_classifier", "ensembles", "report",
-)  # fmt: skip
-"""Sections of params.yaml that say which cells there are and how they are shown; no cell reads them
-to compute its numbers."""
-
-
-def read_by(params: Params, cell: Cell) -> str:
-    """Return, as JSON, what cells of this data set and backbone may read of params.yaml.
-
-    Neither which cells there are nor other data sets and backbones: a further backbone leaves what
-    was measured as it is.
-    """
-    mapping = params.model_dump(mode="json")
-    data = mapping["datasets"][cell.dataset]
-    data["backbones"] = {cell.backbone: data["backbones"][cell.backbone]}
-    read = {key: value for key, value in mapping.items() if key not in _PLAN}
-    return json.dumps(read | {"datasets": {cell.dataset: data}}, sort_keys=True)
-
-
 def run_cell(own: Workspace, params: Params, cell: Cell) -> None:
     """Run a cell's stages, except those whose results are there, linked or of an earlier run."""
     if not (own.run(cell) / "model.safetensors").exists():
@@ -61,16 +36,3 @@ def run_cell(own: Workspace, params: Params, cell: Cell) -> None:
     if not (own.evaluation(cell) / "metrics.json").exists():
         sweep_cell(own, params, cell)
         evaluate_cell(own, params, cell)
-
-
-def link(source: Path, target: Path) -> None:
-    """Let ``target`` lead to a result of another workspace, unless it is there.
-
-    Raises:
-        UserError: when there is no ``source``.
-    """
-    if not source.exists():
-        raise UserError(f"{source}: no such file; run `dvc repro` first")
-    if not target.exists():
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.symlink_to(source.resolve())

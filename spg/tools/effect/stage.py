@@ -29,7 +29,8 @@ from spg.project.params import Params, parse_params, read_model, read_yaml
 from spg.project.schema import ComparisonParams, Strict
 from spg.project.seeding import generator
 from spg.project.workspace import Cell, Workspace
-from spg.tools.effect.rerun import ROOMS, link, read_by, run_cell
+from spg.tools.effect.inputs import link, read_by
+from spg.tools.effect.rerun import ROOMS, run_cell
 
 KIND, EXTRACTOR = "selected", "cam"
 METRICS = ("gt_known_loc_err", "top1_loc_err", "top1_cls_err")

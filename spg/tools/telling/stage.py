@@ -31,7 +31,8 @@ from spg.project.schema import ComparisonParams, Name, Strict
 from spg.project.seeding import generator
 from spg.project.workspace import Cell, Workspace
 from spg.report import charts, figures
-from spg.tools.effect.rerun import ROOMS, link, read_by, run_cell
+from spg.tools.effect.inputs import link, read_by
+from spg.tools.effect.rerun import ROOMS, run_cell
 from spg.tools.effect.stage import with_settings
 
 EXTRACTOR = "cam"
