@@ -71,6 +71,12 @@ from spg.project.params import load_params
     "and top-5 localization errors.",
 )
 @click.option(
+    "--report",
+    metavar="DATASET",
+    help="Put the maps beside the cells of a data set of this project: errors with intervals, "
+    "paired differences, outcomes. The metadata are those of its test split (`spg metadata`).",
+)
+@click.option(
     "--table", type=FILE, help="Write a table with one row an image to this .csv or .parquet file."
 )
 @click.option(

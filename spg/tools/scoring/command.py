@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,8 +15,12 @@ import pyarrow.parquet as pq
 
 from spg.data.layouts.doubts import doubts
 from spg.evaluate.metrics.normalization import IVR
+from spg.project.command_line import checked_params, workspace
 from spg.project.errors import UserError, first_few
 from spg.project.files import whole_file, write_json
+from spg.project.params import Params
+from spg.project.workspace import Workspace
+from spg.tools.scoring.beside import as_text, beside, own_images
 from spg.tools.scoring.guesses import Guesses, classified, grouped, has_five, read_guesses
 from spg.tools.scoring.images import Images, Source, read_images
 from spg.tools.scoring.tally import (
@@ -71,6 +77,7 @@ class ScoreOptions(NamedTuple):
     threshold: float | None
     select_on: tuple[Path, Path] | None
     scores: Path | None
+    report: str | None
     table: Path | None
     json_file: Path | None
     workers: int
@@ -89,11 +96,10 @@ def run_score(options: ScoreOptions, echo: Callable[[str], None]) -> None:
     )  # fmt: skip
     _check(options, source)
     images = read_images(options.metadata, source)
-    if not images[0].boxes and (options.select_on or options.threshold is not None):
-        raise UserError(
-            f"{options.metadata}: has masks and no boxes, so that --threshold and --select-on have "
-            "no effect; leave them out"
-        )
+    project = _project(options)
+    if project is not None:
+        images = own_images(project.workspace, project.dataset, images)
+    _check_boxes(options, images)
     guesses = read_guesses(options.scores, images) if options.scores else None
     threshold, kind = options.threshold, "fixed"
     if options.select_on:
@@ -109,18 +115,52 @@ def run_score(options: ScoreOptions, echo: Callable[[str], None]) -> None:
     numbers = summarize(tally, source, threshold=threshold, kind=kind) | {"warnings": warnings}
     if guesses is not None:
         numbers |= classified(tallies, source, threshold=threshold, five=has_five(guesses))
+    rows = partial(image_rows, source, images, threshold=threshold, workers=options.workers)
+    text = _text(numbers)
+    if project is not None:
+        table = beside(project.workspace, project.params, project.dataset, list(rows()), kind=kind)
+        numbers["beside"] = json.loads(table.to_json(orient="records"))
+        text = f"{text}\n\n{as_text(table, kind)}"
     if options.json_file:
         write_json(options.json_file, numbers)
     if options.table:
-        rows = image_rows(source, images, threshold=threshold, workers=options.workers)
-        _write_table(
-            options.table, rows if guesses is None else _with_guesses(rows, images, guesses)
-        )
+        named = rows() if guesses is None else _with_guesses(rows(), images, guesses)
+        _write_table(options.table, named)
     for warning in warnings:
         log.warning("warning: %s", warning)
-    echo(_text(numbers))
+    echo(text)
     if tally.bad:
         raise UserError(_complaint(tally.bad, len(images)))
+
+
+class Project(NamedTuple):
+    """Whose cells the maps stand beside."""
+
+    workspace: Workspace
+    params: Params
+    dataset: str
+
+
+def _project(options: ScoreOptions) -> Project | None:
+    """Return the project in the current folder, if --report asks for its cells.
+
+    Raises:
+        UserError: when its cells are evaluated in another way than the maps would be.
+    """
+    if options.report is None:
+        return None
+    params = checked_params(options.report)
+    asked = {"protocol": options.protocol, "normalization": options.normalization or "min_max"}
+    theirs = {"protocol": params.sweep.protocol, "normalization": params.sweep.normalization}
+    for name, value in theirs.items():
+        if asked[name] != value:
+            raise UserError(
+                f"--report {options.report}: its cells are measured under sweep.{name} {value}; "
+                f"give --{name} {value}"
+            )
+    if options.masks:
+        raise UserError("--report compares boxes; leave --masks out")
+    return Project(workspace(), params, options.report)
 
 
 def _tallies(
@@ -189,6 +229,14 @@ def _check(options: ScoreOptions, source: Source) -> None:
         raise UserError(f"--table {options.table}: is the file of --json too; give another one")
     if options.table and options.table.suffix not in (".csv", ".parquet"):
         raise UserError(f"--table {options.table}: the name must end in .csv or .parquet")
+
+
+def _check_boxes(options: ScoreOptions, images: Images) -> None:
+    if not images[0].boxes and (options.select_on or options.threshold is not None):
+        raise UserError(
+            f"{options.metadata}: has masks and no boxes, so that --threshold and --select-on have "
+            "no effect; leave them out"
+        )
 
 
 def _same(first: Path, second: Path) -> bool:
