@@ -9,6 +9,7 @@ from spg.compare.fits import fit_of
 from spg.compare.other_classes import classifiers_of, external_guesses
 from spg.compare.paper import load_paper
 from spg.compare.side_tables import detail_tables
+from spg.compare.trace import TRACE, trace
 from spg.compare.variants import grid, read_tables
 from spg.data.images.manifest import class_names, read_manifest
 from spg.project.files import whole_files, write_json, write_text
@@ -52,8 +53,11 @@ def compare(workspace: Workspace, params: Params, dataset: str) -> None:
         **detail_tables(workspace, rows, tables),
     }
     names = [f"{name}.csv" for name in every]
-    with whole_files(workspace.report(dataset), *names, "summary.json") as temporary:
+    with whole_files(workspace.report(dataset), *names, "summary.json", TRACE) as temporary:
         for name, table in every.items():
             text = table.to_csv(index=False, float_format="%.6g", lineterminator="\n")
             write_text(temporary / f"{name}.csv", text)
         write_json(temporary / "summary.json", summary(comparison, claims))
+        files = [temporary / name for name in (*names, "summary.json")]
+        facts = trace(workspace, params, dataset, params.cells(dataset), files)
+        write_json(temporary / TRACE, facts)

@@ -14,14 +14,14 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from spg.compare.paper import load_paper
+from spg.compare.trace import TRACE, trace_facts
 from spg.compare.variants import grid
 from spg.data.images.manifest import TEST, class_names, read_manifest
-from spg.data.results.provenance import read_provenance
 from spg.data.results.tables import flattened, read_table
 from spg.evaluate.outcomes import OUTCOMES
 from spg.project.files import write_text
 from spg.project.params import Params
-from spg.project.workspace import PROVENANCE, Workspace
+from spg.project.workspace import Workspace
 from spg.report.page_data import gallery_data
 from spg.report.paper_tables import reported_numbers
 from spg.report.render import to_html
@@ -100,8 +100,6 @@ def page_facts(workspace: Workspace, params: Params, dataset: str) -> dict[str, 
     splits, entry = manifest["split"].to_numpy(), params.datasets[dataset]
     paper = load_paper(workspace.paper_file)
     theirs = paper.whole(entry.source.kind, len(class_names(manifest)))
-    first = next(iter(grid(params, dataset).values()))[0]
-    provenance = read_provenance(workspace.run(first) / PROVENANCE)
     ran = judged(claims)
     drawings = {
         name: (caption, _drawing(folder / "figures" / f"{name}.svg"))
@@ -130,12 +128,7 @@ def page_facts(workspace: Workspace, params: Params, dataset: str) -> dict[str, 
         "provenance": {
             key: str(value)
             for key, value in flattened(
-                {
-                    "machine": provenance.machine,
-                    "packages": provenance.packages,
-                    "protocol": params.protocol,
-                    "seeds": params.seeds,
-                }
+                trace_facts(folder / TRACE) | {"protocol": params.protocol, "seeds": params.seeds}
             ).items()
         },
         "confidence": f"{params.comparison.confidence:.0%}",

@@ -1,0 +1,126 @@
+"""trace.json: what the numbers of a report came from, without clock, path or host.
+
+Beside summary.json and the CSV files it says which bytes they have, which commit's code made them,
+from which parameters, data and stem weights, on which kind of machine, with which packages: so a
+number can be followed back by the files that git has alone (docs/artifact.md). The same code,
+parameters and data give the same trace.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from spg.data.results.provenance import read_provenance
+from spg.project.files import read_json
+from spg.project.fingerprint import fingerprint
+from spg.project.params import Params, read_yaml
+from spg.project.workspace import PROVENANCE, Cell, Workspace
+
+TRACE = "trace.json"
+_SHOWN = ("report", "protocols")
+"""Sections of params.yaml that change no number: how it is shown, readings that are not chosen."""
+
+
+def trace(
+    workspace: Workspace, params: Params, dataset: str, cells: Sequence[Cell], files: Iterable[Path]
+) -> dict[str, Any]:
+    """Return what trace.json holds.
+
+    Args:
+        workspace: the project.
+        params: all parameters.
+        dataset: whose report.
+        cells: those that were compared.
+        files: of the report, whose bytes are named.
+    """
+    records = [read_provenance(workspace.run(cell) / PROVENANCE) for cell in cells]
+    inputs = [read_json(workspace.run(cell) / PROVENANCE).get("inputs", {}) for cell in cells]
+    weights: dict[str, list[Any]] = {}
+    for cell, own in zip(cells, inputs, strict=True):
+        weights.setdefault(cell.backbone, []).append(own.get("stem_weights"))
+    return {
+        "code": code_commit(workspace.root),
+        "command": f"dvc repro, with dataset={dataset} in params.yaml",
+        "parameters": fingerprint(json.dumps(_read(params, dataset), sort_keys=True)),
+        "data": {
+            "manifest": fingerprint(workspace.packed(dataset) / "manifest.parquet"),
+            "of_trainings": _distinct(own.get("manifest") for own in inputs),
+        },
+        "stem_weights": {backbone: _distinct(found) for backbone, found in weights.items()},
+        "machine": _by_key(record.machine for record in records),
+        "packages": _by_key(record.packages for record in records),
+        "cells": len(cells),
+        "files": {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files},
+    }
+
+
+def code_commit(root: Path) -> str | None:
+    """Return the last commit that changed any code a stage of dvc.yaml depends on.
+
+    A later commit that changes no such code is another one and has the same results; so the trace
+    stays what it was, as DVC's stages do.
+
+    Args:
+        root: of the project.
+
+    Returns:
+        its hash, with ``+`` behind it where files have been changed since; ``None`` where the
+        folder is no Git checkout.
+    """
+    if not (root / "dvc.yaml").exists() or _git(root, "rev-parse", "--show-cdup") != "":
+        return None
+    rooms = _rooms(root / "dvc.yaml")
+    commit = _git(root, "log", "-1", "--format=%H", "--", *rooms)
+    if not commit:
+        return None
+    return f"{commit}{'+' if _git(root, 'status', '--porcelain', '--', *rooms) else ''}"
+
+
+def trace_facts(trace_file: Path) -> dict[str, Any]:
+    """Return what the page shows of a trace.json: all of it but the files' hashes."""
+    return {name: value for name, value in read_json(trace_file).items() if name != "files"}
+
+
+def _rooms(dvc_file: Path) -> list[str]:
+    """Return the folders and files of code that any stage names; of a template its shelf."""
+    found = set()
+    for stage in read_yaml(dvc_file)["stages"].values():
+        for dep in stage.get("deps", ()):
+            if dep.startswith(("spg/", "stages/")):
+                found.add(dep.split("/${")[0])
+    return sorted(found)
+
+
+def _git(root: Path, *words: str) -> str | None:
+    """Return what git prints, or ``None`` where there is no git, or no repository."""
+    try:
+        done = subprocess.run(
+            ["git", *words], cwd=root, capture_output=True, text=True, encoding="utf-8", check=True
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return done.stdout.strip()
+
+
+def _read(params: Params, dataset: str) -> dict[str, Any]:
+    mapping = params.model_dump(mode="json")
+    kept = {name: value for name, value in mapping.items() if name not in _SHOWN}
+    return kept | {"datasets": {dataset: mapping["datasets"][dataset]}}
+
+
+def _distinct(values: Iterable[Any]) -> Any:
+    """Return the value that all have, or the list of those that some have."""
+    found = list(dict.fromkeys(values))
+    return found[0] if len(found) == 1 else found
+
+
+def _by_key(records: Iterable[dict[str, Any]]) -> dict[str, Any]:
+    """Return for each key what all records say, or the different things that they say."""
+    records = list(records)
+    keys = dict.fromkeys(key for record in records for key in record)
+    return {key: _distinct(record.get(key) for record in records) for key in keys}
