@@ -12,12 +12,13 @@ import numpy as np
 from spg.data.images.manifest import TEST, TRAIN_FULLSUP, TRAIN_WEAKSUP, read_manifest
 from spg.data.inputs.batches import loading_workers
 from spg.data.layouts.spec import read_source, spec_of
+from spg.evaluate.sweep.rows import evaluator_of
 from spg.networks.compute.device import pick_device
 from spg.project.params import Params
 from spg.project.workspace import Cell, Workspace
 from spg.tools.step_costs import STEPS, DrawnImages, Timing, measure, peak_memory_bytes
 
-SWEEP_BYTES = 40  # an image and threshold in sweep.parquet, before compression: a box and 3 IoU
+SWEEP_BYTES = 40  # an image and place in sweep.parquet, before compression: a box and 3 IoU
 
 
 class Sizes(NamedTuple):
@@ -146,6 +147,7 @@ def estimate(
             train_seconds = images * overlapped(timing.train, timing.decode, workers)
             localize_seconds = located * overlapped(timing.localize, timing.decode, workers)
             curves = SWEEP_BYTES * params.sweep.thresholds
+            curves *= len(evaluator_of(params.sweep).normalizers)
             curves *= len(params.localization.extractors[method])
             rows.append(
                 Row(

@@ -11,11 +11,10 @@ import pytest
 from tiny_ilsvrc import jpeg, tiny_ilsvrc
 from wsol_split import write_split
 
-from spg.data.datasets.cub import Source as CubSource
-from spg.data.datasets.ilsvrc import Source as IlsvrcSource
 from spg.data.fetch.download import Remote
 from spg.data.layouts import cub as cub_reader
 from spg.data.layouts import ilsvrc as ilsvrc_reader
+from spg.data.layouts.fullsup import Source
 from spg.data.layouts.raw import read_image
 from spg.data.prepare.splits import split_images
 from spg.data.prepare.stage import prepare
@@ -45,7 +44,7 @@ def fetched(tmp_path, monkeypatch, checkout):
     monkeypatch.setenv("SPG_ILSVRC_ROOT", str(tiny_ilsvrc().write_kaggle(tmp_path / "tree")))
 
     def run():
-        source = IlsvrcSource(fullsup="wsolevaluation")
+        source = Source(fullsup="wsolevaluation")
         ilsvrc.fetch(Workspace(tmp_path), "ilsvrc", source)
         return Workspace(tmp_path).raw("ilsvrc")
 
@@ -79,7 +78,7 @@ def test_cub_gets_them_too(tmp_path, monkeypatch, checkout, tiny_workspace):
     data = (store / "all.tgz").read_bytes()
     remote = Remote("all.tgz", "", len(data), hashlib.md5(data).hexdigest())
     monkeypatch.setenv("SPG_CUB_ARCHIVES", str(store))
-    source = CubSource(fullsup="wsolevaluation")
+    source = Source(fullsup="wsolevaluation")
     cub.fetch(Workspace(tmp_path), "cub", source, archives=[remote])
     *same, extra = cub_reader.read_annotations(Workspace(tmp_path).raw("cub"))
     assert same == before

@@ -8,7 +8,7 @@ import pytest
 from tiny_ilsvrc import tiny_ilsvrc
 from wsol_split import write_split
 
-from spg.data.datasets.ilsvrc import Source
+from spg.data.layouts.fullsup import Source
 from spg.data.layouts.ilsvrc import read_annotations
 from spg.data.layouts.problems import BadDataError
 from spg.data.sources import ilsvrc

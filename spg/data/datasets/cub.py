@@ -3,16 +3,8 @@
 from __future__ import annotations
 
 from spg.data.layouts.cub import read_annotations
-from spg.data.layouts.fullsup import Fullsup
+from spg.data.layouts.fullsup import Source
 from spg.data.layouts.spec import DatasetSpec, Sizes
-from spg.project.schema import Strict
-
-
-class Source(Strict):
-    """Addresses and checksums are facts and stand in spg/data/sources/cub.py."""
-
-    fullsup: Fullsup
-
 
 SPEC = DatasetSpec(
     source=Source,

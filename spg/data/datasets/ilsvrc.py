@@ -2,18 +2,10 @@
 
 from __future__ import annotations
 
-from spg.data.layouts.fullsup import Fullsup
+from spg.data.layouts.fullsup import Source
 from spg.data.layouts.ilsvrc import read_annotations
 from spg.data.layouts.imagenet_classes import CLASSES, sorted_wnids
 from spg.data.layouts.spec import DatasetSpec, Sizes
-from spg.project.schema import Strict
-
-
-class Source(Strict):
-    """Whether further images with boxes come from wsolevaluation."""
-
-    fullsup: Fullsup
-
 
 SPEC = DatasetSpec(
     source=Source,

@@ -22,6 +22,7 @@ from spg.data.layouts.annotations import UNKNOWN, Annotation, Box
 from spg.data.layouts.problems import BadDataError
 from spg.data.layouts.wsol_metadata import TABLES, WsolImage, read_metadata
 from spg.project.errors import UserError
+from spg.project.schema import Strict
 
 ROOT_VARIABLE = "SPG_WSOLEVALUATION"
 PSEUDO_VARIABLE = "SPG_PSEUDO_BOXES"
@@ -29,6 +30,12 @@ FOLDER, PSEUDO = "train_fullsup", "pseudo"
 
 Fullsup = Literal["none", "wsolevaluation", "pseudo"]
 """``source.fullsup``: no images of their own, wsolevaluation's, or those with pseudo-boxes too."""
+
+
+class Source(Strict):
+    """What CUB and ILSVRC may choose; addresses and checksums are facts of spg/data/sources."""
+
+    fullsup: Fullsup
 
 
 def copy_fullsup(raw: Path, name: str, fullsup: Fullsup) -> None:

@@ -11,11 +11,10 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from spg.data.datasets.cub import Source
 from spg.data.fetch.download import Remote, download
 from spg.data.fetch.unpack import Limits, unpack
 from spg.data.layouts.cub import TABLES, read_annotations
-from spg.data.layouts.fullsup import copy_fullsup
+from spg.data.layouts.fullsup import Source, copy_fullsup
 from spg.project.files import whole_folder
 from spg.project.workspace import Workspace
 

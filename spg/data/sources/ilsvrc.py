@@ -11,11 +11,10 @@ from pathlib import Path, PurePosixPath
 
 from tqdm import tqdm
 
-from spg.data.datasets.ilsvrc import Source
 from spg.data.fetch.ilsvrc import archives, kaggle
 from spg.data.fetch.ilsvrc.release import Release
 from spg.data.images.manifest import TEST, TRAIN_WEAKSUP
-from spg.data.layouts.fullsup import copy_fullsup
+from spg.data.layouts.fullsup import Source, copy_fullsup
 from spg.data.layouts.ilsvrc import IndexRow, box_file, write_index
 from spg.data.layouts.imagenet_classes import devkit_wnids
 from spg.data.layouts.lines import shown
