@@ -33,8 +33,8 @@ TITLES = {
     "4": "Table 4 of the paper: ILSVRC validation, true label given",
     "ablation": "Ablations of the paper: ILSVRC validation",
     "wsolevaluation": "Table of wsolevaluation: MaxBoxAccV2, for OpenImages30k PxAP, test splits",
-    "normalization": "Table of Kim et al., ICCV 2021: maps of wsolevaluation's networks normalized "
-    "in four ways, MaxBoxAccV2, for OpenImages30k PxAP, test splits",
+    "normalization": "Table of Kim and others, ICCV 2021: maps of wsolevaluation's networks, in "
+    "four normalizations, MaxBoxAccV2, for OpenImages30k PxAP, test splits",
     "wsolevaluation_v1": "Means of wsolevaluation's first version: MaxBoxAcc, OpenImages30k PxAP",
     "hal": "The authors' checkpoints, evaluated by halbielee/SPG_pytorch",
 }

@@ -312,8 +312,8 @@ def test_a_percentile_is_chosen_with_its_threshold():
     cuts = Cuts(np.array([0.25, 0.5, 0.75]), np.array([0.1, 0.9]))
     assert cuts.place(0.5, 0.9) == 4
     # the best ones are the end of one percentile's grid and the start of the next one's: no run
-    wrong = Wrong(held_out=np.array([1, 1, 0, 0, 0, 1.0]), pseudo=None, test=None, images=2)
+    wrong = Wrong(held_out=np.array([1, 0, 0, 0, 1, 1.0]), pseudo=None, test=None, images=2)
     place = choose_places(wrong, cuts, 4, None)["selected"]
-    assert place.tolist() == [3, 3]
-    assert cuts.thresholds[cuts.steps(place)].tolist() == [0.25] * 2
-    assert cuts.percentiles[cuts.ways(place)].tolist() == [0.9] * 2
+    assert place.tolist() == [1, 1]  # as one run it would be 2
+    assert cuts.thresholds[cuts.steps(place)].tolist() == [0.5] * 2
+    assert cuts.percentiles[cuts.ways(place)].tolist() == [0.1] * 2

@@ -111,6 +111,7 @@ def test_the_report_is_whole_and_says_what_is_missing(built):
         (folder / name).read_text(encoding="utf-8") for name in ("index.html", "tables.md")
     )
     boxed = kind in ("boxes", "held out")
+    assert ('id="paper"' in page) == ('id="claims"' in page) == boxed
     for said in (page, text):
         assert ("The test images have no true boxes" in said) == (not boxed)
     assert ("## GT-known localization error" in text) == boxed
