@@ -104,7 +104,7 @@ def order_sentence(errors: pd.DataFrame, metric: str, *, best_first: bool) -> st
         order = tuple(variant_name(row) for row in ranked.to_dict("records"))
         orders.setdefault(order, []).append(str(way))
     told = "; ".join(
-        f"{' and '.join(f'`{way}`' for way in ways)}: {' < '.join(order)}"
+        f"{' and '.join(f'`{way}`' for way in ways)}: {' → '.join(order)}"
         for order, ways in orders.items()
     )
     same = "is the same under all" if len(orders) == 1 else "depends on the normalization"
