@@ -69,9 +69,9 @@ def compare_seeds(
     values = np.asarray(new, dtype=np.float64)
     difference = float(values.mean()) - committed.mean
     freedom = committed.seeds + len(values) - 2
-    squares = (committed.seeds - 1) * committed.std**2 + ((values - values.mean()) ** 2).sum()
+    deviations = (committed.seeds - 1) * committed.std**2 + ((values - values.mean()) ** 2).sum()
     scale = _scale(committed.seeds, len(values))
-    error = float(np.sqrt(squares / freedom)) * scale
+    error = float(np.sqrt(deviations / freedom)) * scale
     if error == 0:
         p_different = float(difference == 0)
         p_same = float(abs(difference) >= margin)
