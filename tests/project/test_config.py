@@ -403,7 +403,9 @@ def test_a_row_has_a_method_or_a_reason(paper, tmp_path):
     def forget(mapping):
         mapping["results"][-1].pop("missing")
 
-    with pytest.raises(UserError, match="hal_cub_gt_known_loc_acc: has either a method or"):
+    with pytest.raises(
+        UserError, match="ivr_cutmix_ivr_openimages30k_mean: has either a method or"
+    ):
         load_paper(changed_paper(tmp_path, forget))
 
 

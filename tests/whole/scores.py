@@ -239,8 +239,8 @@ def check_score(draw: random.Random, folder: Path, _mapping: dict) -> bool:
     options = ScoreOptions(
         maps=folder / "maps", metadata=folder / "metadata",
         masks=folder / "masks" if split.masked else None, protocol="wsolevaluation",
-        step=1 / split.steps, threshold=None, select_on=None, scores=guessed, table=None,
-        json_file=folder / "numbers.json", workers=0,
+        step=1 / split.steps, normalization=None, percentile=None, threshold=None, select_on=None,
+        scores=guessed, report=None, table=None, json_file=folder / "numbers.json", workers=0,
     )  # fmt: skip
     complaint = refusal(lambda: run_score(options, lambda _: None)) or ""
     if split.refused:
