@@ -17,6 +17,7 @@ from spg.data.inputs.samples import squash
 from spg.data.prepare.recode import recode
 from spg.data.results.provenance import read_provenance
 from spg.evaluate.metrics.maps import localization_map
+from spg.evaluate.metrics.normalization import normalizers
 from spg.evaluate.metrics.rules import largest_box
 from spg.localize.maps import viewed
 from spg.networks.compute.device import make_deterministic, pick_device
@@ -65,6 +66,8 @@ def predict(
     make_deterministic(device)
     model = tested(whole).eval().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     side, _ = viewed(params.setup(cell.dataset, cell.backbone).input, ten_crop=False)
+    fixed = [params.evaluation.percentile]
+    normalize = normalizers(params.sweep.normalization, fixed)[0]  # that of the fixed threshold
     bad: list[str] = []
     for path, overlay in zip(paths, overlay_files(paths, output), strict=True):
         try:
@@ -74,7 +77,8 @@ def predict(
             scores = outputs.logits[0].softmax(dim=0)
             best = int(scores.argmax())
             raw_map = outputs.class_maps[0, best].float().cpu().numpy()
-            loc_map = localization_map(raw_map, (image.shape[1], image.shape[0]))
+            size = (image.shape[1], image.shape[0])
+            loc_map = localization_map(raw_map, size, normalize=normalize)
             threshold = params.evaluation.map_threshold
             panel = Panel(loc_map, threshold, largest_box(loc_map >= np.float64(threshold)), None)
             row = GalleryRow(image, np.zeros((0, 4)), None, None, [panel])

@@ -17,6 +17,7 @@ import spg.tools.predict
 from spg.data.images.manifest import class_names, read_manifest
 from spg.data.prepare.recode import recode
 from spg.evaluate.metrics.maps import localization_map
+from spg.evaluate.metrics.normalization import normalizers
 from spg.evaluate.metrics.rules import largest_box
 from spg.project.errors import UserError
 from spg.tools.predict import overlay_files, predict, read_image
@@ -48,6 +49,35 @@ def test_class_score_and_box_are_those_of_the_stages(
             assert said.box == pytest.approx(box.tolist(), abs=1)
             compared += 1
     assert compared
+
+
+def test_the_map_is_normalized_as_params_say(finished, two_methods, cell_of, tmp_path):
+    """A box at a threshold of one normalization says nothing at that of another."""
+    cell, name = cell_of("spg"), "ivr"
+    sweep = two_methods.sweep.model_copy(update={"normalization": name})
+    params = two_methods.model_copy(update={"sweep": sweep})
+    scores = pd.read_parquet(finished.maps(cell) / "scores.parquet")
+    maps = np.load(finished.maps(cell) / "cam.npy")
+    manifest = read_manifest(finished.packed(NAME) / "manifest.parquet").set_index("image_id")
+    paths = [finished.raw(NAME) / "images" / image for image in scores["image_id"]]
+    found = predict(
+        params, paths, checkpoint=finished.run(cell) / "model.safetensors", output=tmp_path
+    )
+    normalize = normalizers(name, [params.evaluation.percentile])[0]
+    compared, other = 0, 0
+    for row, raw_map, said in zip(scores.itertuples(), maps, found, strict=True):
+        known = manifest.loc[row.image_id]
+        if row.top1 == known["class_id"]:
+            size = (int(known["width"]), int(known["height"]))
+            threshold = params.evaluation.map_threshold
+            box = largest_box(localization_map(raw_map, size, normalize=normalize) >= threshold)
+            assert said.box == pytest.approx(box.tolist(), abs=1)
+            compared += 1
+            other += (
+                box.tolist() != largest_box(localization_map(raw_map, size) >= threshold).tolist()
+            )
+    assert compared
+    assert other
 
 
 def test_it_computes_where_the_stages_do(finished, two_methods, cell_of, tmp_path, monkeypatch):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -16,10 +16,11 @@ from spg.compare.variants import Variant, grid, read_tables
 from spg.data.images.manifest import TEST, boxes_of, read_manifest
 from spg.data.layouts.wsol_metadata import WsolImage
 from spg.evaluate.outcomes import OUTCOMES
+from spg.project.command_line import checked_params, workspace
 from spg.project.errors import UserError, first_few
 from spg.project.params import Params
 from spg.project.workspace import Workspace
-from spg.tools.scoring.images import Images
+from spg.tools.scoring.images import Images, Source
 
 METRIC = "gt_known_loc_err"
 YOURS = Variant("none", "your maps", "none")
@@ -29,18 +30,51 @@ COLUMNS = (
 )  # fmt: skip
 
 
-def own_images(workspace: Workspace, dataset: str, images: Images) -> list[WsolImage]:
+class Project(NamedTuple):
+    """Whose cells the maps stand beside."""
+
+    workspace: Workspace
+    params: Params
+    dataset: str
+
+
+def read_project(source: Source, dataset: str) -> Project:
+    """Return the project in the current folder.
+
+    Args:
+        source: of the maps.
+        dataset: whose cells are asked for.
+
+    Raises:
+        UserError: when its cells are evaluated in another way than the maps would be.
+    """
+    params = checked_params(dataset)
+    for name, own, theirs in (
+        ("protocol", source.protocol_name, params.sweep.protocol),
+        ("normalization", source.normalization or "min_max", params.sweep.normalization),
+    ):
+        if own != theirs:
+            raise UserError(
+                f"--report {dataset}: its cells are measured under sweep.{name} {theirs}; "
+                f"give --{name} {theirs}"
+            )
+    if source.masks:
+        raise UserError("--report compares boxes; leave --masks out")
+    return Project(workspace(), params, dataset)
+
+
+def own_images(project: Project, images: Images) -> list[WsolImage]:
     """Return the images with the true boxes and sizes that the data set's cells are measured by.
 
     Args:
-        workspace: with the packed data.
-        dataset: whose test images these have to be, all of them.
+        project: whose test images these have to be, all of them.
         images: of the metadata folder.
 
     Raises:
         UserError: names images that are missing or too many.
     """
-    manifest = read_manifest(workspace.packed(dataset) / "manifest.parquet")
+    dataset = project.dataset
+    manifest = read_manifest(project.workspace.packed(dataset) / "manifest.parquet")
     tests = manifest[manifest["split"] == TEST].set_index("image_id")
     asked = [image.image_id for image in images]
     strangers = [name for name in asked if name not in tests.index]
@@ -64,14 +98,7 @@ def own_images(workspace: Workspace, dataset: str, images: Images) -> list[WsolI
     ]
 
 
-def beside(
-    workspace: Workspace,
-    params: Params,
-    dataset: str,
-    rows: Sequence[Mapping[str, Any]],
-    *,
-    kind: str,
-) -> pd.DataFrame:
+def beside(project: Project, rows: Sequence[Mapping[str, Any]], *, kind: str) -> pd.DataFrame:
     """Return a row for the maps and one for each variant, all at one kind of threshold.
 
     ``less_yours_*``: error of the variant less that of the maps, image by image, with its interval
@@ -79,15 +106,13 @@ def beside(
     cross-fitted, the intervals keep those of the whole data.
 
     Args:
-        workspace: with the results of ``dvc repro``.
-        params: all parameters.
-        dataset: whose cells.
+        project: with the results of ``dvc repro``.
         rows: ``image_id``, ``iou`` and ``outcome`` of every test image under the maps; an image
             whose map is bad has no IoU and is wrong.
         kind: fixed, selected or oracle.
     """
-    delta, rule = params.evaluation.iou_threshold, params.comparison
-    tables = read_tables(workspace, grid(params, dataset))
+    delta, rule = project.params.evaluation.iou_threshold, project.params.comparison
+    tables = read_tables(project.workspace, grid(project.params, project.dataset))
     errors = collect_errors(tables, iou_threshold=delta, kinds=(kind,))
     own = pd.DataFrame(list(rows)).set_index("image_id")
     order = next(iter(tables.values()))[0]["image_id"]

@@ -15,12 +15,9 @@ import pyarrow.parquet as pq
 
 from spg.data.layouts.doubts import doubts
 from spg.evaluate.metrics.normalization import IVR
-from spg.project.command_line import checked_params, workspace
 from spg.project.errors import UserError, first_few
 from spg.project.files import whole_file, write_json
-from spg.project.params import Params
-from spg.project.workspace import Workspace
-from spg.tools.scoring.beside import as_text, beside, own_images
+from spg.tools.scoring.beside import as_text, beside, own_images, read_project
 from spg.tools.scoring.guesses import Guesses, classified, grouped, has_five, read_guesses
 from spg.tools.scoring.images import Images, Source, read_images
 from spg.tools.scoring.tally import (
@@ -96,9 +93,9 @@ def run_score(options: ScoreOptions, echo: Callable[[str], None]) -> None:
     )  # fmt: skip
     _check(options, source)
     images = read_images(options.metadata, source)
-    project = _project(options)
+    project = read_project(source, options.report) if options.report else None
     if project is not None:
-        images = own_images(project.workspace, project.dataset, images)
+        images = own_images(project, images)
     _check_boxes(options, images)
     guesses = read_guesses(options.scores, images) if options.scores else None
     threshold, kind = options.threshold, "fixed"
@@ -118,7 +115,7 @@ def run_score(options: ScoreOptions, echo: Callable[[str], None]) -> None:
     rows = partial(image_rows, source, images, threshold=threshold, workers=options.workers)
     text = _text(numbers)
     if project is not None:
-        table = beside(project.workspace, project.params, project.dataset, list(rows()), kind=kind)
+        table = beside(project, list(rows()), kind=kind)
         numbers["beside"] = json.loads(table.to_json(orient="records"))
         text = f"{text}\n\n{as_text(table, kind)}"
     if options.json_file:
@@ -131,36 +128,6 @@ def run_score(options: ScoreOptions, echo: Callable[[str], None]) -> None:
     echo(text)
     if tally.bad:
         raise UserError(_complaint(tally.bad, len(images)))
-
-
-class Project(NamedTuple):
-    """Whose cells the maps stand beside."""
-
-    workspace: Workspace
-    params: Params
-    dataset: str
-
-
-def _project(options: ScoreOptions) -> Project | None:
-    """Return the project in the current folder, if --report asks for its cells.
-
-    Raises:
-        UserError: when its cells are evaluated in another way than the maps would be.
-    """
-    if options.report is None:
-        return None
-    params = checked_params(options.report)
-    asked = {"protocol": options.protocol, "normalization": options.normalization or "min_max"}
-    theirs = {"protocol": params.sweep.protocol, "normalization": params.sweep.normalization}
-    for name, value in theirs.items():
-        if asked[name] != value:
-            raise UserError(
-                f"--report {options.report}: its cells are measured under sweep.{name} {value}; "
-                f"give --{name} {value}"
-            )
-    if options.masks:
-        raise UserError("--report compares boxes; leave --masks out")
-    return Project(workspace(), params, options.report)
 
 
 def _tallies(
