@@ -22,8 +22,10 @@ from spg.project.params import Params, read_yaml
 from spg.project.workspace import PROVENANCE, Cell, Workspace
 
 TRACE = "trace.json"
-_SHOWN = ("report", "protocols")
-"""Sections of params.yaml that change no number: how it is shown, readings that are not chosen."""
+_AFTER_TRAINING = (
+    "localization", "sweep", "evaluation", "comparison", "external_classifier", "ensembles",
+)  # fmt: skip
+"""Sections of params.yaml that the stages after training read; a training records its own."""
 
 
 def trace(
@@ -38,6 +40,8 @@ def trace(
         cells: those that were compared.
         files: of the report, whose bytes are named.
     """
+    mapping = params.model_dump(mode="json")
+    read = [mapping[section] for section in _AFTER_TRAINING]
     records = [read_provenance(workspace.run(cell) / PROVENANCE) for cell in cells]
     inputs = [read_json(workspace.run(cell) / PROVENANCE).get("inputs", {}) for cell in cells]
     weights: dict[str, list[Any]] = {}
@@ -46,7 +50,9 @@ def trace(
     return {
         "code": code_commit(workspace.root),
         "command": f"dvc repro, with dataset={dataset} in params.yaml",
-        "parameters": fingerprint(json.dumps(_read(params, dataset), sort_keys=True)),
+        "parameters": fingerprint(
+            json.dumps([*(record.params for record in records), *read], sort_keys=True)
+        ),
         "data": {
             "manifest": fingerprint(workspace.packed(dataset) / "manifest.parquet"),
             "of_trainings": _distinct(own.get("manifest") for own in inputs),
@@ -60,19 +66,23 @@ def trace(
 
 
 def code_commit(root: Path) -> str | None:
-    """Return the last commit that changed any code a stage of dvc.yaml depends on.
+    """Return the last commit that changed the code of any stage up to ``compare``.
 
-    A later commit that changes no such code is another one and has the same results; so the trace
-    stays what it was, as DVC's stages do.
+    That is the code which ``compare`` declares in dvc.yaml, of the stages before it too: so DVC
+    runs it again, and the trace names another commit, after every edit of theirs, even where no
+    number changed. A later commit that changes no such code has the same results and the same
+    trace.
 
     Args:
         root: of the project.
 
     Returns:
         its hash, with ``+`` behind it where files have been changed since; ``None`` where the
-        folder is no Git checkout.
+        folder is no Git checkout, or a shallow clone, whose history does not say.
     """
     if not (root / "dvc.yaml").exists() or _git(root, "rev-parse", "--show-cdup") != "":
+        return None
+    if _git(root, "rev-parse", "--is-shallow-repository") != "false":
         return None
     rooms = _rooms(root / "dvc.yaml")
     commit = _git(root, "log", "-1", "--format=%H", "--", *rooms)
@@ -87,13 +97,9 @@ def trace_facts(trace_file: Path) -> dict[str, Any]:
 
 
 def _rooms(dvc_file: Path) -> list[str]:
-    """Return the folders and files of code that any stage names; of a template its shelf."""
-    found = set()
-    for stage in read_yaml(dvc_file)["stages"].values():
-        for dep in stage.get("deps", ()):
-            if dep.startswith(("spg/", "stages/")):
-                found.add(dep.split("/${")[0])
-    return sorted(found)
+    """Return the folders and files of code that ``compare`` declares."""
+    deps = read_yaml(dvc_file)["stages"]["compare"]["deps"]
+    return [dep for dep in deps if dep.startswith(("spg/", "stages/"))]
 
 
 def _git(root: Path, *words: str) -> str | None:
@@ -105,12 +111,6 @@ def _git(root: Path, *words: str) -> str | None:
     except (OSError, subprocess.CalledProcessError):
         return None
     return done.stdout.strip()
-
-
-def _read(params: Params, dataset: str) -> dict[str, Any]:
-    mapping = params.model_dump(mode="json")
-    kept = {name: value for name, value in mapping.items() if name not in _SHOWN}
-    return kept | {"datasets": {dataset: mapping["datasets"][dataset]}}
 
 
 def _distinct(values: Iterable[Any]) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import subprocess
 
 import pytest
@@ -11,16 +12,15 @@ from tiny import sharing
 
 from spg.compare.stage import compare
 from spg.compare.trace import code_commit, trace_facts
-from spg.project.files import read_json
+from spg.project.files import read_json, write_json
 from spg.project.fingerprint import fingerprint
 
 NAME = "synthetic_birds"
 DVC = """
 stages:
-  train:
-    cmd: python -m stages.train
-    matrix: {backbone: [a, b]}
-    deps: [stages/train.py, spg/train, "spg/networks/backbones/${item.backbone}.py", data]
+  compare:
+    cmd: python -m stages.compare
+    deps: [stages/train.py, spg/train, spg/networks, data]
 """
 
 
@@ -51,12 +51,21 @@ def checkout(tmp_path):
 def test_the_commit_is_the_last_one_that_changed_what_a_stage_depends_on(checkout):
     code = commit(checkout, spg__train__loop="1", stages__train="1")
     assert code_commit(checkout) == code
-    commit(checkout, docs__page="text", spg__tools__bench="1")  # nothing that a stage reads
+    commit(checkout, docs__page="text", spg__tools__bench="1")  # nothing that it declares
     assert code_commit(checkout) == code
     backbone = commit(checkout, spg__networks__backbones__a="1")
     assert code_commit(checkout) == backbone
     (checkout / "spg/train/loop.py").write_text("2", encoding="utf-8")
     assert code_commit(checkout) == f"{backbone}+"
+
+
+def test_a_shallow_clone_does_not_know(checkout, tmp_path):
+    commit(checkout, spg__train__loop="1")
+    commit(checkout, docs__page="text")
+    for name, depth in (("whole", ()), ("shallow", ("--depth", "1"))):
+        git(checkout, "clone", "-q", *depth, f"file://{checkout}", str(tmp_path / name))
+    assert code_commit(tmp_path / "shallow") is None
+    assert code_commit(tmp_path / "whole") == code_commit(checkout)
 
 
 def test_without_a_repository_there_is_none(tmp_path, checkout):
@@ -100,3 +109,17 @@ def test_the_same_again_and_other_parameters_another_fingerprint(finished, tmp_p
     compare(workspace, two_methods.model_copy(update={"comparison": rule}), NAME)
     changed = read_json(trace)
     assert changed["parameters"] != read_json(finished.report(NAME) / "trace.json")["parameters"]
+
+
+def test_what_a_training_read_is_among_the_parameters(finished, tmp_path, two_methods):
+    workspace = sharing(finished, tmp_path, "data", "sweep", "eval", "maps")
+    shutil.copytree(finished.root / "runs", workspace.root / "runs")
+    workspace.paper_file.symlink_to(finished.paper_file)
+    record = workspace.run(two_methods.cells(NAME)[0]) / "provenance.json"
+    facts = read_json(record)
+    facts["params"]["execution"]["compile"] = "otherwise"
+    write_json(record, facts)
+    compare(workspace, two_methods, NAME)
+    changed, before = (read_json(own.report(NAME) / "trace.json") for own in (workspace, finished))
+    assert changed.pop("parameters") != before.pop("parameters")
+    assert changed == before

@@ -103,7 +103,8 @@ def test_every_stage_leaves_its_files(finished, cells):
         }  # fmt: skip
     assert set(files_in(finished.report(NAME))) == {
         "comparison.csv", "claims.csv", "energy.csv", "outcomes.csv", "accuracies.csv",
-        "curves.csv", "history.csv", "external.csv", "summary.json"
+        "curves.csv", "history.csv", "external.csv", "summary.json",
+            "trace.json",
     }  # fmt: skip
     assert not list(finished.root.rglob("*.part"))
     assert not list(finished.root.rglob("*.pt"))
