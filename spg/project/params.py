@@ -19,7 +19,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from spg.project.errors import UserError
-from spg.project.protocols import apply_protocol
+from spg.project.presets import apply_presets
 from spg.project.schema import (
     ComparisonParams,
     DatasetParams,
@@ -207,8 +207,8 @@ def read_yaml(path: Path) -> Any:
 def parse_params(mapping: object, source: str) -> Params:
     """Check a mapping; ``source`` names the file in errors."""
     if isinstance(mapping, dict):
-        _check_protocol(mapping, source)
-        mapping = apply_protocol(mapping)
+        _check_named(mapping, source)
+        mapping = apply_presets(mapping)
     try:
         return Params.model_validate(mapping)
     except ValidationError as error:
@@ -269,8 +269,11 @@ def describe(error: ValidationError, below: str = "") -> str:
 
 def describe_finding(finding: ErrorDetails, below: str = "") -> str:
     """Return one of pydantic's findings as ``key.path: reason``; see :func:`describe`."""
-    # what Params gathers under `sections` stands at the top of the file
-    parts = [str(part) for part in finding["loc"] if part not in ("[key]", "sections")]
+    # what Params gathers under `sections` stands at the top of the file; "[...]" is pydantic's word
+    # for a key, or for which of several schedules is meant
+    parts = [
+        str(part) for part in finding["loc"] if part != "sections" and not str(part).startswith("[")
+    ]
     path = ".".join([below, *parts] if below else parts)
     reason = finding["msg"].removeprefix("Value error, ")
     if finding["type"] == "extra_forbidden":
@@ -282,11 +285,18 @@ def describe_finding(finding: ErrorDetails, below: str = "") -> str:
     return f"{path}: {reason}" if path else reason
 
 
-def _check_protocol(mapping: dict[str, Any], source: str) -> None:
-    """Name a wrong ``protocol`` itself, before the many nulls that it leaves."""
-    name, known = mapping.get("protocol"), mapping.get("protocols")
-    if isinstance(name, str) and isinstance(known, dict) and name not in known:
-        raise UserError(f"{source}: protocol: {name!r} is not one of {sorted(known)}")
+def _check_named(mapping: dict[str, Any], source: str) -> None:
+    """Name a wrong ``protocol`` or ``recipe`` itself, before the many nulls that it leaves."""
+    datasets = mapping.get("datasets")
+    holders = {"protocol": (mapping, "protocols")}
+    for dataset, own in datasets.items() if isinstance(datasets, dict) else ():
+        holders[f"datasets.{dataset}.recipe"] = (own, "recipes")
+    for path, (holder, presets) in holders.items():
+        if not isinstance(holder, dict) or not isinstance(known := holder.get(presets), dict):
+            continue
+        name = holder.get(presets.removesuffix("s"))
+        if isinstance(name, str) and name not in known:
+            raise UserError(f"{source}: {path}: {name!r} is not one of {sorted(known)}")
 
 
 def _require(holds: bool, key: str, name: str, known: list[str]) -> None:

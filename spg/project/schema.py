@@ -11,7 +11,15 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    field_validator,
+    model_validator,
+)
 
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -20,6 +28,9 @@ Percentile = Annotated[float, Field(ge=0, lt=1)]
 Count = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0)]
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+LayerRates = dict[Annotated[str, Field(pattern=r"^\w[\w.]*\.$")], Positive]
+"""Layers with a rate of their own, times ``stem_lr``: the beginning of their parameters' names, up
+to a dot, e.g. ``stem.layer4.``."""
 
 
 class Strict(BaseModel):
@@ -85,6 +96,51 @@ class OptimizerParams(Strict):
     new_lr: Positive
     bias_lr_factor: Positive
     weight_decay: NotNegative
+    layers: LayerRates
+
+
+class StepsSchedule(Strict):
+    """Rates times ``gamma`` after each of the ``milestones``."""
+
+    name: Literal["steps"]
+    milestones: Annotated[list[Count], Field(min_length=1)]
+    """Epochs that have ended, ascending."""
+    gamma: Annotated[float, Field(gt=0, le=1)]
+
+    @field_validator("milestones")
+    @classmethod
+    def _ascending(cls, milestones: list[int]) -> list[int]:
+        if sorted(set(milestones)) != milestones:
+            raise ValueError(f"{milestones} should ascend, each once")
+        return milestones
+
+
+class PolySchedule(Strict):
+    """Rates times ``(1 - steps done / all steps) ** power``."""
+
+    name: Literal["poly"]
+    power: Positive
+
+
+def _schedule_tag(schedule: object) -> str | None:
+    """Return which of the schedules is meant; describe() leaves tags in brackets out of paths."""
+    if isinstance(schedule, str):
+        return "[word]"
+    name = schedule.get("name") if isinstance(schedule, dict) else getattr(schedule, "name", None)
+    return f"[{name}]" if name in ("steps", "poly") else None
+
+
+Schedule = Annotated[
+    Annotated[Literal["constant", "one_cycle"], Tag("[word]")]
+    | Annotated[StepsSchedule, Tag("[steps]")]
+    | Annotated[PolySchedule, Tag("[poly]")],
+    Discriminator(
+        _schedule_tag,
+        custom_error_type="schedule",
+        custom_error_message="should be constant, one_cycle, {name: steps, milestones: [2, 4], "
+        "gamma: 0.1} or {name: poly, power: 0.9}",
+    ),
+]
 
 
 class TrainParams(Strict):
@@ -94,7 +150,7 @@ class TrainParams(Strict):
     batch_size: Annotated[int, Field(ge=2)]
     dropout: Annotated[float, Field(ge=0, lt=1)]
     optimizer: OptimizerParams
-    schedule: Literal["constant", "one_cycle"]
+    schedule: Schedule
     precision: Literal["auto", "float32", "bf16"]
 
 
@@ -157,11 +213,59 @@ class ProtocolSetup(Strict):
     train: ProtocolTrain
 
 
+class RecipeInput(Strict):
+    """Geometry of a recipe; null: as the protocol has it."""
+
+    aspect: Literal["squash", "keep"] | None
+    resize: Annotated[int, Field(ge=32)] | None
+    crop: Annotated[int, Field(ge=32)] | None
+
+
+class RecipeOptimizer(Strict):
+    """Optimizer of a recipe, null: the protocol's; new_lr is ``new_lr_factor`` times ``stem_lr``."""
+
+    name: Literal["sgd", "adamw"]
+    stem_lr: Positive
+    new_lr_factor: Positive | None
+    bias_lr_factor: Positive | None
+    weight_decay: NotNegative | None
+    layers: LayerRates
+
+
+class RecipeTrain(Strict):
+    """Training of a recipe."""
+
+    epochs: Count
+    batch_size: Annotated[int, Field(ge=2)]
+    optimizer: RecipeOptimizer
+    schedule: Schedule
+
+
+class RecipeOverrides(Strict):
+    """What a recipe changes of its optimizer for one backbone."""
+
+    stem_lr: Positive | None = None
+    new_lr_factor: Positive | None = None
+    weight_decay: NotNegative | None = None
+    layers: LayerRates | None = None
+
+
+class RecipeParams(Strict):
+    """A published way to train on a data set (:mod:`spg.project.presets`)."""
+
+    input: RecipeInput
+    train: RecipeTrain
+    optimizer_of: dict[Name, RecipeOverrides]
+
+
 class DatasetParams(Strict):
     """A data set, and the backbones that are trained on it."""
 
     source: SourceParams
     prepare: PrepareParams
+    recipe: Name | None
+    """The one of ``recipes`` that nulls below ``backbones`` stand for."""
+    recipes: dict[Name, RecipeParams]
     backbones: Annotated[dict[Name, SetupParams], Field(min_length=1)]
 
 
@@ -228,7 +332,7 @@ class ProtocolSweep(Strict):
 
 
 class ProtocolParams(Strict):
-    """One reading of the sources: a value for every disputed key (:mod:`spg.project.protocols`).
+    """One reading of the sources: a value for every disputed key (:mod:`spg.project.presets`).
 
     ``methods`` has the disputed keys of methods beside SPG, each in that method's section;
     ``train_of`` takes the place of ``setup.train`` for single backbones.

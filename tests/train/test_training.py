@@ -35,7 +35,7 @@ NAME = "synthetic_birds"
 COUNT, BATCH, EPOCHS = 10, 4, 2  # three steps an epoch, the last batch smaller
 STEPS = 3
 PUBLISHED = OptimizerParams(
-    name="sgd", stem_lr=0.001, new_lr=0.01, bias_lr_factor=2.0, weight_decay=0.0005
+    layers={}, name="sgd", stem_lr=0.001, new_lr=0.01, bias_lr_factor=2.0, weight_decay=0.0005
 )
 FAST = PUBLISHED.model_copy(update={"name": "adamw", "stem_lr": 0.02, "new_lr": 0.02})
 
