@@ -37,7 +37,8 @@ COMMANDS = {
     "evaluate": ["evaluate", *CELL],
 }
 SETTINGS = {
-    "spg.train.loop.SECONDS_BETWEEN_CHECKPOINTS": 0.0,
+    "spg.train.checkpoint.SECONDS_BETWEEN": 0.0,
+    "spg.train.checkpoint.TIMES_THE_LAST": 0.0,
     "spg.data.prepare.shards.ROWS_PER_SHARD": 4,
 }
 

@@ -222,7 +222,7 @@ class RecipeInput(Strict):
 
 
 class RecipeOptimizer(Strict):
-    """Optimizer of a recipe, null: the protocol's; new_lr is ``new_lr_factor`` times ``stem_lr``."""
+    """Optimizer of a recipe, null: the protocol's; new_lr is stem_lr times ``new_lr_factor``."""
 
     name: Literal["sgd", "adamw"]
     stem_lr: Positive

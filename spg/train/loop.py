@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -24,11 +23,9 @@ from spg.project.errors import UserError
 from spg.project.files import remove_leftovers
 from spg.project.schema import ExecutionParams, TrainParams
 from spg.project.seeding import torch_seed
-from spg.train.checkpoint import load_checkpoint, save_checkpoint
+from spg.train.checkpoint import Saver, load_checkpoint
 from spg.train.optimizer import build_optimizer, build_schedule
 from spg.train.sync_batch_norm import synchronize
-
-SECONDS_BETWEEN_CHECKPOINTS = 60.0
 
 
 class _Outputs(Protocol):
@@ -54,7 +51,7 @@ class Trainer:
 
     ``look``, where it is set, is called with the model after each epoch; ``looks`` keeps
     the results. ``names`` are what messages call the samples. ``machines`` are facts
-    about the machines that took part, this one last; a resumed training keeps the earlier ones.
+    about the machines of all processes; a resumed training adds those from before.
     """
 
     def __init__(
@@ -110,10 +107,13 @@ class Trainer:
         make_deterministic(self.device)
         self._resume()
         total = self.train.epochs * self.steps_per_epoch
-        with tqdm(
-            total=total, initial=self.step, desc="train", unit="step", disable=not self.first
-        ) as bar:
-            self._steps(bar)
+        with (
+            tqdm(
+                total=total, initial=self.step, desc="train", unit="step", disable=not self.first
+            ) as bar,
+            Saver(self.checkpoint) as saver,
+        ):
+            self._steps(bar, saver)
         return pd.DataFrame(self.history)
 
     def forget(self) -> None:
@@ -121,9 +121,8 @@ class Trainer:
         if self.first:
             self.checkpoint.unlink(missing_ok=True)
 
-    def _steps(self, bar: Any) -> None:
+    def _steps(self, bar: Any, saver: Saver) -> None:
         self.model.train()
-        last_save = time.monotonic()
         for batch in train_batches(
             self.samples,
             self.indices,
@@ -143,10 +142,9 @@ class Trainer:
             if self.step % self.steps_per_epoch == 0:
                 self._close_epoch()
                 bar.set_postfix(loss=f"{self.history[-1]['loss']:.3f}")
-            if self.first and time.monotonic() - last_save > SECONDS_BETWEEN_CHECKPOINTS:
+            if self.first and saver.due():
                 self._check()
-                save_checkpoint(self.checkpoint, self._state())
-                last_save = time.monotonic()
+                saver.save(self._state())
 
     def train_step(self, batch: Batch) -> dict[str, Tensor]:
         """Learn from one batch; return its losses and its error, without gradient.
@@ -243,5 +241,4 @@ class Trainer:
         self.schedule.load_state_dict(state["schedule"])
         self.step, self.history, self.looks = state["step"], state["history"], state["looks"]
         self.sums = {name: value.to(self.device) for name, value in state["sums"].items()}
-        earlier = [machine for machine in state["machines"] if machine not in self.machines]
-        self.machines = [*earlier, *self.machines]
+        self.machines = [*state["machines"], *self.machines]

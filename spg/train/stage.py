@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,6 +14,7 @@ from spg.data.images.manifest import TEST, TRAIN_WEAKSUP, class_names, read_mani
 from spg.data.images.packed import PackedImages
 from spg.data.inputs.batches import eval_batches
 from spg.data.inputs.samples import EvalSamples, TrainSamples
+from spg.networks.compute.distributed import from_everyone
 from spg.networks.parts.build import build_network
 from spg.networks.parts.model_file import load_model, save_model
 from spg.networks.parts.stem import Stem
@@ -71,7 +74,7 @@ def train_cell(workspace: Workspace, params: Params, cell: Cell) -> None:
         seed=cell.seed,
         checkpoint=workspace.scratch / f"train-{fingerprint(repr(facts), *_code(params, cell))}.pt",
     )
-    trainer.machines = [record(setup.train.precision)["machine"]]
+    trainer.machines = from_everyone(record(setup.train.precision)["machine"])
     trainer.names = manifest["image_id"].tolist()
     trainer.look = partial(snapshot, batch=batch, device=trainer.device)
     history = trainer.run()
@@ -79,13 +82,21 @@ def train_cell(workspace: Workspace, params: Params, cell: Cell) -> None:
         return
     with whole_files(workspace.run(cell), *OUTPUTS) as folder:
         facts |= record(setup.train.precision)
-        if trainer.machines[:-1]:  # it was interrupted, and went on elsewhere
-            facts["machines_before"] = trainer.machines[:-1]
+        if others := _distinct(one for one in trainer.machines if one != facts["machine"]):
+            facts["other_machines"] = others  # of other processes, or from before an interruption
         write_json(folder / PROVENANCE, facts)
         write_text(folder / "history.csv", history.to_csv(index=False, float_format="%.6g"))
         save_snapshots(folder / "epochs.safetensors", shown, trainer.looks)
         save_model(folder / "model.safetensors", model)
     trainer.forget()
+
+
+def _distinct(machines: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
+    for machine in machines:
+        if machine not in found:
+            found.append(machine)
+    return found
 
 
 def _code(params: Params, cell: Cell) -> list[Path]:

@@ -22,7 +22,7 @@ from tiny import sharing, with_setup
 from torch import nn
 from torch.multiprocessing import ProcessExitedException, ProcessRaisedException
 
-import spg.train.loop
+import spg.train.checkpoint
 from spg.data.images.manifest import TRAIN_WEAKSUP, class_names, read_manifest
 from spg.data.images.packed import PackedImages
 from spg.data.inputs.samples import TrainSamples
@@ -287,7 +287,7 @@ def workers_of(process: subprocess.Popen) -> list[int]:
 
 def train_and_die(root: Path, mapping: dict, cell: Cell, last_step: int) -> None:
     """Train with a checkpoint after every step; the second process dies after ``last_step``."""
-    spg.train.loop.SECONDS_BETWEEN_CHECKPOINTS = -1.0
+    spg.train.checkpoint.SECONDS_BETWEEN = spg.train.checkpoint.TIMES_THE_LAST = 0.0
     take = Trainer.train_step
 
     def step(trainer, batch):

@@ -11,7 +11,6 @@ import torch
 from tiny import with_setup
 from torch import nn
 
-import spg.train.loop
 import spg.train.provenance
 from spg.data.images.manifest import SCHEMA, read_manifest, write_manifest
 from spg.data.images.packed import EncodedImage, shard_name, write_shard
@@ -26,7 +25,7 @@ from spg.project.errors import UserError
 from spg.project.params import parse_params
 from spg.project.schema import InputParams, OptimizerParams
 from spg.project.workspace import Workspace
-from spg.train.checkpoint import load_checkpoint, save_checkpoint
+from spg.train.checkpoint import Saver, load_checkpoint, save_checkpoint
 from spg.train.loop import Trainer
 from spg.train.optimizer import build_optimizer, build_schedule, parameter_groups
 from spg.train.stage import train_cell
@@ -171,7 +170,8 @@ def stop_at(trainer, step):
 
 @pytest.fixture
 def checkpoint_always(monkeypatch):
-    monkeypatch.setattr(spg.train.loop, "SECONDS_BETWEEN_CHECKPOINTS", -1)
+    """After each step, whose write is waited for."""
+    monkeypatch.setattr(Saver, "due", lambda saver: saver._settle() is None)
 
 
 def equal_states(first, second):
@@ -519,7 +519,7 @@ def test_a_training_goes_on_on_another_machine_and_says_so(
     train_cell(workspace, tiny_params, cell)
     assert steps[0] == 3
     record = json.loads((workspace.run(cell) / "provenance.json").read_text(encoding="utf-8"))
-    assert [machine["cpu"] for machine in record["machines_before"]] == ["another"]
+    assert [machine["cpu"] for machine in record["other_machines"]] == ["another"]
     assert record["machine"]["cpu"] == facts["cpu"]
 
 

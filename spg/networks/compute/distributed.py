@@ -170,6 +170,15 @@ def agree_on(value: int, what: str) -> None:
         )
 
 
+def from_everyone(value: Value) -> list[Value]:
+    """Return what each process says, in the order of their ranks; processes wait for each other."""
+    if world().size == 1:
+        return [value]
+    said: list[Any] = [None] * world().size
+    dist.all_gather_object(said, value)
+    return said
+
+
 def in_turn(own: Iterable[Value], total: int) -> Iterator[Value]:
     """Yield the items of all processes in the first process, in the order in which they were dealt.
 
