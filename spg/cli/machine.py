@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ import click
 
 from spg.cli.options import cell_of, command, dataset_option, json_option, params_of
 from spg.project.command_line import workspace
-from spg.project.environment import is_first
+from spg.project.environment import is_first, usable_cores
 from spg.project.files import write_json
 from spg.project.params import Params
 from spg.project.workspace import Cell, Workspace
@@ -36,7 +35,7 @@ def repro(jobs: int | None) -> None:
 
     params, _ = params_of(None)
     gpus = torch.cuda.device_count()
-    rebuild(workspace(), params, slots(jobs, gpus=gpus, cores=len(os.sched_getaffinity(0))))
+    rebuild(workspace(), params, slots(jobs, gpus=gpus, cores=usable_cores()))
 
 
 @command()

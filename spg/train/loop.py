@@ -155,7 +155,7 @@ class Trainer:
         # Dropout and hidden patches depend on seed and step alone, so a resumed training draws them
         # again.
         torch.manual_seed(torch_seed(self.seed, "dropout", self.step))
-        images = batch.images.to(self.device, non_blocking=True)
+        images = batch.images(self.device)
         labels = batch.labels.to(self.device, non_blocking=True)
         with sharing(share_of(batch.total, self.world)):
             with autocast(self.precision, self.device):

@@ -7,10 +7,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
-from spg.data.images.manifest import TEST, TRAIN_WEAKSUP, class_names, read_manifest, spread
+from spg.data.images.manifest import TEST, TRAIN_WEAKSUP, read_labels, spread
 from spg.data.images.packed import PackedImages
 from spg.data.inputs.batches import eval_batches
 from spg.data.inputs.samples import EvalSamples, TrainSamples
@@ -52,31 +51,32 @@ def train_cell(workspace: Workspace, params: Params, cell: Cell) -> None:
     the same parameters, data and code.
     """
     setup = params.setup(cell.dataset, cell.backbone)
-    manifest = read_manifest(workspace.packed(cell.dataset) / "manifest.parquet")
+    images = read_labels(workspace.packed(cell.dataset) / "manifest.parquet")
     torch.manual_seed(torch_seed(cell.seed, "init"))
-    classes = class_names(manifest)
-    model, criterion = build_network(params, cell, len(classes))
+    model, criterion = build_network(params, cell, len(images.classes))
     stem: Stem = model.stem  # type: ignore[assignment]
     load_model(workspace.weights(cell.backbone), stem)
-    packed, labels = PackedImages(workspace.packed(cell.dataset)), manifest["class_id"].tolist()
-    samples = TrainSamples(packed, labels, setup.input, stem.colors)
-    shown = spread(np.flatnonzero(manifest["split"] == TEST), IMAGES)
-    whole = EvalSamples(packed, labels, setup.input.crop, stem.colors)
+    packed = PackedImages(workspace.packed(cell.dataset))
+    samples = TrainSamples(packed, images.class_ids, setup.input, stem.colors)
+    shown = spread(images.rows_of(TEST), IMAGES)
+    whole = EvalSamples(packed, images.class_ids, setup.input.crop, stem.colors)
     (batch,) = eval_batches(whole, shown, batch_size=IMAGES)
-    facts = identity(params, cell, classes=classes, inputs=_inputs(workspace, cell))
+    facts = identity(params, cell, classes=images.classes, inputs=_inputs(workspace, cell))
     trainer = Trainer(
         model,
         criterion,
         samples,
-        np.flatnonzero(manifest["split"] == TRAIN_WEAKSUP),
+        images.rows_of(TRAIN_WEAKSUP),
         train=setup.train,
         execution=params.execution,
         seed=cell.seed,
         checkpoint=workspace.scratch / f"train-{fingerprint(repr(facts), *_code(params, cell))}.pt",
     )
     trainer.machines = from_everyone(record(setup.train.precision)["machine"])
-    trainer.names = manifest["image_id"].tolist()
-    trainer.look = partial(snapshot, batch=batch, device=trainer.device)
+    trainer.names = images.image_ids
+    trainer.look = partial(
+        snapshot, images=batch.images(trainer.device), labels=batch.labels.to(trainer.device)
+    )
     history = trainer.run()
     if not trainer.first:
         return

@@ -99,6 +99,9 @@ def test_colors_are_a_mean_and_a_spread_for_each_channel(stem):
     assert all(0 < std <= 1 for std in stem.colors.std)
 
 
+CPU = torch.device("cpu")
+
+
 class Gray:
     def image(self, index):
         return np.full((40, 40, 3), index, dtype=np.uint8)
@@ -110,10 +113,10 @@ def test_batches_have_the_colors_of_their_backbone(stem):
     want = ((200 / 255 - mean) / std).expand(3, 32, 32)
     whole = EvalSamples(Gray(), [0] * 256, geometry.crop, stem.colors)
     (batch,) = eval_batches(whole, np.array([200]), batch_size=1)
-    assert torch.allclose(batch.images[0], want, atol=1e-5)
+    assert torch.allclose(batch.images(CPU)[0], want, atol=1e-5)
     crops = TrainSamples(Gray(), [0] * 256, geometry, stem.colors)
     (batch,) = train_batches(crops, np.array([200]), batch_size=1, seed=0, epochs=1)
-    assert torch.allclose(batch.images[0], want, atol=1e-5)
+    assert torch.allclose(batch.images(CPU)[0], want, atol=1e-5)
 
 
 # Channels behind the stem at width 1: A3, the GAP network's head in the CAM paper and in
