@@ -77,7 +77,10 @@ def read_labels(path: Path) -> Labels:
     class_ids = rows["class_id"].to_numpy()
     first_of_each = np.unique(class_ids, return_index=True)[1]
     names = rows["class_name"].take(first_of_each).to_pylist()
-    return Labels(rows["image_id"], class_ids, _places(rows["split"]), names)
+    labels = Labels(rows["image_id"], class_ids, _places(rows["split"]), names)
+    del rows
+    pa.default_memory_pool().release_unused()  # 0.4 GiB of ILSVRC's, which Arrow would keep
+    return labels
 
 
 def _read(path: Path) -> pa.Table:
