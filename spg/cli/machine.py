@@ -101,7 +101,7 @@ def doctor(json_file: Path | None) -> None:
 )
 @click.option(
     "--precision",
-    type=click.Choice(["float32", "bf16"]),
+    type=click.Choice(["float32", "bf16", "fp16"]),
     help="Precision of the computation. Default: as params.yaml says.",
 )
 @click.option(

@@ -51,7 +51,7 @@ def localize_batch(
         extractors: by name.
         images: ``float Tensor[B, 3, S, S]``, normalized, on the model's device.
         labels: ``int64 Tensor[B]``, there too.
-        precision: auto, float32 or bf16.
+        precision: auto, float32, bf16 or fp16.
         crop: side of the ten crops to merge; ``None`` looks at the whole image.
 
     Returns:

@@ -16,7 +16,7 @@ from spg.data.inputs.batches import eval_batches
 from spg.data.inputs.samples import EvalSamples
 from spg.localize.map_file import MapWriter
 from spg.localize.maps import find_extractors, localize_batch, viewed
-from spg.networks.compute.device import make_deterministic, pick_device
+from spg.networks.compute.device import pick_device, set_numbers
 from spg.networks.compute.distributed import in_turn, world
 from spg.networks.parts.build import load_network
 from spg.project.files import whole_folder
@@ -37,7 +37,7 @@ def localize_cell(workspace: Workspace, params: Params, cell: Cell) -> None:
     known = read_labels(workspace.packed(cell.dataset) / "manifest.parquet")
     indices = known.rows_of(TRAIN_FULLSUP, TEST)
     device = pick_device()
-    make_deterministic(device)
+    set_numbers(device)
     model = load_network(workspace, params, cell, len(known.classes))
     geometry = params.setup(cell.dataset, cell.backbone).input
     side, crop = viewed(geometry, ten_crop=params.localization.ten_crop)

@@ -151,13 +151,14 @@ class TrainParams(Strict):
     dropout: Annotated[float, Field(ge=0, lt=1)]
     optimizer: OptimizerParams
     schedule: Schedule
-    precision: Literal["auto", "float32", "bf16"]
+    precision: Literal["auto", "float32", "bf16", "fp16"]
 
 
 class ExecutionParams(Strict):
     """How trainings are computed, where that changes their bits."""
 
     portable: bool
+    deterministic: bool
     sync_batchnorm: bool
     compile: bool
 
@@ -351,7 +352,7 @@ class LocalizationParams(Strict):
 
     extractors: dict[Name, Annotated[list[Name], Field(min_length=1)]]
     batch_size: Count
-    precision: Literal["auto", "float32", "bf16"]
+    precision: Literal["auto", "float32", "bf16", "fp16"]
     ten_crop: bool
 
 

@@ -21,7 +21,7 @@ from spg.data.inputs.samples import EvalSamples, TrainSamples
 from spg.evaluate.sweep.image import Image
 from spg.evaluate.sweep.rows import evaluator_of, find_measures, measure_map
 from spg.localize.maps import find_extractors, localize_batch, viewed
-from spg.networks.compute.device import make_deterministic, pick_device
+from spg.networks.compute.device import pick_device, set_numbers
 from spg.networks.compute.distributed import share_of, world
 from spg.networks.parts.build import build_network, tested
 from spg.networks.parts.stem import Stem
@@ -68,7 +68,7 @@ class CellWork:
     """
 
     def __init__(self, params: Params, cell: Cell, classes: int, size_wh: tuple[int, int]) -> None:
-        make_deterministic(pick_device())
+        set_numbers(pick_device())
         setup, localization = params.setup(cell.dataset, cell.backbone), params.localization
         model, criterion = build_network(params, cell, classes)
         stem: Stem = model.stem  # type: ignore[assignment]

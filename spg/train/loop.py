@@ -12,13 +12,14 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.amp import GradScaler
 from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
 from spg.data.inputs.batches import Batch, epoch_rows, train_batches
 from spg.data.inputs.samples import TrainSamples
-from spg.networks.compute.device import autocast, make_deterministic, pick_device, resolve_precision
-from spg.networks.compute.distributed import agree_on, all_sum, batch_mean, share_of, sharing, world
+from spg.networks.compute.device import autocast, pick_device, resolve_precision, set_numbers
+from spg.networks.compute.distributed import agree_on, all_sum, image_mean, share_of, sharing, world
 from spg.project.errors import UserError
 from spg.project.files import remove_leftovers
 from spg.project.schema import ExecutionParams, TrainParams
@@ -74,14 +75,16 @@ class Trainer:
         self.model = model
         self.criterion = criterion
         self.samples, self.indices = samples, indices
-        self.train, self.seed = train, seed
+        self.train, self.execution, self.seed = train, execution, seed
         self.precision = resolve_precision(train.precision, self.device)
         self.steps_per_epoch = math.ceil(len(indices) / train.batch_size)
-        self.forward = self._forward(execution)
+        self.forward = self._forward()
         self.optimizer = build_optimizer(model, train.optimizer)
         self.schedule = build_schedule(
             self.optimizer, train, total_steps=train.epochs * self.steps_per_epoch
         )
+        # In fp16 small gradients would be 0; in other precisions it does nothing.
+        self.scaler = GradScaler(self.device.type, enabled=self.precision == "fp16")
         self.checkpoint = checkpoint
         self.look: Callable[[nn.Module], dict[str, Tensor]] | None = None
         self.looks: list[dict[str, Tensor]] = []
@@ -92,19 +95,23 @@ class Trainer:
         self.sums: dict[str, Tensor] = {}
         self.history: list[dict[str, float]] = []
 
-    def _forward(self, execution: ExecutionParams) -> nn.Module:
+    def _forward(self) -> nn.Module:
         """Return the model as the steps call it: compiled, and with gradients of all processes."""
-        model: nn.Module = torch.compile(self.model) if execution.compile else self.model  # type: ignore[assignment]
+        model: nn.Module = torch.compile(self.model) if self.execution.compile else self.model  # type: ignore[assignment]
         if self.world.size == 1:
             return model
-        return DistributedDataParallel(model, gradient_as_bucket_view=True)
+        # Under SyncBN every process has the same running statistics, and none to send.
+        own_buffers = not self.execution.sync_batchnorm
+        return DistributedDataParallel(
+            model, gradient_as_bucket_view=True, broadcast_buffers=own_buffers
+        )
 
     def run(self) -> pd.DataFrame:
         """Train to the end and return the history, one row an epoch.
 
         The checkpoint stays until :meth:`forget`, when what came of the training is on disk.
         """
-        make_deterministic(self.device)
+        set_numbers(self.device, deterministic=self.execution.deterministic)
         self._resume()
         total = self.train.epochs * self.steps_per_epoch
         with (
@@ -161,14 +168,15 @@ class Trainer:
             with autocast(self.precision, self.device):
                 outputs: _Outputs = self.forward(images, labels)
             losses: dict[str, Tensor] = self.criterion(outputs, labels)
-        total = torch.stack(list(losses.values())).sum()
+            total = torch.stack(list(losses.values())).sum()
+            wrong = (outputs.logits.detach().argmax(1) != labels).to(total.dtype).sum()
+            error = image_mean(wrong, len(labels))
         self.optimizer.zero_grad(set_to_none=True)
-        total.backward()  # type: ignore[no-untyped-call]
-        self.optimizer.step()
+        self.scaler.scale(total).backward()  # type: ignore[no-untyped-call]
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
         self.schedule.step()
-        wrong = (outputs.logits.detach().argmax(1) != labels).to(total.dtype).sum()
         terms = {f"loss_{name}": loss.detach() for name, loss in losses.items()}
-        error = batch_mean(wrong, wrong.new_full((), len(labels)))
         return self._everyones({"loss": total.detach(), **terms, "train_top1_err": error})
 
     def _everyones(self, values: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -221,6 +229,7 @@ class Trainer:
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "schedule": self.schedule.state_dict(),
+            "scaler": self.scaler.state_dict(),
             "step": self.step,
             "sums": self.sums,
             "history": self.history,
@@ -239,6 +248,7 @@ class Trainer:
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.schedule.load_state_dict(state["schedule"])
+        self.scaler.load_state_dict(state["scaler"])
         self.step, self.history, self.looks = state["step"], state["history"], state["looks"]
         self.sums = {name: value.to(self.device) for name, value in state["sums"].items()}
         self.machines = [*state["machines"], *self.machines]

@@ -276,6 +276,30 @@ def test_what_can_be_learned_is_learned(trainer_in, tmp_path):
     assert history["loss"].iloc[-1] < 0.5 * history["loss"].iloc[0]
 
 
+def test_fp16_learns_with_scaled_losses_and_resumes_their_scale(
+    trainer_in, tmp_path, checkpoint_always
+):
+    def trainer(folder):
+        made = trainer_in(folder, epochs=40, optimizer=FAST, precision="fp16")
+        made.samples.images = Colors()
+        return made
+
+    whole = trainer(tmp_path / "whole")
+    want = whole.run()
+    assert whole.scaler.get_scale() > 1
+    assert want["train_top1_err"].iloc[-1] == 0
+    cut = trainer(tmp_path / "cut")
+    cut.scaler.load_state_dict(cut.scaler.state_dict() | {"scale": 8.0})
+    stop_at(cut, 5)
+    with pytest.raises(KeyboardInterrupt):
+        cut.run()
+    resumed = trainer(tmp_path / "cut")
+    stop_at(resumed, 6)
+    with pytest.raises(KeyboardInterrupt):
+        resumed.run()
+    assert resumed.scaler.get_scale() == 8.0
+
+
 def test_the_checkpoint_stays_until_it_may_be_forgotten(trainer_in, tmp_path, checkpoint_always):
     trainer = trainer_in(tmp_path)
     trainer.run()

@@ -22,7 +22,7 @@ from spg.data.inputs.batches import eval_batches
 from spg.data.inputs.samples import EvalSamples, Images, Labels
 from spg.data.layouts.imagenet_classes import sorted_wnids
 from spg.networks.classify.preprocess import Preprocess
-from spg.networks.compute.device import make_deterministic, pick_device
+from spg.networks.compute.device import pick_device, set_numbers
 from spg.networks.parts.published import read_published
 from spg.project.errors import UserError
 from spg.project.files import whole_file
@@ -63,7 +63,7 @@ def classify(workspace: Workspace, params: Params, dataset: str, classifier: str
     network = module.build()
     network.load_state_dict(read_published(module), strict=True)
     device = pick_device()
-    make_deterministic(device)
+    set_numbers(device)
     network = network.eval().to(device, memory_format=torch.channels_last)
     packed = PackedImages(workspace.packed(dataset))
     samples = CenterSamples(packed, known.class_ids, module.PREPROCESS)

@@ -140,6 +140,25 @@ def batch_mean(total: Tensor, count: Tensor) -> Tensor:
     return size * total / all_sum(count).clamp_min(1)
 
 
+def image_mean(total: Tensor, images: int) -> Tensor:
+    """Return ``total / images`` as `batch_mean` does; images of all processes need no asking.
+
+    Args:
+        total: sum over this process's images, with gradient.
+        images: how many they are.
+
+    Raises:
+        RuntimeError: in one of several processes, outside of `sharing`.
+    """
+    share, size = _share.get(), world().size
+    if size == 1:
+        return total / total.new_full((), images)
+    if share is None:
+        raise RuntimeError("which share of the batch these images are was not said")
+    everyones = size * images if images == share.total else share.total
+    return size * total / total.new_full((), everyones)
+
+
 def all_sum(values: Tensor) -> Tensor:
     """Return the sum over the processes, without gradient."""
     if world().size == 1:
