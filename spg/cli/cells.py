@@ -26,7 +26,16 @@ SECONDS_BETWEEN_LOOKS = 2.0
 
 @command()
 @cell_options
-def train(**options: Any) -> None:
+@click.option(
+    "--pilot",
+    type=click.IntRange(min=1),
+    is_flag=False,
+    flag_value=300,
+    metavar="[STEPS]",
+    help="Take the first STEPS steps alone (300), write nothing, and say whether the cell learns: "
+    "exit status 0 if it does, 1 if its loss is still that of a guess.",
+)
+def train(pilot: int | None, **options: Any) -> None:
     """Train one cell into runs/DATASET/BACKBONE-METHOD-SEED.
 
     Data and stem weights that are missing are made first. Ctrl-C is safe: the same command goes
@@ -38,9 +47,21 @@ def train(**options: Any) -> None:
     params, cell = cell_of(**options)
     if not is_worker():
         _make_inputs(params, cell)
+    if pilot is not None:
+        _pilot(params, cell, pilot)
     in_processes(train_cell)(workspace(), params, cell)
     if is_first():
         click.echo(f"wrote {workspace().run(cell).relative_to(workspace().root)}")
+
+
+def _pilot(params: Params, cell: Cell, steps: int) -> None:
+    """Say whether a cell learns, and end with that as the status."""
+    from spg.tools.pilot import as_text
+    from spg.tools.pilot import pilot as first_steps
+
+    found = first_steps(workspace(), params, cell, steps)
+    click.echo(as_text(found, cell))
+    sys.exit(0 if found.learns else 1)
 
 
 @command()

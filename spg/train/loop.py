@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -25,8 +26,11 @@ from spg.project.files import remove_leftovers
 from spg.project.schema import ExecutionParams, TrainParams
 from spg.project.seeding import torch_seed
 from spg.train.checkpoint import Saver, load_checkpoint
+from spg.train.learning import stands_at_chance
 from spg.train.optimizer import build_optimizer, build_schedule
 from spg.train.sync_batch_norm import synchronize
+
+log = logging.getLogger(__name__)
 
 
 class _Outputs(Protocol):
@@ -80,9 +84,8 @@ class Trainer:
         self.steps_per_epoch = math.ceil(len(indices) / train.batch_size)
         self.forward = self._forward()
         self.optimizer = build_optimizer(model, train.optimizer)
-        self.schedule = build_schedule(
-            self.optimizer, train, total_steps=train.epochs * self.steps_per_epoch
-        )
+        self.total_steps = train.epochs * self.steps_per_epoch
+        self.schedule = build_schedule(self.optimizer, train, total_steps=self.total_steps)
         # In fp16 small gradients would be 0; in other precisions it does nothing.
         self.scaler = GradScaler(self.device.type, enabled=self.precision == "fp16")
         self.checkpoint = checkpoint
@@ -92,6 +95,7 @@ class Trainer:
         self.machines: list[dict[str, Any]] = []
         self.step = 0
         self.broken = torch.tensor(-1, device=self.device)  # first step without a finite loss
+        self.classes = 0  # as the logits say
         self.sums: dict[str, Tensor] = {}
         self.history: list[dict[str, float]] = []
 
@@ -113,10 +117,13 @@ class Trainer:
         """
         set_numbers(self.device, deterministic=self.execution.deterministic)
         self._resume()
-        total = self.train.epochs * self.steps_per_epoch
         with (
             tqdm(
-                total=total, initial=self.step, desc="train", unit="step", disable=not self.first
+                total=self.total_steps,
+                initial=self.step,
+                desc="train",
+                unit="step",
+                disable=not self.first,
             ) as bar,
             Saver(self.checkpoint) as saver,
         ):
@@ -130,15 +137,7 @@ class Trainer:
 
     def _steps(self, bar: Any, saver: Saver) -> None:
         self.model.train()
-        for batch in train_batches(
-            self.samples,
-            self.indices,
-            batch_size=self.train.batch_size,
-            seed=self.seed,
-            epochs=self.train.epochs,
-            skip=self.step,
-            place=self.world,
-        ):
+        for batch in self.batches():
             values = self.train_step(batch)
             self._accumulate(values, batch.total)
             lost = (self.broken < 0) & ~values["loss"].isfinite()
@@ -152,6 +151,18 @@ class Trainer:
             if self.first and saver.due():
                 self._check()
                 saver.save(self._state())
+
+    def batches(self) -> Iterator[Batch]:
+        """Yield this process's shares of the batches from the present step on, to the end."""
+        return train_batches(
+            self.samples,
+            self.indices,
+            batch_size=self.train.batch_size,
+            seed=self.seed,
+            epochs=self.train.epochs,
+            skip=self.step,
+            place=self.world,
+        )
 
     def train_step(self, batch: Batch) -> dict[str, Tensor]:
         """Learn from one batch; return its losses and its error, without gradient.
@@ -169,6 +180,7 @@ class Trainer:
                 outputs: _Outputs = self.forward(images, labels)
             losses: dict[str, Tensor] = self.criterion(outputs, labels)
             total = torch.stack(list(losses.values())).sum()
+            self.classes = outputs.logits.shape[1]
             wrong = (outputs.logits.detach().argmax(1) != labels).to(total.dtype).sum()
             error = image_mean(wrong, len(labels))
         self.optimizer.zero_grad(set_to_none=True)
@@ -193,9 +205,20 @@ class Trainer:
         self._check()
         means = {name: float(total) / len(self.indices) for name, total in self.sums.items()}
         self.history.append({"epoch": self.step // self.steps_per_epoch, **means})
+        self._say_if_nothing_is_learned()
         if self.look is not None:
             self.looks.append(self.look(self.model))
         self.sums = {}
+
+    def _say_if_nothing_is_learned(self) -> None:
+        loss, classes = self.history[-1].get("loss_cls"), self.classes
+        if self.first and loss is not None and stands_at_chance(loss, classes):
+            log.warning(
+                "after epoch %d the class loss is %.3f, and a guess among %d classes has %.3f: "
+                "nothing is learned yet; if it stays so, take another recipe or other rates "
+                "(train.optimizer), which `spg train --pilot` tries",
+                self.history[-1]["epoch"], loss, classes, math.log(classes),
+            )  # fmt: skip
 
     def _check(self) -> None:
         """Stop when a loss so far or a weight is not finite: such a state is never saved."""

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from spg.data.images.manifest import TEST, TRAIN_WEAKSUP, read_labels, spread
+from spg.data.images.manifest import TEST, TRAIN_WEAKSUP, Labels, read_labels, spread
 from spg.data.images.packed import PackedImages
 from spg.data.inputs.batches import eval_batches
 from spg.data.inputs.samples import EvalSamples, TrainSamples
@@ -52,28 +52,14 @@ def train_cell(workspace: Workspace, params: Params, cell: Cell) -> None:
     """
     setup = params.setup(cell.dataset, cell.backbone)
     images = read_labels(workspace.packed(cell.dataset) / "manifest.parquet")
-    torch.manual_seed(torch_seed(cell.seed, "init"))
-    model, criterion = build_network(params, cell, len(images.classes))
-    stem: Stem = model.stem  # type: ignore[assignment]
-    load_model(workspace.weights(cell.backbone), stem)
-    packed = PackedImages(workspace.packed(cell.dataset))
-    samples = TrainSamples(packed, images.class_ids, setup.input, stem.colors)
-    shown = spread(images.rows_of(TEST), IMAGES)
-    whole = EvalSamples(packed, images.class_ids, setup.input.crop, stem.colors)
-    (batch,) = eval_batches(whole, shown, batch_size=IMAGES)
     facts = identity(params, cell, classes=images.classes, inputs=_inputs(workspace, cell))
-    trainer = Trainer(
-        model,
-        criterion,
-        samples,
-        images.rows_of(TRAIN_WEAKSUP),
-        train=setup.train,
-        execution=params.execution,
-        seed=cell.seed,
-        checkpoint=workspace.scratch / f"train-{fingerprint(repr(facts), *_code(params, cell))}.pt",
-    )
+    name = f"train-{fingerprint(repr(facts), *_code(params, cell))}.pt"
+    trainer = trainer_of(workspace, params, cell, images, checkpoint=workspace.scratch / name)
     trainer.machines = from_everyone(record(setup.train.precision)["machine"])
-    trainer.names = images.image_ids
+    shown = spread(images.rows_of(TEST), IMAGES)
+    samples = trainer.samples
+    whole = EvalSamples(samples.images, images.class_ids, setup.input.crop, samples.colors)
+    (batch,) = eval_batches(whole, shown, batch_size=IMAGES)
     trainer.look = partial(
         snapshot, images=batch.images(trainer.device), labels=batch.labels.to(trainer.device)
     )
@@ -87,8 +73,40 @@ def train_cell(workspace: Workspace, params: Params, cell: Cell) -> None:
         write_json(folder / PROVENANCE, facts)
         write_text(folder / "history.csv", history.to_csv(index=False, float_format="%.6g"))
         save_snapshots(folder / "epochs.safetensors", shown, trainer.looks)
-        save_model(folder / "model.safetensors", model)
+        save_model(folder / "model.safetensors", trainer.model)
     trainer.forget()
+
+
+def trainer_of(
+    workspace: Workspace, params: Params, cell: Cell, images: Labels, *, checkpoint: Path
+) -> Trainer:
+    """Return the trainer of ``cell``, before its first step: network, criterion, samples.
+
+    Args:
+        workspace: with packed images and stem weights.
+        params: all parameters.
+        cell: which one.
+        images: of its data set.
+        checkpoint: file of the unfinished state.
+    """
+    setup = params.setup(cell.dataset, cell.backbone)
+    torch.manual_seed(torch_seed(cell.seed, "init"))
+    model, criterion = build_network(params, cell, len(images.classes))
+    stem: Stem = model.stem  # type: ignore[assignment]
+    load_model(workspace.weights(cell.backbone), stem)
+    packed = PackedImages(workspace.packed(cell.dataset))
+    trainer = Trainer(
+        model,
+        criterion,
+        TrainSamples(packed, images.class_ids, setup.input, stem.colors),
+        images.rows_of(TRAIN_WEAKSUP),
+        train=setup.train,
+        execution=params.execution,
+        seed=cell.seed,
+        checkpoint=checkpoint,
+    )
+    trainer.names = images.image_ids
+    return trainer
 
 
 def _distinct(machines: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
