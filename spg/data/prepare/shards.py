@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from spg.data.images.decoding import BadImageError, decode_mask, encode_mask
+from spg.data.images.manifest import spread
 from spg.data.images.packed import ROWS_PER_SHARD, EncodedImage, shard_name, write_shard
 from spg.data.layouts.annotations import Annotation
 from spg.data.layouts.raw import NoFileError, read_image, state_of
@@ -22,6 +23,8 @@ from spg.project.files import read_json, whole_file, write_json
 from spg.project.parallel import default_workers, in_order
 from spg.project.schema import PrepareParams
 from spg.project.workspace import Workspace
+
+SAMPLE = 32
 
 
 class Shard(NamedTuple):
@@ -145,6 +148,23 @@ def shards_of(
     for number, start in enumerate(range(0, len(images), ROWS_PER_SHARD)):
         own = images[start : start + ROWS_PER_SHARD]
         yield Shard(work / shard_name(number), raw, own, rule.short_side, rule.quality)
+
+
+def bytes_left(shards: Sequence[Shard]) -> float:
+    """Return about how many bytes are still to be packed, from `SAMPLE` images packed for it.
+
+    Whole shards that lie there already are left out; bad images count nothing.
+    """
+    left = [shard for shard in shards if not shard.path.exists()]
+    waiting = [(shard, item) for shard in left for item in shard.images]
+    if not waiting:
+        return 0.0
+    report, found = Report("", [], {}, {}, [], []), []
+    for place in spread(np.arange(len(waiting)), SAMPLE):
+        shard, item = waiting[place]
+        image, *masks = _encoded(shard, item, report)
+        found.append(len(image) + sum(len(mask) for mask in masks if mask is not None))
+    return len(waiting) * float(np.mean(found))
 
 
 def pack_all(shards: list[Shard], images: int) -> Packed:
