@@ -11,9 +11,9 @@ from tiny import sharing
 import spg.data.prepare.stage
 from spg.data.fetch.download import Remote, download
 from spg.data.fetch.unpack import Limits, unpack
+from spg.data.layouts.space import require_space
 from spg.data.prepare.shards import bytes_left
 from spg.data.prepare.stage import prepare
-from spg.project.disk import require_space
 from spg.project.errors import UserError
 
 NAME = "synthetic_birds"

@@ -19,7 +19,7 @@ import requests
 from tqdm import tqdm
 from urllib3.exceptions import HTTPError
 
-from spg.project.disk import require_space
+from spg.data.layouts.space import require_space
 from spg.project.errors import UserError
 from spg.project.files import sync
 

@@ -12,7 +12,7 @@ from typing import IO, NamedTuple, cast
 
 from tqdm import tqdm
 
-from spg.project.disk import require_space
+from spg.data.layouts.space import require_space
 from spg.project.errors import UserError
 
 LARGEST_READ = 16 << 20

@@ -16,11 +16,11 @@ from spg.data.images.manifest import write_manifest
 from spg.data.layouts.annotations import Annotation
 from spg.data.layouts.problems import BadDataError, Problems
 from spg.data.layouts.raw import check_root, is_indexed
+from spg.data.layouts.space import require_space
 from spg.data.layouts.spec import spec_of
 from spg.data.prepare.checks import hold_out, in_files_pixels, note_faults, numbered, say_doubts
 from spg.data.prepare.rows import manifest_rows
 from spg.data.prepare.shards import bytes_left, pack_all, shards_of, work_folder
-from spg.project.disk import require_space
 from spg.project.errors import NAMED, UserError, first_few
 from spg.project.files import whole_folder, write_text
 from spg.project.locks import sole_writer
