@@ -43,7 +43,7 @@ def evaluate(workspace: Workspace, params: Params, dataset: str) -> None:
     """Evaluate every cell of params.yaml on ``dataset`` (see :func:`evaluate_cell`)."""
     manifest = read_columns(workspace.packed(dataset) / "manifest.parquet")
     for cell in tqdm(params.cells(dataset), desc="evaluate", unit="cell"):
-        extractors = params.localization.extractors[cell.method]
+        extractors = params.extractors_of(cell.dataset, cell.method)
         _evaluate(workspace, cell, manifest, extractors, params.evaluation)
 
 
@@ -51,7 +51,7 @@ def evaluate(workspace: Workspace, params: Params, dataset: str) -> None:
 def evaluate_cell(workspace: Workspace, params: Params, cell: Cell) -> None:
     """Write ``per_image.parquet`` (test images), ``curves.parquet`` and ``metrics.json``."""
     manifest = read_columns(workspace.packed(cell.dataset) / "manifest.parquet")
-    extractors = params.localization.extractors[cell.method]
+    extractors = params.extractors_of(cell.dataset, cell.method)
     _evaluate(workspace, cell, manifest, extractors, params.evaluation)
 
 

@@ -48,7 +48,7 @@ def localize_cell(workspace: Workspace, params: Params, cell: Cell) -> None:
         model.stem.colors,  # type: ignore[union-attr, arg-type]
     )
     model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    extractors = find_extractors(params.localization.extractors[cell.method])
+    extractors = find_extractors(params.extractors_of(cell.dataset, cell.method))
     size, place = params.localization.batch_size, world()
     own = eval_batches(samples, indices, batch_size=size, place=place)
     precision = params.localization.precision

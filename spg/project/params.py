@@ -106,6 +106,10 @@ class Params(Strict):
         for name in self.all_methods:
             known = sorted(self.localization.extractors)
             _require(name in known, "localization.extractors lacks", name, known)
+        for dataset, own in self.datasets.items():
+            known = sorted(self.localization.extractors)
+            for name in own.extractors:
+                _require(name in known, f"datasets.{dataset}.extractors", name, known)
         for name in self.ensembles:
             if name in self.external_classifier:
                 raise ValueError(f"ensembles: {name!r} is the name of a classifier already")
@@ -164,6 +168,11 @@ class Params(Strict):
                 f"there are {sorted(setups)}"
             )
         return setups[backbone]
+
+    def extractors_of(self, dataset: str, method: str) -> list[str]:
+        """Return which maps are taken from ``method`` on ``dataset``."""
+        own = self.datasets[dataset].extractors.get(method)
+        return own or self.localization.extractors[method]
 
     def method_module(self, method: str) -> str:
         """Return the file in spg/networks/methods that builds ``method``."""

@@ -267,6 +267,8 @@ class DatasetParams(Strict):
     recipe: Name | None
     """The one of ``recipes`` that nulls below ``backbones`` stand for."""
     recipes: dict[Name, RecipeParams]
+    extractors: dict[Name, Annotated[list[Name], Field(min_length=1)]]
+    """By method, in place of ``localization.extractors``."""
     backbones: Annotated[dict[Name, SetupParams], Field(min_length=1)]
 
 

@@ -85,7 +85,7 @@ class CellWork:
         side, self._crop = viewed(setup.input, ten_crop=localization.ten_crop)
         whole = EvalSamples(images, labels, side, stem.colors)
         _, self._whole_batch = _timed_batch(whole, list(range(localization.batch_size)))
-        self._extractors = find_extractors(localization.extractors[cell.method])
+        self._extractors = find_extractors(params.extractors_of(cell.dataset, cell.method))
         self._precision = localization.precision
         self._evaluator = evaluator_of(params.sweep)
         self._measures = find_measures(params.sweep.measures)

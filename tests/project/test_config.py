@@ -22,7 +22,7 @@ SETUP = (*DATA, "backbones", "inception_v3")
 NAMED = (("variants",), ("ensembles",), ("localization", "extractors"))
 # their keys are names
 NAMES = (
-    ("datasets",), (*DATA, "backbones"), (*DATA, "recipes"), ("protocols",),
+    ("datasets",), (*DATA, "backbones"), (*DATA, "recipes"), (*DATA, "extractors"), ("protocols",),
     (*SETUP, "train", "optimizer", "layers"), ("pretraining", "train", "optimizer", "layers"),
 )  # fmt: skip
 TRAIN_OF = tuple(("protocols", name, "train_of") for name in MAPPING["protocols"])
@@ -261,6 +261,22 @@ def test_a_crop_must_fit_the_image(tree, owner):
 def test_names_must_exist_and_stand_once(tree, key, value, message):
     tree[key] = value
     assert message in complaint(tree)
+
+
+def test_a_data_set_may_take_other_maps_of_a_method(params, tree):
+    assert params.extractors_of("cub", "cam") == ["cam"]
+    assert params.extractors_of("ilsvrc", "cam") == ["cam", "grad_cam", "backprop"]
+    assert params.extractors_of("cub", "spg") == ["cam"]
+    tree["datasets"]["cub"]["extractors"] = {"telepathy": ["cam"]}
+    assert "datasets.cub.extractors: 'telepathy' is not one of" in complaint(tree)
+    tree["datasets"]["cub"]["extractors"] = {"cam": ["telepathy"]}
+    assert "extractor 'telepathy' has no file" in complaint_of_plugins(tree)
+
+
+def complaint_of_plugins(tree) -> str:
+    with pytest.raises(UserError) as caught:
+        check_params(parse_params(tree, "params.yaml"))
+    return str(caught.value)
 
 
 def test_a_backbone_needs_settings_for_the_data_set(params):

@@ -104,7 +104,7 @@ def sweep_cell(workspace: Workspace, params: Params, cell: Cell) -> None:
 
     The latter holds the thresholds of the rows' curves and, for ``ivr``, the percentiles.
     """
-    extractors = tuple(params.localization.extractors[cell.method])
+    extractors = tuple(params.extractors_of(cell.dataset, cell.method))
     tasks = _tasks(extractors, _localized(workspace, cell))
     source = Source(workspace.maps(cell), extractors, workspace.packed(cell.dataset))
     rule = params.sweep
