@@ -106,10 +106,6 @@ class Params(Strict):
         for name in self.all_methods:
             known = sorted(self.localization.extractors)
             _require(name in known, "localization.extractors lacks", name, known)
-        for dataset, own in self.datasets.items():
-            known = sorted(self.localization.extractors)
-            for name in own.extractors:
-                _require(name in known, f"datasets.{dataset}.extractors", name, known)
         for name in self.ensembles:
             if name in self.external_classifier:
                 raise ValueError(f"ensembles: {name!r} is the name of a classifier already")
@@ -119,6 +115,14 @@ class Params(Strict):
             values = getattr(self, key)
             if len(set(values)) != len(values):
                 raise ValueError(f"{key}: {values} names something twice")
+        return self
+
+    @model_validator(mode="after")
+    def _extractors_are_of_methods(self) -> Params:
+        known = sorted(self.localization.extractors)
+        for dataset, own in self.datasets.items():
+            for name in own.extractors:
+                _require(name in known, f"datasets.{dataset}.extractors", name, known)
         return self
 
     @model_validator(mode="after")

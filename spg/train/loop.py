@@ -105,9 +105,9 @@ class Trainer:
         if self.world.size == 1:
             return model
         # Under SyncBN every process has the same running statistics, and none to send.
-        own_buffers = not self.execution.sync_batchnorm
+        differ = not self.execution.sync_batchnorm
         return DistributedDataParallel(
-            model, gradient_as_bucket_view=True, broadcast_buffers=own_buffers
+            model, gradient_as_bucket_view=True, forward_sync_buffers=differ
         )
 
     def run(self) -> pd.DataFrame:

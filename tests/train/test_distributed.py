@@ -46,6 +46,7 @@ from spg.project.errors import UserError
 from spg.project.files import read_json, write_json
 from spg.project.params import Params, parse_params
 from spg.project.workspace import Cell, Workspace
+from spg.train.checkpoint import Saver, load_checkpoint
 from spg.train.loop import Trainer
 from spg.train.stage import train_cell
 from spg.train.sync_batch_norm import synchronize
@@ -328,6 +329,51 @@ def test_a_killed_process_changes_nothing_in_the_end(
     for path in whole.run(cell).iterdir():
         assert (cut.run(cell) / path.name).read_bytes() == path.read_bytes(), path.name
     assert read_json(cut.run(cell) / "provenance.json")["machine"]["processes"] == 2
+
+
+def train_on(root: Path, mapping: dict, cell: Cell, last_step: int, threads: int) -> None:
+    """Train with a checkpoint after every step, on so many threads; die before ``last_step``."""
+    Saver.due = lambda saver: saver._settle() is None
+    torch.set_num_threads(threads)
+    take = Trainer.train_step
+
+    def step(trainer, batch):
+        if trainer.step == last_step:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return take(trainer, batch)
+
+    Trainer.train_step = step
+    train_cell(Workspace(root), parse_params(mapping, "tiny"), cell)
+
+
+def test_a_training_goes_on_with_other_processes_and_threads(
+    tiny_workspace, tmp_path, tiny_mapping, cell_of
+):
+    """As a requeued job does on another node: one process, then two, then another thread count."""
+    cell = cell_of("spg")
+    mapping = with_setup(tiny_mapping, train={"batch_size": BATCH, "epochs": 4})
+    whole, moved = (
+        project(tiny_workspace, tmp_path / name, mapping) for name in ("whole", "moved")
+    )
+    run_in_processes(train_on, 1, whole.root, mapping, cell, 99, 1)
+    steps = []
+    for size, last_step, threads in ((1, 3, 1), (2, 6, 1), (1, 99, 2)):
+        ends = pytest.raises((ProcessExitedException, ProcessRaisedException))
+        with ends if last_step < 99 else nullcontext():
+            run_in_processes(train_on, size, moved.root, mapping, cell, last_step, threads)
+        kept = [load_checkpoint(path)["step"] for path in moved.scratch.glob("train-*.pt")]
+        steps += kept
+    assert steps[0] in (2, 3)  # the last write may have been under way
+    assert steps[1] in (5, 6)
+    curves = [pd.read_csv(one.run(cell) / "history.csv") for one in (whole, moved)]
+    assert len(curves[0]) == len(curves[1]) == 4
+    want, got = (curve["loss"].to_numpy() for curve in curves)
+    assert difference(got[:2], want[:2]) < 1e-3
+    assert difference(got, want) < 0.03  # rounding, which masks of guidance amplify
+    record = read_json(moved.run(cell) / "provenance.json")
+    before = [(machine["processes"], machine["threads"]) for machine in record["other_machines"]]
+    assert before == [(1, 1), (2, 1)]
+    assert record["machine"]["threads"] == 2
 
 
 def test_a_killed_process_ends_the_command_with_one_sentence(
