@@ -32,6 +32,8 @@ from spg.train.sync_batch_norm import synchronize
 
 log = logging.getLogger(__name__)
 
+_TORCH = tuple(int(part) for part in torch.__version__.split(".")[:2])
+
 
 class _Outputs(Protocol):
     @property
@@ -106,9 +108,9 @@ class Trainer:
             return model
         # Under SyncBN every process has the same running statistics, and none to send.
         differ = not self.execution.sync_batchnorm
-        return DistributedDataParallel(
-            model, gradient_as_bucket_view=True, forward_sync_buffers=differ
-        )
+        word = "forward_sync_buffers" if _TORCH >= (2, 14) else "broadcast_buffers"
+        buffers: dict[str, Any] = {word: differ}
+        return DistributedDataParallel(model, gradient_as_bucket_view=True, **buffers)
 
     def run(self) -> pd.DataFrame:
         """Train to the end and return the history, one row an epoch.
