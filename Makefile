@@ -36,7 +36,7 @@ grid: setup  ## Run every method, kind of map and backbone on the default data, 
 	dvc exp run --name backbones -S 'backbones=[vgg16,resnet50]' -S 'methods=[cam]' -S 'guided=[]' \
 	    -S 'ablations=[]' -S 'seeds=[0,1,2]' -S 'localization.extractors.cam=[cam,grad_cam]'
 
-effects: setup  ## Measure what each disputed choice and normalization changes, into PROTOCOL.md (over an hour)
+effects: setup  ## Measure what each disputed choice and normalization changes, into PROTOCOL.md (over an hour on two cores)
 	dvc repro effects/dvc.yaml
 	python -m spg.tools.protocol_page
 
