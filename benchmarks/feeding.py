@@ -25,7 +25,7 @@ from spg.data.images.packed import ROWS_PER_BATCH
 from spg.data.inputs.batches import Batch, collate
 from spg.data.inputs.colors import IMAGENET
 from spg.data.inputs.samples import TrainSamples
-from spg.project.schema import InputParams
+from spg.project.schema.training import InputParams
 from spg.tools.step_costs import DrawnImages
 
 BATCH, SIZE_WH, ILSVRC = 30, (500, 375), 1_331_167

@@ -47,7 +47,7 @@ from spg.data.images.packed import (
 from spg.data.inputs.batches import train_batches
 from spg.data.inputs.colors import IMAGENET
 from spg.data.inputs.samples import TrainSamples
-from spg.project.schema import InputParams
+from spg.project.schema.training import InputParams
 
 WIDTH, HEIGHT, CLASSES, QUALITY = 500, 375, 100, 92
 GEOMETRY = InputParams(aspect="squash", resize=256, crop=224)

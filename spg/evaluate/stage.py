@@ -32,7 +32,7 @@ from spg.project.errors import UserError
 from spg.project.files import whole_files, write_json
 from spg.project.locks import sole_writer
 from spg.project.params import Params
-from spg.project.schema import EvaluationParams
+from spg.project.schema.evaluation import EvaluationParams
 from spg.project.workspace import Cell, Workspace
 
 OUTPUTS = ("per_image.parquet", "curves.parquet", "metrics.json")

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from spg.localize.crops import mean_scores, merge_ten_maps, ten_crops
 from spg.networks.compute.device import autocast, resolve_precision
 from spg.project.plugins import find_plugin
-from spg.project.schema import InputParams
+from spg.project.schema.training import InputParams
 from spg.project.workspace import GUESSES
 
 Extractor = Callable[[nn.Module, Tensor, Tensor, Any], Tensor]

@@ -20,24 +20,18 @@ from ruamel.yaml.error import YAMLError
 
 from spg.project.errors import UserError
 from spg.project.presets import apply_presets
-from spg.project.schema import (
+from spg.project.schema.data import DatasetParams
+from spg.project.schema.evaluation import (
     ComparisonParams,
-    DatasetParams,
     EvaluationParams,
-    ExecutionParams,
-    GuidanceParams,
     LocalizationParams,
-    Name,
-    PretrainingParams,
-    ProtocolParams,
     ReportParams,
-    Seed,
-    SetupParams,
-    SpgOverrides,
-    SpgParams,
-    Strict,
     SweepParams,
 )
+from spg.project.schema.guidance import GuidanceParams, SpgOverrides, SpgParams
+from spg.project.schema.kinds import Name, Seed, Strict
+from spg.project.schema.presets import ProtocolParams
+from spg.project.schema.training import ExecutionParams, PretrainingParams, SetupParams
 from spg.project.workspace import Cell
 
 Section = TypeVar("Section", bound=BaseModel)

@@ -22,7 +22,7 @@ from spg.evaluate.metrics.rules import largest_box
 from spg.evaluate.per_image import REGIONS
 from spg.project.files import read_json
 from spg.project.params import Params
-from spg.project.schema import GuidanceParams
+from spg.project.schema.guidance import GuidanceParams
 from spg.project.workspace import Cell, Workspace
 from spg.report import charts, figures
 from spg.report.guidance_sheet import GuidedImage, guidance_sheet

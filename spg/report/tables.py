@@ -12,7 +12,7 @@ import pandas as pd
 
 from spg.data.images.manifest import TEST, TRAIN_FULLSUP
 from spg.evaluate.cross_fitting import boxed_in, fold_count
-from spg.project.schema import PrepareParams
+from spg.project.schema.data import PrepareParams
 
 Row = Mapping[str, object]
 

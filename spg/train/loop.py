@@ -23,7 +23,7 @@ from spg.networks.compute.device import autocast, pick_device, resolve_precision
 from spg.networks.compute.distributed import agree_on, all_sum, image_mean, share_of, sharing, world
 from spg.project.errors import UserError
 from spg.project.files import remove_leftovers
-from spg.project.schema import ExecutionParams, TrainParams
+from spg.project.schema.training import ExecutionParams, TrainParams
 from spg.project.seeding import torch_seed
 from spg.train.checkpoint import Saver, load_checkpoint
 from spg.train.learning import stands_at_chance

@@ -13,7 +13,7 @@ from torch.optim.lr_scheduler import (
 )
 
 from spg.project.errors import UserError
-from spg.project.schema import OptimizerParams, PolySchedule, StepsSchedule, TrainParams
+from spg.project.schema.training import OptimizerParams, PolySchedule, StepsSchedule, TrainParams
 
 
 def parameter_groups(model: nn.Module, optimizer: OptimizerParams) -> list[dict[str, object]]:

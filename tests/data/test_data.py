@@ -41,7 +41,7 @@ from spg.data.sources.synthetic_birds import write_archive
 from spg.networks.backbones.inception_v3 import InceptionV3Stem
 from spg.networks.compute.distributed import World
 from spg.project.errors import UserError
-from spg.project.schema import InputParams
+from spg.project.schema.training import InputParams
 from spg.project.workspace import Workspace
 
 NAME = "synthetic_birds"

@@ -18,7 +18,7 @@ from spg.networks.weights.load import load_stem
 from spg.project.errors import UserError
 from spg.project.params import parse_params
 from spg.project.plugins import find_plugin, plugin_names
-from spg.project.schema import InputParams
+from spg.project.schema.training import InputParams
 from spg.project.workspace import Cell
 
 BACKBONES = plugin_names("backbone")

@@ -43,7 +43,7 @@ from spg.networks.parts.build import load_network
 from spg.project.errors import UserError
 from spg.project.parallel import in_order
 from spg.project.params import parse_params
-from spg.project.schema import GraphCutParams
+from spg.project.schema.evaluation import GraphCutParams
 
 NAME = "synthetic_birds"
 VARIANTS = [("spg_plain", "cam"), ("spg_plain", "grad_cam"), ("spg_plain", "backprop")]

@@ -20,7 +20,7 @@ from spg.networks.weights.stage import make_weights
 from spg.project.errors import UserError
 from spg.project.params import parse_params
 from spg.project.presets import apply_presets
-from spg.project.schema import InputParams
+from spg.project.schema.training import InputParams
 from spg.project.workspace import Cell, Workspace
 from spg.train.optimizer import parameter_groups
 

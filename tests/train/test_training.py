@@ -23,7 +23,7 @@ from spg.networks.parts.model_file import load_model, save_model
 from spg.networks.weights.stage import make_weights
 from spg.project.errors import UserError
 from spg.project.params import parse_params
-from spg.project.schema import InputParams, OptimizerParams
+from spg.project.schema.training import InputParams, OptimizerParams
 from spg.project.workspace import Workspace
 from spg.train.checkpoint import Saver, load_checkpoint, save_checkpoint
 from spg.train.loop import Trainer

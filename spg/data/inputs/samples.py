@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from spg.data.inputs.colors import Colors
-from spg.project.schema import InputParams
+from spg.project.schema.training import InputParams
 from spg.project.seeding import generator
 
 LONGEST = 20_000  # pixels of the longer side after the shorter one has the asked-for size

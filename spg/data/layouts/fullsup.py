@@ -22,7 +22,7 @@ from spg.data.layouts.annotations import UNKNOWN, Annotation, Box
 from spg.data.layouts.problems import BadDataError
 from spg.data.layouts.wsol_metadata import TABLES, WsolImage, read_metadata
 from spg.project.errors import UserError
-from spg.project.schema import Strict
+from spg.project.schema.kinds import Strict
 
 ROOT_VARIABLE = "SPG_WSOLEVALUATION"
 PSEUDO_VARIABLE = "SPG_PSEUDO_BOXES"

@@ -14,7 +14,7 @@ from spg.data.prepare.boxes import box_fault, box_faults, in_own_pixels, is_stre
 from spg.data.prepare.shards import Packed
 from spg.data.prepare.splits import split_images
 from spg.project.errors import UserError
-from spg.project.schema import PrepareParams
+from spg.project.schema.data import PrepareParams
 
 log = logging.getLogger(__name__)
 

@@ -21,7 +21,7 @@ from spg.data.prepare.recode import recode
 from spg.project.errors import UserError
 from spg.project.files import read_json, whole_file, write_json
 from spg.project.parallel import default_workers, in_order
-from spg.project.schema import PrepareParams
+from spg.project.schema.data import PrepareParams
 from spg.project.workspace import Workspace
 
 SAMPLE = 32

@@ -19,7 +19,7 @@ from spg.evaluate.metrics.protocols import Protocol, Size
 from spg.evaluate.metrics.rules import RANKS
 from spg.evaluate.sweep.image import Image
 from spg.project.plugins import find_plugin
-from spg.project.schema import GraphCutParams, SweepParams
+from spg.project.schema.evaluation import GraphCutParams, SweepParams
 
 Measure = Callable[[Map, Image], dict[str, float | None]]
 

@@ -31,7 +31,7 @@ from spg.project.files import whole_files, write_json
 from spg.project.locks import sole_writer
 from spg.project.parallel import default_workers, in_order
 from spg.project.params import Params
-from spg.project.schema import SweepParams
+from spg.project.schema.evaluation import SweepParams
 from spg.project.workspace import Cell, Workspace
 
 ROWS_PER_GROUP = 512  # of the file

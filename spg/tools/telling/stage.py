@@ -27,7 +27,8 @@ from spg.project.fingerprint import code_of, fingerprint
 from spg.project.locks import sole_writer
 from spg.project.parallel import default_workers, in_order
 from spg.project.params import Params, parse_params, read_model, read_yaml
-from spg.project.schema import ComparisonParams, Name, Strict
+from spg.project.schema.evaluation import ComparisonParams
+from spg.project.schema.kinds import Name, Strict
 from spg.project.seeding import generator
 from spg.project.workspace import Cell, Workspace
 from spg.report import charts, figures
