@@ -19,6 +19,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from spg.project.errors import UserError
+from spg.project.plugins import use_folder
 from spg.project.presets import apply_presets
 from spg.project.schema.data import DatasetParams
 from spg.project.schema.evaluation import (
@@ -44,12 +45,15 @@ class Params(Strict):
     dataset: Name
     backbones: Annotated[list[Name], Field(min_length=1)]
     methods: Annotated[list[Name], Field(min_length=1)]
+    own_methods: list[Name]
     guided: list[Name]
     ablations: list[Name]
     seeds: Annotated[list[Seed], Field(min_length=1)]
     ablation_seeds: Annotated[list[Seed], Field(min_length=1)]
     external_classifier: list[Name]
     ensembles: dict[Name, Annotated[list[Name], Field(min_length=2)]]
+    plugins: Annotated[str, Field(min_length=1)]
+    """Folder of the user's own plug-ins, from that of params.yaml on."""
     protocols: dict[Name, ProtocolParams]
     datasets: dict[Name, DatasetParams]
     spg: SpgParams
@@ -138,7 +142,7 @@ class Params(Strict):
     @property
     def all_methods(self) -> list[str]:
         """Every method of the grid, in the order of the tables."""
-        return [*self.methods, *self.guided, *self.ablations]
+        return [*self.methods, *self.own_methods, *self.guided, *self.ablations]
 
     def seeds_of(self, method: str) -> list[int]:
         """Return the seeds of a method's cells: ablations may have fewer than what they ablate."""
@@ -192,12 +196,14 @@ class Params(Strict):
 
 
 def load_params(path: Path) -> Params:
-    """Read and check params.yaml.
+    """Read and check params.yaml, and let plug-ins be found in the folder that it names.
 
     Raises:
         UserError: one sentence that names the file and the key.
     """
-    return parse_params(read_yaml(path), str(path.name))
+    params = parse_params(read_yaml(path), str(path.name))
+    use_folder(path.parent / params.plugins)
+    return params
 
 
 def read_yaml(path: Path) -> Any:

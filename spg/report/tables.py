@@ -20,6 +20,8 @@ METHOD_NAMES = {
     "cam": "GAP",
     "has": "HaS",
     "acol": "ACoL",
+    "adl": "ADL",
+    "cutmix": "CutMix",
     "spg": "SPG",
     "spg_plain": "SPG-plain",
     "no_cascade": "SPG, no cascade",

@@ -167,9 +167,8 @@ def _stale(root: Path, params: Params) -> dict[str, list[str]]:
 
 def _group(params: Params, cell: Cell) -> str:
     """Return how the cell's stages are called in dvc.yaml, behind their own name."""
-    if cell.method in params.ablations:
-        return "_ablation"
-    return "_guided" if cell.method in params.guided else ""
+    groups = {"_ablation": params.ablations, "_guided": params.guided, "_own": params.own_methods}
+    return next((group for group, methods in groups.items() if cell.method in methods), "")
 
 
 def _item(cell: Cell) -> str:

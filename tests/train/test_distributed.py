@@ -102,6 +102,8 @@ CASES = {  # method, changes of its training, of guidance.minimum_foreground
     "official slips": ("spg", {"dropout": 0.5}, SLIPS),
     "acol": ("acol", {}, {}),
     "has": ("has", {}, {}),
+    "adl": ("adl", {}, {}),
+    "cutmix": ("cutmix", {}, {}),
 }
 
 
