@@ -34,7 +34,7 @@ class Annotation(NamedTuple):
     boxes: tuple[Box, ...]
     """Several stay several; empty where none is known."""
     object_mask: str | None
-    """File of the object's mask, for ``read_image``, or ``None``."""
+    """File of the object's mask, for ``read_image``, or ``None``. It is as large as the image."""
     part_mask: str | None
     """File of the telling parts' mask, or ``None``."""
     stated_size: tuple[int, int] | None = None
@@ -56,6 +56,13 @@ class Annotation(NamedTuple):
     the true ones (PROTOCOL 10)."""
     pseudo_at: str = ""
     """File and line where those stand, for errors."""
+    more_masks: tuple[str, ...] = ()
+    """Files of further instances' masks; the object is all of them together."""
+    ignore_mask: str | None = None
+    """File of the regions that count neither as object nor as background, where they are not the
+    object."""
+    masks_may_be_smaller: bool = False
+    """Whether masks may have another size than the image, of nearly its shape (OpenImages)."""
     boxes_for: tuple[int, int] | None = None
     """Width and height of the image in whose pixels the boxes are, where the files are copies of it
     in another size; ``prepare`` scales them. ``None``: they are in the file's own pixels."""

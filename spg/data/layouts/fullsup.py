@@ -54,8 +54,8 @@ def copy_fullsup(raw: Path, name: str, fullsup: Fullsup) -> None:
     """
     if fullsup == "none":
         return
-    root = _named(ROOT_VARIABLE, fullsup, "the folder with its metadata/ and dataset/")
-    metadata, images = Path(root, "metadata", name, "val"), Path(root, "dataset", name)
+    root = wsolevaluation(f"source.fullsup {fullsup}")
+    metadata, images = root / "metadata" / name / "val", root / "dataset" / name
     for item in tqdm(read_metadata(metadata), desc="copy train_fullsup", unit="image"):
         source, target = images / item.image_id, raw / FOLDER / "images" / item.image_id
         if source.is_file():
@@ -64,21 +64,34 @@ def copy_fullsup(raw: Path, name: str, fullsup: Fullsup) -> None:
     for table in TABLES:
         shutil.copyfile(metadata / table, raw / FOLDER / table)
     if fullsup == "pseudo":
-        proposed = Path(_named(PSEUDO_VARIABLE, fullsup, "a folder with the same four tables"))
+        wanted_by = f"source.fullsup {fullsup}"
+        proposed = _named(PSEUDO_VARIABLE, wanted_by, "a folder with the same four tables")
         read_metadata(proposed)
         (raw / FOLDER / PSEUDO).mkdir()
         for table in TABLES:
             shutil.copyfile(proposed / table, raw / FOLDER / PSEUDO / table)
 
 
-def _named(variable: str, fullsup: Fullsup, what: str) -> str:
+def wsolevaluation(wanted_by: str) -> Path:
+    """Return the folder that SPG_WSOLEVALUATION names.
+
+    Args:
+        wanted_by: the setting that needs it, for the sentence.
+
+    Raises:
+        UserError: when it names none.
+    """
+    return _named(ROOT_VARIABLE, wanted_by, "the folder with its metadata/ and dataset/")
+
+
+def _named(variable: str, wanted_by: str, what: str) -> Path:
     folder = os.environ.get(variable)
     if not folder:
         raise UserError(
-            f"the environment variable {variable} is not set; source.fullsup {fullsup} wants "
-            f"{what} (README, Real data sets)"
+            f"the environment variable {variable} is not set; {wanted_by} wants {what} "
+            "(README, Real data sets)"
         )
-    return folder
+    return Path(folder)
 
 
 def read_fullsup(

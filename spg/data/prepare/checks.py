@@ -6,7 +6,7 @@ import logging
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from spg.data.images.manifest import TEST, TRAIN_WEAKSUP
+from spg.data.images.manifest import TEST, TRAIN_FULLSUP, TRAIN_WEAKSUP
 from spg.data.layouts.annotations import Annotation
 from spg.data.layouts.doubts import doubts
 from spg.data.layouts.problems import Problems
@@ -101,7 +101,8 @@ def note_faults(
 ) -> None:
     """Note what keeps each image from its part: to be seen, to have boxes, to have a mask.
 
-    Boxes and masks of training images are used by nothing, and masks by test images alone.
+    Boxes and masks of training images are used by nothing, and masks by test images alone, or by
+    held-out ones where nothing is measured by boxes.
     """
     trained = {
         item.class_id
@@ -114,7 +115,8 @@ def note_faults(
         faults = [packed.bad.get(item.image_id)]
         if not faults[0] and split != TRAIN_WEAKSUP:
             faults += box_faults(item, packed.size(place))
-        if not faults[0] and split == TEST:
+        masked = split == TEST or (split == TRAIN_FULLSUP and not item.boxes_wanted)
+        if not faults[0] and masked:
             faults += [packed.masks.get(item.image_id), _shared_mask(item, owners)]
         if item.class_id not in trained and not faults[0]:
             faults += [f"{item.named_at or item.image_id}: class {item.class_name} has no good "

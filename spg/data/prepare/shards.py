@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from spg.data.images.decoding import BadImageError, decode_mask, encode_mask
+from spg.data.images.decoding import BadImageError, decode_mask, encode_mask, same_shape
 from spg.data.images.manifest import spread
 from spg.data.images.packed import ROWS_PER_SHARD, EncodedImage, shard_name, write_shard
 from spg.data.layouts.annotations import Annotation
@@ -90,7 +90,7 @@ def pack_shard(shard: Shard) -> Report:
 def _state(shard: Shard) -> str:
     digest = hashlib.sha256()
     for item in shard.images:
-        for file in (item.file, item.object_mask, item.part_mask):
+        for file in (item.file, item.object_mask, item.part_mask, *item.more_masks, item.ignore_mask):
             digest.update(repr(file and state_of(shard.raw, file)).encode())
     return digest.hexdigest()
 
@@ -106,14 +106,32 @@ def _encoded(shard: Shard, item: Annotation, report: Report) -> EncodedImage:
         return EncodedImage(b"", None, None)
     size = (image.width, image.height)
     report.sizes.append([*size])
-    object_mask = _mask(shard, item, item.object_mask, size, report)
+    objects = _object(shard, item, size, report)
     part_mask = _mask(shard, item, item.part_mask, size, report)
-    if object_mask is not None and not object_mask.any():
+    parts = None if part_mask is None else encode_mask(part_mask)
+    return EncodedImage(image.encoded, objects, parts)
+
+
+def _object(
+    shard: Shard, item: Annotation, size: tuple[int, int], report: Report
+) -> bytes | None:
+    """Return what is packed of the object's masks, if all of them are good: their union."""
+    files = [item.object_mask, *item.more_masks]
+    found = [_mask(shard, item, file, size, report) for file in files]
+    instances = [mask for mask in found if mask is not None]
+    ignored = _mask(shard, item, item.ignore_mask, size, report)
+    if len(instances) < len(files) or item.image_id in report.masks:
+        return None
+    shapes = {mask.shape for mask in (*instances, ignored) if mask is not None}
+    if len(shapes) > 1:
+        report.masks[item.image_id] = f"{files[0]}: the masks of this image differ in size"
+        return None
+    mask = np.any(instances, axis=0)
+    if not mask.any():
         report.objectless.append(item.image_id)
-    if object_mask is not None and object_mask.all():
+    if mask.all():
         report.full.append(item.image_id)
-    masks = (mask if mask is None else encode_mask(mask) for mask in (object_mask, part_mask))
-    return EncodedImage(image.encoded, *masks)
+    return encode_mask(mask, ignored)
 
 
 def _mask(
@@ -124,8 +142,9 @@ def _mask(
         return None
     try:
         mask = decode_mask(read_image(shard.raw, file))
-        found = mask.shape[::-1]
-        if found != size:
+        found = (mask.shape[1], mask.shape[0])
+        fits = same_shape(found, size) if item.masks_may_be_smaller else found == size
+        if not fits:
             raise BadImageError(
                 f"a mask of {found[0]} x {found[1]} pixels; the image has {size[0]} x {size[1]}"
             )

@@ -65,6 +65,7 @@ class Source:
             boxes_of(row.pseudo_boxes),
             self.packed.object_mask(place),
             self.packed.part_mask(place),
+            self.packed.left_out(place),
         )
 
 

@@ -26,7 +26,7 @@ from spg.project.errors import UserError
 from spg.project.parallel import in_order
 from spg.tools.scoring.images import Images, Source
 from spg.tools.scoring.map_files import BadMapError, file_of, read_map
-from spg.tools.scoring.object_masks import Mask, ObjectMask, read_object_mask, same_shape
+from spg.tools.scoring.object_masks import Mask, ObjectMask, read_object_mask
 
 Result = TypeVar("Result")
 IOU_THRESHOLD = 0.5
