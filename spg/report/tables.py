@@ -35,7 +35,18 @@ BACKBONE_NAMES = {
     "resnet50": "ResNet-50",
     "efficientnet_lite0": "Lite0",
 }
-EXTRACTOR_NAMES = {"cam": "CAM", "grad_cam": "Grad-CAM", "backprop": "Backprop", "none": ""}
+EXTRACTOR_NAMES = {
+    "cam": "CAM",
+    "grad_cam": "Grad-CAM",
+    "backprop": "Backprop",
+    "grad_cam_plus_plus": "Grad-CAM++",
+    "layer_cam": "LayerCAM",
+    "score_cam": "Score-CAM",
+    "eigen_cam": "Eigen-CAM",
+    "x_grad_cam": "XGrad-CAM",
+    "hires_cam": "HiResCAM",
+    "none": "",
+}
 METRIC_NAMES = {
     "gt_known_loc_err": "GT-known loc. err.",
     "top1_loc_err": "Top-1 loc. err.",

@@ -36,7 +36,7 @@ FLOORS = (
     ("spg/data/sources", "spg/networks/backbones", "spg/networks/methods", "spg/networks/classify",
      "spg/train", "spg/localize", "spg/compare"),
     ("spg/networks/classifiers", "spg/networks/weights", "spg/report", "spg/tools/checkpoints",
-     "spg/tools/scoring"),
+     "spg/tools/scoring", "spg/tools/new"),
     ("spg/tools/effect",),
     ("spg/tools/telling", "spg/tools/normalizations"),
     ("spg/tools",),
