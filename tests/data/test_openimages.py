@@ -78,7 +78,7 @@ def write(path, pixels):
 @pytest.fixture(scope="module")
 def params(tiny_mapping):
     mapping = copy.deepcopy(tiny_mapping)
-    entry = copy.deepcopy(mapping["datasets"]["openimages"])
+    entry = copy.deepcopy(mapping["datasets"]["openimages30k"])
     birds = mapping["datasets"]["synthetic_birds"]
     entry["backbones"] = {"inception_v3": birds["backbones"]["inception_v3"]}
     entry["prepare"]["short_side"] = 40  # images shrink, and masks do not
@@ -188,7 +188,7 @@ def test_it_goes_to_pxap_which_an_independent_evaluator_confirms(
 
 def test_without_the_folder_it_is_one_sentence(params, tmp_path, monkeypatch):
     monkeypatch.delenv("SPG_WSOLEVALUATION", raising=False)
-    with pytest.raises(UserError, match="SPG_WSOLEVALUATION is not set; source.kind openimages"):
+    with pytest.raises(UserError, match="SPG_WSOLEVALUATION is not set; source.kind openimages30k"):
         fetch(Workspace(tmp_path), params, "open")
     monkeypatch.setenv("SPG_WSOLEVALUATION", str(tmp_path))
     with pytest.raises(UserError, match="image_ids.txt: no such file"):

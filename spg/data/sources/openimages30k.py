@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from spg.data.datasets.openimages import Source
+from spg.data.datasets.openimages30k import Source
 from spg.data.layouts.annotations import Annotation
 from spg.data.layouts.fullsup import wsolevaluation
 from spg.data.layouts.openimages import DATA, METADATA, SPLITS, read_splits
@@ -33,7 +33,7 @@ def fetch(workspace: Workspace, dataset: str, source: Source) -> None:
     Raises:
         UserError: when the folder is not named, or its metadata cannot be read.
     """
-    root = wsolevaluation("source.kind openimages")
+    root = wsolevaluation("source.kind openimages30k")
     tables, own = root / METADATA / NAME, root / DATA / NAME
     named = sorted(set(_named(read_splits(tables))))
     present = [file for file in named if (own / file).is_file()]
