@@ -69,6 +69,9 @@ VALUE_NAMES = {"px_ap": "PxAP", "max_box_acc_v2": "MaxBoxAccV2"}
 ACCURACY_NAMES = {
     "max_box_acc": "MaxBoxAcc",
     "max_box_acc_v2": "MaxBoxAccV2",
+    "max_box_acc_v2_30": "at IoU 0.3",
+    "max_box_acc_v2_50": "0.5",
+    "max_box_acc_v2_70": "0.7",
     "px_ap": "PxAP",
     "peak_p_iou": "pIoU, peak",
     "p_iou": "pIoU, selected",

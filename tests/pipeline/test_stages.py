@@ -437,6 +437,8 @@ def test_selected_and_oracle_agree_with_the_sweep(finished, cell_of, method, ext
         every = np.stack(own.loc[own["split"] == "test", "iou_all"])
         v2 = [(every >= level).mean(axis=0).max() for level in (0.3, 0.5, 0.7)]
         assert metrics["max_box_acc_v2"] == pytest.approx(np.mean(v2))
+        levels = [metrics[f"max_box_acc_v2_{level}"] for level in (30, 50, 70)]
+        assert levels == pytest.approx(v2)
 
 
 def replace_iou(workspace, cell, split, iou):
