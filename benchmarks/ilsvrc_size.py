@@ -2,9 +2,9 @@
 
     python benchmarks/ilsvrc_size.py
 
-Every image is the same tiny one, packed 1,331,167 times in shards as ``prepare`` writes them, and the
-network is the smallest: what is measured is what belongs to rows and classes. ``train`` is its start
-and its first step (``--pilot 1``); the stages behind it are whole, for 50,000 test images.
+Every image is the same tiny one, packed 1,331,167 times in shards as ``prepare`` writes them, and
+the network is the smallest: what is measured is what belongs to rows and classes. ``train`` is its
+start and its first step (``--pilot 1``); the stages behind it are whole, for 50,000 test images.
 Seconds are those of a command with its start, memory that of its largest process. Needs Linux and
 2 GB of disk.
 """
@@ -77,10 +77,14 @@ def main() -> None:
         run(workspace.root, ("weights", CELL.backbone))
         leave_training(workspace, load_params(workspace.root / "params.yaml"))
         print(f"{TRAIN + VAL:,} rows, {CLASSES:,} classes, {VAL:,} test images")
-        print("| stage | seconds | largest process, MiB | on disk, MB |\n| --- | ---: | ---: | ---: |")
+        print(
+            "| stage | seconds | largest process, MiB | on disk, MB |\n| --- | ---: | ---: | ---: |"
+        )
         for words in STAGES:
             cost = run(workspace.root, words)
-            print(f"| {words[0]} | {cost.seconds:.1f} | {cost.megabytes:.0f} | {cost.written:.1f} |")
+            print(
+                f"| {words[0]} | {cost.seconds:.1f} | {cost.megabytes:.0f} | {cost.written:.1f} |"
+            )
             sys.stdout.flush()
 
 

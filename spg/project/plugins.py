@@ -3,8 +3,8 @@
 A shelf is a package of spg that nothing imports from by name. Two more places hold plug-ins of a
 user's own, and neither is an edit of spg (docs/extending.md):
 
-- the project's folder of plug-ins, which params.yaml names: its ``methods/``, ``extractors/`` and so
-  on lie beside spg's, as the portions of one of Python's namespaces do;
+- the project's folder of plug-ins, which params.yaml names: its ``methods/``, ``extractors/`` and
+  so on lie beside spg's, as the portions of one of Python's namespaces do;
 - installed packages, by entry points of the group that is called after the shelf, e.g.
   ``spg.methods``, each of which names a module.
 

@@ -34,9 +34,7 @@ def weighed_by_loops(values, hides, threshold):
     out = np.empty_like(values)
     for number, image in enumerate(values):
         channels, height, width = image.shape
-        mean = [
-            [math.fsum(image[:, y, x]) / channels for x in range(width)] for y in range(height)
-        ]
+        mean = [[math.fsum(image[:, y, x]) / channels for x in range(width)] for y in range(height)]
         highest = max(value for row in mean for value in row)
         for y in range(height):
             for x in range(width):

@@ -53,7 +53,7 @@ def test_the_example_is_short():
 def test_what_new_writes_passes_its_own_test_and_the_linter(tmp_path):
     for path in new_method(tmp_path / "plugins", "my_method"):
         assert path.is_file()
-    run(tmp_path, "ruff", "check", "--isolated", "plugins")
+    run(tmp_path, "ruff", "check", "--isolated", "--select", "F,B", "plugins")
     run_in = os.environ | {"PYTHONPATH": str(ROOT)}
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "plugins"],
@@ -84,7 +84,8 @@ def test_the_page_goes_from_nothing_to_a_verdict(tmp_path):
     )
     run(root, "dvc", "repro")
     claims = pd.read_csv(root / "reports/synthetic_birds/claims.csv").set_index("id")
-    assert claims.loc["cutout_beats_gap", "verdict"] in ("undecided", "reproduced", "not reproduced")
+    verdicts = {"undecided", "reproduced", "not reproduced"}
+    assert claims.loc["cutout_beats_gap", "verdict"] in verdicts
     table = pd.read_csv(root / "reports/synthetic_birds/comparison.csv")
     assert "cutout" in set(table["method"])
     assert "Cutout" in (root / "reports/synthetic_birds/tables.md").read_text(encoding="utf-8")

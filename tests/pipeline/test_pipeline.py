@@ -61,8 +61,11 @@ UNUSED = {
         "spg/project/fingerprint.py", "spg/project/parallel.py",
     },
 }  # fmt: skip
-UNUSED["localize_guided"] = UNUSED["localize_own"] = UNUSED["localize"]
-UNUSED["train_own"] = UNUSED["train"]
+UNUSED["localize_guided"] = UNUSED["localize"]
+HEADS = {  # what our methods are made of: one's own may be made of it too
+    f"spg/networks/parts/{name}.py" for name in ("classifier", "heads", "losses", "normalize")
+}
+UNUSED |= {f"{name}_own": UNUSED[name] | HEADS for name in ("train", "localize")}
 TORCH_FREE = ("spg/project", "spg/data/images", "spg/data/results", "spg/data/layouts",
               "spg/data/datasets", "spg/evaluate", "spg/compare", "spg/report")  # fmt: skip
 

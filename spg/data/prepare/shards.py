@@ -90,7 +90,13 @@ def pack_shard(shard: Shard) -> Report:
 def _state(shard: Shard) -> str:
     digest = hashlib.sha256()
     for item in shard.images:
-        for file in (item.file, item.object_mask, item.part_mask, *item.more_masks, item.ignore_mask):
+        for file in (
+            item.file,
+            item.object_mask,
+            item.part_mask,
+            *item.more_masks,
+            item.ignore_mask,
+        ):
             digest.update(repr(file and state_of(shard.raw, file)).encode())
     return digest.hexdigest()
 
@@ -112,9 +118,7 @@ def _encoded(shard: Shard, item: Annotation, report: Report) -> EncodedImage:
     return EncodedImage(image.encoded, objects, parts)
 
 
-def _object(
-    shard: Shard, item: Annotation, size: tuple[int, int], report: Report
-) -> bytes | None:
+def _object(shard: Shard, item: Annotation, size: tuple[int, int], report: Report) -> bytes | None:
     """Return what is packed of the object's masks, if all of them are good: their union."""
     files = [item.object_mask, *item.more_masks]
     found = [_mask(shard, item, file, size, report) for file in files]

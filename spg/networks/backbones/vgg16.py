@@ -58,8 +58,8 @@ class VGG16Stem(Stem):
                 outputs = scale_channels(filters, width)
                 self.features[str(place)] = _convolution(channels, outputs)
                 channels = outputs
-        for place in ENDS.values():
-            self.features[place] = nn.Identity()
+        for end in ENDS.values():
+            self.features[end] = nn.Identity()
         self.a1_channels = self.a2_channels = self.last_channels = channels
         wide, narrow = scale_channels(1024, width), scale_channels(512, width)
         one, two = (wide,), (wide, wide)

@@ -113,7 +113,7 @@ def drawn_patch(side: int, beta: float) -> Patch:
     Its share of the pixels is 1 minus a draw of Beta(``beta``, ``beta``), its center anywhere; what
     lies outside of the image is cut off.
     """
-    kept = float(Beta(beta, beta).sample())  # type: ignore[no-untyped-call]
+    kept = float(Beta(beta, beta).sample())
     row, column = torch.randint(side, (2,)).tolist()
     half = int(side * math.sqrt(1 - kept)) // 2
     edges = (row - half, row + half, column - half, column + half)

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 from tqdm import tqdm
 
+from spg.data.images.decoding import same_shape
 from spg.data.layouts.wsol_metadata import WsolImage
 from spg.evaluate.image_errors import IOU_LEVELS, count_correct, max_box_acc, select_places
 from spg.evaluate.metrics.boxes import Boxes, best_iou
