@@ -1,8 +1,8 @@
 """Maps of the package `grad-cam` (jacobgil/pytorch-grad-cam), under our evaluation.
 
 It is optional: ``pip install "spg[cams]"``. Each of its methods is an extractor in a file of its
-own that says `extractor`. All look at the stem's last features, as our Grad-CAM does, and give the raw
-map: negative values are cut at 0, which the package does for every method, and nothing is scaled,
+own that says `extractor`. All look at the stem's last features, as our Grad-CAM does, and give the
+raw map: negative values are cut at 0, which the package does for every method, and nothing is scaled,
 which the sweep does (PROTOCOL 32, 35).
 """
 

@@ -78,7 +78,7 @@ def test_a_map_depends_on_its_image_alone(name, network, images, class_ids):
         assert torch.allclose(alone[0], together[place], rtol=1e-4, atol=1e-5 * float(scale))
 
 
-@pytest.mark.parametrize("name", EXTRACTORS)
+@pytest.mark.parametrize("name", [name for name in EXTRACTORS if name != "eigen_cam"])
 def test_another_class_gives_another_map(name, network, images, class_ids):
     first = maps_of(name, network, images, class_ids)
     second = maps_of(name, network, images, (class_ids + 1) % CLASSES)

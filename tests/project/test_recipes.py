@@ -23,6 +23,8 @@ TABLE = {
     ("ilsvrc", "wsolevaluation", "inception_v3"): (
         10, 32, 256, 224, 5e-4, 1e-3, 1e-2, 1, [3, 6, 9]),
     ("ilsvrc", "wsolevaluation", "resnet50"): (10, 32, 256, 224, 1e-4, 1e-3, 1e-2, 1, [3, 6, 9]),
+    ("openimages30k", "wsolevaluation", "inception_v3"): (
+        10, 32, 256, 224, 5e-4, 1e-3, 1e-2, 1, [3, 6, 9]),
     ("cub", "constant", "inception_v3"): (50, 30, 356, 321, 5e-4, 1e-3, 1e-2, 2, []),
     ("cub", "i2c", "inception_v3"): (51, 80, 256, 224, 5e-4, 1e-3, 1e-2, 2, [30, 40]),
     ("cub", "wsolevaluation", "inception_v3"): (
