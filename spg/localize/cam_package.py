@@ -2,8 +2,8 @@
 
 It is optional: ``pip install "spg[cams]"``. Each of its methods is an extractor in a file of its
 own that says `extractor`. All look at the stem's last features, as our Grad-CAM does, and give the
-raw map: negative values are cut at 0, which the package does for every method, and nothing is scaled,
-which the sweep does (PROTOCOL 32, 35).
+raw map: negative values are cut at 0, which the package does for every method, and nothing is
+scaled, which the sweep does (PROTOCOL 32, 35).
 """
 
 from __future__ import annotations

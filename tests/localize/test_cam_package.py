@@ -87,6 +87,20 @@ def test_its_hirescam_is_cam_where_gap_and_one_linear_layer_end_the_network(netw
     torch.testing.assert_close(of("hires_cam", model, images), want, atol=1e-5, rtol=1e-4)
 
 
+def test_score_cam_is_of_the_class(network_of, images):
+    model = network_of("spg_plain")
+    with torch.no_grad():
+        model.branch_a.a4.weight *= 1e4  # an untrained network's scores hardly differ
+    first, second = (of("score_cam", model, images, ids) for ids in (IDS, (IDS + 1) % 3))
+    assert all(not torch.allclose(a, b, rtol=0.01) for a, b in zip(first, second, strict=True))
+    behind = _Behind(model)
+    targets = [ClassifierOutputTarget(int(one)) for one in IDS]
+    with package.ScoreCAM(behind, [behind.last]) as theirs:
+        want = theirs(images, targets)
+    scaled = scale_cam_image(scale_cam_image(first.numpy(), (48, 48)))
+    np.testing.assert_allclose(scaled, want, atol=2e-5)
+
+
 def test_a_model_is_left_as_it_was(network_of, images):
     model = network_of("spg")
     before = {name: value.clone() for name, value in model.state_dict().items()}
