@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import copy
+import shutil
 
 import cv2
 import numpy as np
+import pandas as pd
 import pytest
 
+from spg.compare.variants import grid
 from spg.data.fetch.stage import fetch
 from spg.data.images.manifest import TEST, TRAIN_FULLSUP, read_manifest
 from spg.data.images.packed import PackedImages
@@ -20,6 +23,7 @@ from spg.project.errors import UserError
 from spg.project.files import read_json
 from spg.project.params import parse_params
 from spg.project.workspace import Workspace
+from spg.report import drawing
 from spg.train.stage import train_cell
 
 CLASSES = ("0bt_c3", "01b9n", "0dv5r")
@@ -160,8 +164,6 @@ def test_it_goes_to_pxap_which_an_independent_evaluator_confirms(
     found = read_json(workspace.evaluation(cell) / "metrics.json")["cam"]
     assert "gt_known_loc_err" not in found["fixed"]
     raw = np.load(workspace.maps(cell) / "cam.npy")
-    import pandas as pd
-
     ids = pd.read_parquet(workspace.maps(cell) / "scores.parquet")["image_id"].tolist()
     side, rule = {"paper": ((WIDTH, HEIGHT), cv2.INTER_LINEAR),
                   "wsolevaluation": ((224, 224), cv2.INTER_CUBIC)}[protocol]  # fmt: skip
@@ -187,6 +189,26 @@ def test_it_goes_to_pxap_which_an_independent_evaluator_confirms(
     assert found["px_ap"] == pytest.approx(average_precision(maps, masks, thresholds), abs=1e-9)
 
 
+def test_what_a_sheet_shows_lies_over_each_other(made, params, tmp_path, monkeypatch):
+    """Packed images are smaller than the originals here, and masks too; maps and boxes are not."""
+    for name in ("data", "weights"):
+        (tmp_path / name).symlink_to((made.root / name).resolve())
+    workspace = Workspace(tmp_path)
+    params = params.model_copy(update={"guided": []})
+    for cell in params.cells("open"):
+        for stage in (train_cell, localize_cell, sweep_cell):
+            stage(workspace, params, cell)
+    evaluate(workspace, params, "open")
+    shown = []
+    monkeypatch.setattr(drawing.figures, "contact_sheet", lambda rows, _: shown.extend(rows))
+    variants = grid(params, "open")
+    drawing.contact_sheet(workspace, "open", variants, normalization="min_max", count=3)
+    assert len(shown) == 3
+    for row in shown:
+        assert row.image.shape == (HEIGHT, WIDTH, 3)
+        assert row.object_mask.shape == row.panels[0].loc_map.shape == (HEIGHT, WIDTH)
+
+
 def test_without_the_folder_it_is_one_sentence(params, tmp_path, monkeypatch):
     monkeypatch.delenv("SPG_WSOLEVALUATION", raising=False)
     with pytest.raises(
@@ -199,8 +221,6 @@ def test_without_the_folder_it_is_one_sentence(params, tmp_path, monkeypatch):
 
 
 def test_masks_that_do_not_fit_are_listed(made, params, tmp_path):
-    import shutil
-
     raw = Workspace(tmp_path).raw("open")
     shutil.copytree(made.raw("open"), raw)
     folder = raw / "dataset/test/01b9n"
