@@ -52,7 +52,7 @@ class Params(Strict):
     ablation_seeds: Annotated[list[Seed], Field(min_length=1)]
     external_classifier: list[Name]
     ensembles: dict[Name, Annotated[list[Name], Field(min_length=2)]]
-    plugins: Annotated[str, Field(min_length=1)]
+    plugins: Annotated[str, Field(pattern=r"^[\w./ -]+$")]
     """Folder of the user's own plug-ins, from that of params.yaml on."""
     protocols: dict[Name, ProtocolParams]
     datasets: dict[Name, DatasetParams]

@@ -83,7 +83,7 @@ def test_the_page_goes_from_nothing_to_a_verdict(tmp_path):
         paper.replace("\nclaims:\n", f"\nclaims:\n{block('claim')}", 1), encoding="utf-8"
     )
     run(root, "dvc", "repro")
-    claims = pd.read_csv(root / "reports/synthetic_birds/claims.csv").set_index("id")
+    claims = pd.read_csv(root / "reports/synthetic_birds/claims.csv").set_index("claim")
     verdicts = {"undecided", "reproduced", "not reproduced"}
     assert claims.loc["cutout_beats_gap", "verdict"] in verdicts
     table = pd.read_csv(root / "reports/synthetic_birds/comparison.csv")

@@ -130,7 +130,7 @@ def _check(rows: pa.Table, path: Path) -> None:
         "a class without training image": not np.array_equal(trained, np.unique(class_id)),
         "test images with boxes and others without": bool(tests_boxed.any()
             and not tests_boxed.all()),
-        "a held-out image without a box": bool(tests_boxed.any()
+        "a held-out image without a box": bool(count.any()
             and (count + pseudo_count < 1)[held_out].any()),
         "pseudo-boxes of an image that is not held out": bool((pseudo_count > 0)[~held_out].any()),
         "a box without area or outside its image": not (boxes_inside and pseudo_inside),

@@ -56,6 +56,9 @@ class Annotation(NamedTuple):
     the true ones (PROTOCOL 10)."""
     pseudo_at: str = ""
     """File and line where those stand, for errors."""
+    boxes_for: tuple[int, int] | None = None
+    """Width and height of the image in whose pixels the boxes are, where the files are copies of it
+    in another size; ``prepare`` scales them. ``None``: they are in the file's own pixels."""
     more_masks: tuple[str, ...] = ()
     """Files of further instances' masks; the object is all of them together."""
     ignore_mask: str | None = None
@@ -63,6 +66,3 @@ class Annotation(NamedTuple):
     object."""
     masks_may_be_smaller: bool = False
     """Whether masks may have another size than the image, of nearly its shape (OpenImages)."""
-    boxes_for: tuple[int, int] | None = None
-    """Width and height of the image in whose pixels the boxes are, where the files are copies of it
-    in another size; ``prepare`` scales them. ``None``: they are in the file's own pixels."""
