@@ -73,6 +73,7 @@ def main() -> None:
         (workspace.root / "params.yaml").write_text(json.dumps(params()))
         for used in ("paper.yaml", "notebooks"):
             (workspace.root / used).symlink_to(ROOT / used)
+        workspace.raw(DATASET).mkdir(parents=True)  # nothing to fetch
         pack(workspace.packed(DATASET))
         run(workspace.root, ("weights", CELL.backbone))
         leave_training(workspace, load_params(workspace.root / "params.yaml"))
@@ -81,7 +82,8 @@ def main() -> None:
             "| stage | seconds | largest process, MiB | on disk, MB |\n| --- | ---: | ---: | ---: |"
         )
         for words in STAGES:
-            cost = run(workspace.root, words)
+            learns_nothing_yet = int("--pilot" in words)  # its status, after one step
+            cost = run(workspace.root, words, status=learns_nothing_yet)
             print(
                 f"| {words[0]} | {cost.seconds:.1f} | {cost.megabytes:.0f} | {cost.written:.1f} |"
             )
