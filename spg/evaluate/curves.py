@@ -9,9 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from spg.data.images.manifest import TEST
-from spg.data.results.columns import select
-from spg.evaluate.choice import batches_of
+from spg.evaluate.choice import tests_of
 from spg.evaluate.cuts import Cuts, Places
 from spg.evaluate.image_errors import IOU_LEVELS, count_correct, max_box_acc
 
@@ -54,8 +52,7 @@ def read_curves(
     pixels: Any = 0
     overlaps: dict[str, Any] = dict.fromkeys(places, np.zeros(2, dtype=np.int64))
     start, boxed = 0, True
-    for batch in batches_of(path, extractor, ("split", "iou", "iou_all", "pixels")):
-        rows = select(batch, batch["split"] == TEST)
+    for rows in tests_of(path, extractor, ("iou", "iou_all", "pixels")):
         own = {kind: place[start : start + len(rows["split"])] for kind, place in places.items()}
         start += len(rows["split"])
         ways = cuts.ways(own["selected"])

@@ -154,4 +154,6 @@ def _covered(table: Mapping[str, Any], places: Iterable[str]) -> dict[str, Any]:
 
 
 def _mean_or_none(shares: NDArray[np.float64]) -> float | None:
-    return None if np.isnan(shares).any() else float(shares.mean())
+    """Return the mean over the images that have it, which may be none."""
+    known = shares[~np.isnan(shares)]
+    return float(known.mean()) if len(known) else None

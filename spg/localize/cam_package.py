@@ -77,12 +77,18 @@ def extractor(name: str) -> Extract:
         features, gradients = _captured(network, images, class_ids)
         targets = [ClassifierOutputTarget(class_id) for class_id in class_ids.tolist()]
         with (
-            getattr(pytorch_grad_cam, name)(network, [network.last]) as method,
+            getattr(pytorch_grad_cam, name)(network, []) as method,  # no hooks: both are captured
             open(os.devnull, "w", encoding="utf-8") as nowhere,
             redirect_stderr(nowhere),  # Score-CAM shows a bar an image
         ):
-            maps = method.get_cam_image(images, network.last, targets, features, gradients, False)
-        return torch.from_numpy(np.maximum(maps, 0).astype(np.float32))
+            # One image at a time: Score-CAM runs it once for each of its channels.
+            maps = [
+                method.get_cam_image(
+                    images[one], network.last, targets[one], features[one], gradients[one], False
+                )
+                for one in (slice(place, place + 1) for place in range(len(images)))
+            ]
+        return torch.from_numpy(np.maximum(np.concatenate(maps), 0).astype(np.float32))
 
     return extract
 

@@ -57,7 +57,9 @@ def _named(parent: Any, presets: str, key: str) -> dict[str, Any]:
 
 def _setup_of_recipe(recipe: dict[str, Any], backbone: str) -> dict[str, Any]:
     setup = {key: copy.deepcopy(_child(recipe, key)) for key in ("input", "train")}
-    _child(setup["train"], "optimizer").update(_child(_child(recipe, "optimizer_of"), backbone))
+    changes = _child(_child(recipe, "optimizer_of"), backbone)
+    changed = {key: value for key, value in changes.items() if value is not None}
+    _child(setup["train"], "optimizer").update(changed)
     return setup
 
 

@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from spg.data.images.manifest import read_labels
-from spg.networks.compute.device import set_numbers
 from spg.project.params import Params
 from spg.project.workspace import Cell, Workspace
 from spg.train.learning import stands_at_chance
@@ -60,7 +59,6 @@ def pilot(workspace: Workspace, params: Params, cell: Cell, steps: int) -> Pilot
     """
     images = read_labels(workspace.packed(cell.dataset) / "manifest.parquet")
     trainer = trainer_of(workspace, params, cell, images, checkpoint=Path("never written"))
-    set_numbers(trainer.device, deterministic=params.execution.deterministic)
     trainer.model.train()
     losses, seconds, start = [], [], time.perf_counter()
     total = min(steps, trainer.total_steps)

@@ -74,6 +74,7 @@ class Trainer:
         checkpoint: Path,
     ) -> None:
         self.device = pick_device()
+        set_numbers(self.device, deterministic=execution.deterministic)
         self.world = world()
         model = model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         if self.world.size > 1 and execution.sync_batchnorm:
@@ -83,9 +84,15 @@ class Trainer:
         self.samples, self.indices = samples, indices
         self.train, self.execution, self.seed = train, execution, seed
         self.precision = resolve_precision(train.precision, self.device)
+        # Losses that one process scales and another does not would be averaged silently.
+        agree_on(
+            self.precision,
+            f"train.precision {train.precision} means",
+            remedy="name one that all nodes have in params.yaml",
+        )
         self.steps_per_epoch = math.ceil(len(indices) / train.batch_size)
         self.forward = self._forward()
-        self.optimizer = build_optimizer(model, train.optimizer)
+        self.optimizer = build_optimizer(model, train.optimizer, scaled=self.precision == "fp16")
         self.total_steps = train.epochs * self.steps_per_epoch
         self.schedule = build_schedule(self.optimizer, train, total_steps=self.total_steps)
         # In fp16 small gradients would be 0; in other precisions it does nothing.
@@ -117,7 +124,6 @@ class Trainer:
 
         The checkpoint stays until :meth:`forget`, when what came of the training is on disk.
         """
-        set_numbers(self.device, deterministic=self.execution.deterministic)
         self._resume()
         with (
             tqdm(
@@ -267,13 +273,18 @@ class Trainer:
             remove_leftovers(self.checkpoint)
         state = load_checkpoint(self.checkpoint)
         # Nodes that do not share a disk would go on from different steps and mix them silently.
-        agree_on(0 if state is None else state["step"], f"{self.checkpoint} is of step")
+        agree_on(
+            0 if state is None else state["step"],
+            f"{self.checkpoint} is of step",
+            remedy="let all nodes see the same .scratch, or delete it on all of them",
+        )
         if state is None:
             return
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.schedule.load_state_dict(state["schedule"])
-        self.scaler.load_state_dict(state["scaler"])
+        if state["scaler"]:  # else it was not saved in fp16, and the scale starts anew
+            self.scaler.load_state_dict(state["scaler"])
         self.step, self.history, self.looks = state["step"], state["history"], state["looks"]
         self.sums = {name: value.to(self.device) for name, value in state["sums"].items()}
         self.machines = [*state["machines"], *self.machines]

@@ -62,13 +62,22 @@ def _modules(model: nn.Module) -> list[str]:
     return [f"{name}." for name in dict.fromkeys(names)]
 
 
-def build_optimizer(model: nn.Module, params: OptimizerParams) -> torch.optim.Optimizer:
-    """Return SGD as published (momentum 0.9, Nesterov; official my_optim.py:26-29) or AdamW."""
+def build_optimizer(
+    model: nn.Module, params: OptimizerParams, *, scaled: bool = False
+) -> torch.optim.Optimizer:
+    """Return SGD as published (momentum 0.9, Nesterov; official my_optim.py:26-29) or AdamW.
+
+    Args:
+        model: as in :func:`parameter_groups`.
+        params: the rule.
+        scaled: whether a ``GradScaler`` steps it (fp16). The fused kernel skips a step that
+            overflows by itself, and leaves its momentum unset when that is the first one.
+    """
     groups = parameter_groups(model, params)
     if params.name == "sgd":
         return torch.optim.SGD(
             groups, lr=params.new_lr, momentum=0.9, nesterov=True,
-            weight_decay=params.weight_decay, fused=True,
+            weight_decay=params.weight_decay, fused=not scaled,
         )  # fmt: skip
     return torch.optim.AdamW(
         groups, lr=params.new_lr, weight_decay=params.weight_decay, foreach=True

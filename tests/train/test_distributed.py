@@ -308,12 +308,12 @@ def disagree(values: list[int]) -> None:
     said = f"state.pt is of step {values[rank]} for process {rank}, but {values[0]} for the first"
     stops = pytest.raises(UserError, match=said) if values[rank] != values[0] else nullcontext()
     with stops:
-        agree_on(values[rank], "state.pt is of step")
+        agree_on(values[rank], "state.pt is of step", remedy="share it")
 
 
 @pytest.mark.parametrize("values", [[7, 7], [7, 0]])
 def test_processes_that_read_different_checkpoints_stop(values):
-    agree_on(3, "alone it is never asked")
+    agree_on(3, "alone it is never asked", remedy="")
     run_in_processes(disagree, 2, values)
 
 

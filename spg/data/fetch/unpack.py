@@ -46,7 +46,7 @@ def unpack(archive: Path, folder: Path, limits: Limits, rename: Rename) -> None:
     if not hasattr(tarfile, "data_filter"):
         raise UserError("this Python cannot unpack safely; update it to 3.10.12, 3.11.4 or later")
     if archive.exists():  # images hardly shrink: what is packed takes as much again
-        require_space(folder, archive.stat().st_size, f"what {archive.name} holds")
+        require_space(folder.parent, archive.stat().st_size, f"what {archive.name} holds")
     with _wanted(archive, limits, rename) as (tar, members):
         for name, member in tqdm(members, desc=f"unpack {archive.name}", unit="file"):
             tar.extract(member.replace(name=name), folder, set_attrs=False, filter="data")

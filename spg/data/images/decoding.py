@@ -118,6 +118,14 @@ def encode_mask(mask: NDArray[np.bool_], ignored: NDArray[np.bool_] | None = Non
     return encoded.tobytes()
 
 
+def of_shape(mask: NDArray[np.bool_], shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    """Return a mask of a height and width, by the nearest pixel."""
+    if mask.shape == shape:
+        return mask
+    resized = cv2.resize(mask.astype(np.uint8), shape[::-1], interpolation=cv2.INTER_NEAREST)
+    return np.asarray(resized, dtype=np.bool_)
+
+
 def same_shape(first: tuple[int, int], second: tuple[int, int]) -> bool:
     """Return whether two sizes have nearly the same aspect ratio."""
     return abs(first[0] * second[1] / (first[1] * second[0]) - 1) <= SAME

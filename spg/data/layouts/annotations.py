@@ -34,7 +34,8 @@ class Annotation(NamedTuple):
     boxes: tuple[Box, ...]
     """Several stay several; empty where none is known."""
     object_mask: str | None
-    """File of the object's mask, for ``read_image``, or ``None``. It is as large as the image."""
+    """File of the object's mask, for ``read_image``, or ``None``. It is as large as the image,
+    unless ``masks_may_be_smaller``."""
     part_mask: str | None
     """File of the telling parts' mask, or ``None``."""
     stated_size: tuple[int, int] | None = None

@@ -109,7 +109,7 @@ def note_faults(
         for item, split in zip(images, splits, strict=True)
         if split == TRAIN_WEAKSUP and item.image_id not in packed.bad
     }
-    owners = Counter(item.object_mask for item in images)
+    owners = Counter(mask for item in images for mask in (item.object_mask, *item.more_masks))
     left = set()
     for place, (item, split) in enumerate(zip(images, splits, strict=True)):
         faults = [packed.bad.get(item.image_id)]
@@ -131,9 +131,10 @@ def note_faults(
 
 
 def _shared_mask(item: Annotation, owners: Counter[str | None]) -> str | None:
-    if item.object_mask is None or owners[item.object_mask] < 2:
-        return None
-    return f"{item.object_mask}: is the mask of {owners[item.object_mask]} images"
+    for mask in (item.object_mask, *item.more_masks):
+        if mask is not None and owners[mask] > 1:
+            return f"{mask}: is the mask of {owners[mask]} images"
+    return None
 
 
 def say_doubts(images: Sequence[Annotation], splits: Sequence[str], packed: Packed) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from spg.data.images.decoding import BadImageError, decode_mask, encode_mask, same_shape
+from spg.data.images.decoding import BadImageError, decode_mask, encode_mask, of_shape, same_shape
 from spg.data.images.manifest import spread
 from spg.data.images.packed import ROWS_PER_SHARD, EncodedImage, shard_name, write_shard
 from spg.data.layouts.annotations import Annotation
@@ -124,18 +124,15 @@ def _object(shard: Shard, item: Annotation, size: tuple[int, int], report: Repor
     found = [_mask(shard, item, file, size, report) for file in files]
     instances = [mask for mask in found if mask is not None]
     ignored = _mask(shard, item, item.ignore_mask, size, report)
-    if len(instances) < len(files) or item.image_id in report.masks:
+    if not instances or len(instances) < len(files) or item.image_id in report.masks:
         return None
-    shapes = {mask.shape for mask in (*instances, ignored) if mask is not None}
-    if len(shapes) > 1:
-        report.masks[item.image_id] = f"{files[0]}: the masks of this image differ in size"
-        return None
-    mask = np.any(instances, axis=0)
+    first = instances[0].shape
+    mask = np.any([of_shape(mask, first) for mask in instances], axis=0)
     if not mask.any():
         report.objectless.append(item.image_id)
     if mask.all():
         report.full.append(item.image_id)
-    return encode_mask(mask, ignored)
+    return encode_mask(mask, None if ignored is None else of_shape(ignored, first))
 
 
 def _mask(
@@ -187,7 +184,7 @@ def bytes_left(shards: Sequence[Shard]) -> float:
         shard, item = waiting[place]
         image, *masks = _encoded(shard, item, report)
         found.append(len(image) + sum(len(mask) for mask in masks if mask is not None))
-    return len(waiting) * float(np.mean(found))
+    return len(waiting) * float(np.median(found))  # one huge image among them says little of all
 
 
 def pack_all(shards: list[Shard], images: int) -> Packed:

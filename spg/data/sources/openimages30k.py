@@ -39,7 +39,7 @@ def fetch(workspace: Workspace, dataset: str, source: Source) -> None:
     present = [file for file in named if (own / file).is_file()]
     with whole_folder(workspace.raw(dataset)) as folder:
         size = sum((own / file).stat().st_size for file in present)
-        require_space(folder, size, f"copying {len(present):,} images and masks")
+        require_space(workspace.raw(dataset), size, f"copying {len(present):,} images and masks")
         for split in SPLITS:
             (folder / METADATA / split).mkdir(parents=True)
             for table in TABLES:

@@ -23,6 +23,7 @@ from spg.project.errors import UserError
 from spg.project.schema.kinds import Strict
 
 POOLS: Pools = "plain"  # as the GAP network
+SIDE = 96  # pixels of an image that any stem can take, to see which of its layers it calls
 
 
 class Settings(Strict):
@@ -52,16 +53,17 @@ class Model(StemClassifier):
     def __init__(self, stem: Stem, branch_a: BranchA, *, rule: Settings) -> None:
         super().__init__(stem, branch_a)
         self.rule = rule
-        layers = dict(stem.named_modules())
-        for name in stem.attended if rule.positions == "published" else rule.positions:
+        positions = stem.attended if rule.positions == "published" else rule.positions
+        layers = layers_with_maps(stem) if positions else {}
+        for name in positions:
             if name == HEAD:
                 branch_a.a4.register_forward_pre_hook(self._before)
             elif name in layers:
                 layers[name].register_forward_hook(self._behind)
             else:
                 raise UserError(
-                    f"params.yaml: adl.positions: this backbone has no layer {name!r}; published "
-                    f"are {list(stem.attended)}"
+                    f"params.yaml: adl.positions: {name!r} is no layer of this backbone that gives "
+                    f"feature maps, or a batch norm; published are {list(stem.attended)}"
                 )
 
     def _behind(self, layer: nn.Module, inputs: Any, features: Tensor) -> Tensor:
@@ -76,6 +78,30 @@ class Model(StemClassifier):
         # One number a layer and batch, the same in every process; no device is asked for it.
         hides = float(torch.rand(())) < self.rule.drop_rate
         return features * attention(features, hides=hides, threshold=self.rule.threshold)
+
+
+def layers_with_maps(stem: Stem) -> dict[str, nn.Module]:
+    """Return the layers, by their names, that a forward pass calls and that give feature maps.
+
+    Not those that only hold others, nor batch norms, in whose place several processes put their
+    own.
+    """
+    names = {layer: name for name, layer in stem.named_modules() if name}
+    found: dict[str, nn.Module] = {}
+
+    def note(layer: nn.Module, inputs: Any, features: Any) -> None:
+        if isinstance(features, Tensor) and features.dim() == 4:
+            found[names[layer]] = layer
+
+    kinds = (nn.BatchNorm2d, nn.SyncBatchNorm)
+    handles = [layer.register_forward_hook(note) for layer in names if not isinstance(layer, kinds)]
+    training = stem.training
+    with torch.no_grad():
+        stem.eval()(torch.zeros(1, 3, SIDE, SIDE))
+    stem.train(training)
+    for handle in handles:
+        handle.remove()
+    return found
 
 
 def attention(features: Tensor, *, hides: bool, threshold: float) -> Tensor:

@@ -45,7 +45,7 @@ def _loaded(url: str, folder: Path) -> Path:
     """Return where a file of the address's name lies already, or download it into ``folder``."""
     name = url.rsplit("/", 1)[-1]
     named = os.environ.get("SPG_WEIGHTS")
-    if named is not None:
+    if named:
         if not (Path(named) / name).is_file():
             raise UserError(f"SPG_WEIGHTS: {named} has no {name}; load {url} into that folder")
         return Path(named) / name

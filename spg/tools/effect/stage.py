@@ -5,9 +5,8 @@ A pipeline of its own (effects/dvc.yaml), since it costs more than all results o
 
 from __future__ import annotations
 
-import copy
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from itertools import islice
 from pathlib import Path
@@ -17,8 +16,6 @@ from typing import Annotated, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
 from spg.compare.statistics.intervals import two_way_interval
 from spg.data.results.tables import read_table
@@ -36,6 +33,7 @@ from spg.project.seeding import generator
 from spg.project.workspace import Cell, Workspace
 from spg.tools.effect.inputs import link, read_by
 from spg.tools.effect.rerun import ROOMS, run_cell
+from spg.tools.settings import with_settings
 
 KIND, EXTRACTOR = "selected", "cam"
 METRICS = ("gt_known_loc_err", "top1_loc_err", "top1_cls_err")
@@ -160,32 +158,6 @@ def _compared(workspace: Workspace, cells: list[Cell]) -> list[Path]:
         if not file.exists():
             raise UserError(f"{file}: no such file; run `dvc repro` first")
     return files
-
-
-def with_settings(mapping: Mapping[str, Any], settings: Iterable[str], where: str) -> Any:
-    """Return params.yaml's mapping with ``key.path=value`` applied.
-
-    Raises:
-        UserError: when a key does not exist or a value is no YAML.
-
-    Example:
-        >>> with_settings({"a": {"b": 1, "c": 2}}, ["a.b=0.5"], "file")
-        {'a': {'b': 0.5, 'c': 2}}
-    """
-    changed = copy.deepcopy(dict(mapping))
-    for setting in settings:
-        key, _, text = setting.partition("=")
-        *parents, last = key.split(".")
-        node: Any = changed
-        for part in parents:
-            node = node.get(part) if isinstance(node, dict) else None
-        if not isinstance(node, dict) or last not in node:
-            raise UserError(f"{where}: params.yaml has no key {key!r}")
-        try:
-            node[last] = YAML(typ="safe", pure=True).load(text)
-        except YAMLError:
-            raise UserError(f"{where}: {text!r} is not a value in YAML") from None
-    return changed
 
 
 def compare_cells(
