@@ -203,14 +203,29 @@ def test_it_takes_the_place_of_dropout(tiny_mapping, cell_of):
 
 
 def test_an_unknown_position_is_one_sentence(network):
-    with pytest.raises(UserError, match=r"adl\.positions: .*no layer 'Mixed_9z'.*'Mixed_5d'"):
+    with pytest.raises(UserError, match=r"adl\.positions: 'Mixed_9z' is no layer.*'Mixed_5d'"):
         network(positions=["Mixed_9z"])
 
 
+@pytest.mark.parametrize(
+    ("backbone", "name"),
+    [("resnet50", "layer3"), ("vgg16", "features"), ("resnet50", "bn1"), ("resnet50", "")],
+)
+def test_a_position_at_which_nothing_would_happen_is_refused(network, backbone, name):
+    """What only holds layers is never called; several processes replace batch norms."""
+    with pytest.raises(UserError, match=r"adl\.positions: "):
+        network(backbone, positions=[name])
+
+
 @pytest.mark.parametrize("backbone", PUBLISHED)
-def test_every_stem_names_layers_that_it_has(backbone):
-    stem = find_plugin("backbone", backbone).build(0.125)
-    assert set(stem.attended) - {HEAD} <= set(dict(stem.named_modules()))
+def test_every_stem_names_layers_that_it_calls(backbone):
+    stem = find_plugin("backbone", backbone).build(0.125).train()
+    before = {name: value.clone() for name, value in stem.state_dict().items()}
+    layers = adl.layers_with_maps(stem)
+    assert set(stem.attended) - {HEAD} <= set(layers)
+    assert stem.training
+    assert not any(layer._forward_hooks for layer in stem.modules())
+    assert all(torch.equal(value, before[name]) for name, value in stem.state_dict().items())
 
 
 @pytest.mark.parametrize(

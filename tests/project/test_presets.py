@@ -128,6 +128,15 @@ def test_every_protocol_sets_the_published_rates(mapping, name, backbone):
     assert optimizer.weight_decay == decay
 
 
+def test_null_in_a_recipe_for_a_backbone_leaves_the_recipe_as_it_is(mapping):
+    dataset = mapping["datasets"]["cub"]
+    recipe = dataset["recipes"][dataset["recipe"]]
+    recipe["train"]["optimizer"]["weight_decay"] = 0.125
+    recipe["optimizer_of"]["vgg16"] = {"weight_decay": None}
+    train = parse_params(mapping, "").setup("cub", "vgg16").train
+    assert train.optimizer.weight_decay == 0.125
+
+
 def test_wsolevaluation_decays_resnets_weights_less(mapping):
     train_of = mapping["protocols"]["wsolevaluation"]["train_of"]
     assert train_of["resnet50"]["optimizer"]["weight_decay"] == 1e-4

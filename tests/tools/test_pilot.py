@@ -60,6 +60,7 @@ def test_chance_is_the_loss_of_a_uniform_guess(classes, share):
     uniform = np.full(classes, 1 / classes)
     loss = -math.log(uniform[0]) * share
     assert stands_at_chance(loss, classes) == (loss >= 0.99 * math.log(classes))
+    assert stands_at_chance(math.nan, classes)
 
 
 def test_the_last_part_decides(cell_of):

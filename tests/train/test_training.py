@@ -276,6 +276,29 @@ def test_what_can_be_learned_is_learned(trainer_in, tmp_path):
     assert history["loss"].iloc[-1] < 0.5 * history["loss"].iloc[0]
 
 
+def test_fp16_with_sgd_survives_an_overflow_in_its_first_step(trainer_in, tmp_path):
+    """A fused SGD would go on from a momentum that nobody has set."""
+    torch.use_deterministic_algorithms(True)  # fills what nobody has set with NaN
+    try:
+        trainer = trainer_in(tmp_path, epochs=40, optimizer=PUBLISHED, precision="fp16")
+        trainer.scaler.load_state_dict(trainer.scaler.state_dict() | {"scale": 2.0**40})
+        assert np.isfinite(trainer.run()["loss"]).all()
+        assert trainer.scaler.get_scale() < 2.0**40
+    finally:
+        torch.use_deterministic_algorithms(False)
+
+
+def test_a_state_without_a_scale_is_resumed_in_fp16(trainer_in, tmp_path, checkpoint_always):
+    """As where `auto` is bf16 on the first node and fp16 on the next."""
+    first = trainer_in(tmp_path, optimizer=FAST, precision="bf16")
+    stop_at(first, 3)
+    with pytest.raises(KeyboardInterrupt):
+        first.run()
+    second = trainer_in(tmp_path, optimizer=FAST, precision="fp16")
+    second.run()
+    assert second.scaler.get_scale() > 1
+
+
 def test_fp16_learns_with_scaled_losses_and_resumes_their_scale(
     trainer_in, tmp_path, checkpoint_always
 ):
