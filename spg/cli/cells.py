@@ -11,7 +11,14 @@ from typing import Any
 
 import click
 
-from spg.cli.options import cell_of, cell_options, command, dataset_option, params_of
+from spg.cli.options import (
+    FiniteRange,
+    cell_of,
+    cell_options,
+    command,
+    dataset_option,
+    params_of,
+)
 from spg.project.command_line import workspace
 from spg.project.environment import is_first, is_worker
 from spg.project.errors import UserError
@@ -125,12 +132,11 @@ def evaluate(
 )
 @click.option(
     "--margin",
-    type=click.FloatRange(min=0, min_open=True),
-    default=2.0,
-    show_default=True,
+    type=FiniteRange(min=0, min_open=True),
+    show_default="2.0",
     help="With --statistically: differences below it, in points, do not matter.",
 )
-def verify(statistically: int | None, margin: float, **options: Any) -> None:
+def verify(statistically: int | None, margin: float | None, **options: Any) -> None:
     """Make a finished cell again and say whether all its files are the same, byte for byte.
 
     Trains, localizes, sweeps and evaluates in .scratch, from the data and stem weights that are
@@ -146,11 +152,13 @@ def verify(statistically: int | None, margin: float, **options: Any) -> None:
     if statistically is not None:
         from spg.tools.reseed import STATUS, reseed, told
 
-        points = margin / 100
+        points = (2.0 if margin is None else margin) / 100
         verdict, known, errors = reseed(workspace(), params, cell, statistically, margin=points)
         for line in told(verdict, known, errors, points):
             click.echo(line)
         sys.exit(STATUS[verdict.verdict])
+    if margin is not None:
+        raise UserError("--margin belongs to --statistically; bytes have none")
     found = verify_cell(workspace(), params, cell)
     for line in found:
         click.echo(line)

@@ -154,13 +154,24 @@ def _pseudo_boxes(
     if not (folder / PSEUDO).exists():
         return {}
     try:
-        proposed = {item.image_id: item.boxes for item in read_metadata(folder / PSEUDO)}
+        proposed = {item.image_id: item for item in read_metadata(folder / PSEUDO)}
     except BadDataError as error:
         problems += [f"{FOLDER}/{PSEUDO}/{problem}" for problem in error.problems]
         return {}
-    known = {item.image_id for item in items}
-    where = f"{FOLDER}/{PSEUDO}/localization.txt"
-    problems += [f"{where}: has no box of {name}" for name in known if not proposed.get(name)]
-    problems += [f"{where}: {name} is no image of {FOLDER}" for name in proposed.keys() - known]
-    problems.sort()
-    return proposed
+    known, where = {item.image_id: item for item in items}, f"{FOLDER}/{PSEUDO}"
+    found = [
+        f"localization.txt: {name} is no image of {FOLDER}" for name in proposed.keys() - known
+    ]
+    for name, item in known.items():
+        other = proposed.get(name)
+        if other is None or not other.boxes:
+            found.append(f"localization.txt: has no box of {name}")
+            continue
+        for file, ours, theirs in (
+            ("image_sizes.txt", item.size, other.size),
+            ("class_labels.txt", item.class_id, other.class_id),
+        ):
+            if None not in (ours, theirs) and ours != theirs:
+                found.append(f"{file}: {name} is {theirs} here and {ours} in {FOLDER}")
+    problems += [f"{where}/{sentence}" for sentence in sorted(found)]
+    return {name: item.boxes for name, item in proposed.items()}

@@ -133,7 +133,7 @@ def note_faults(
 def _shared_mask(item: Annotation, owners: Counter[str | None]) -> str | None:
     for mask in (item.object_mask, *item.more_masks):
         if mask is not None and owners[mask] > 1:
-            return f"{mask}: is the mask of {owners[mask]} images"
+            return f"{item.image_id}: {mask} is the mask of {owners[mask]} images"
     return None
 
 
@@ -145,7 +145,9 @@ def say_doubts(images: Sequence[Annotation], splits: Sequence[str], packed: Pack
 
 def _doubts(images: Sequence[Annotation], splits: Sequence[str], packed: Packed) -> Iterator[str]:
     measured = [place for place, split in enumerate(splits) if split != TRAIN_WEAKSUP]
-    yield from doubts([(images[place].boxes, packed.size(place)) for place in measured])
+    for boxes, kind in (("boxes", ""), ("pseudo_boxes", "pseudo-boxes: ")):
+        sized = [(getattr(images[place], boxes), packed.size(place)) for place in measured]
+        yield from (f"{kind}{doubt}" for doubt in doubts(sized))
     tests = {images[place].image_id for place in measured if splits[place] == TEST}
     for ids, what in ((packed.objectless, "object"), (packed.full, "background")):
         odd = sorted(tests & ids)
