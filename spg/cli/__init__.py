@@ -41,6 +41,7 @@ for command in (
     results.telling,
     maps.score,
     maps.predict,
+    machine.search,
     machine.plan,
     machine.doctor,
     machine.bench,

@@ -40,6 +40,7 @@ FLOORS = (
     ("spg/tools/effect",),
     ("spg/tools/telling", "spg/tools/normalizations"),
     ("spg/tools",),
+    ("spg/tools/search",),
     ("spg/cli",),
 )  # fmt: skip
 FLOOR_OF = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}

@@ -23,9 +23,9 @@ from spg.project.files import write_json
 from spg.project.params import load_params, parse_params, read_model, read_yaml
 from spg.project.workspace import Cell, Workspace
 from spg.tools.effect.inputs import read_by
+from spg.tools.effect.settings import with_settings
 from spg.tools.effect.stage import EffectsParams, measure
 from spg.tools.protocol_page import BLOCK, effect_line, read_effects, with_effects
-from spg.tools.settings import with_settings
 from spg.train.stage import train_cell
 
 ROOT = Path(__file__).parents[2]

@@ -33,7 +33,7 @@ from spg.project.seeding import generator
 from spg.project.workspace import Cell, Workspace
 from spg.tools.effect.inputs import link, read_by
 from spg.tools.effect.rerun import ROOMS, run_cell
-from spg.tools.settings import with_settings
+from spg.tools.effect.settings import with_settings
 
 KIND, EXTRACTOR = "selected", "cam"
 METRICS = ("gt_known_loc_err", "top1_loc_err", "top1_cls_err")

@@ -34,7 +34,7 @@ from spg.project.workspace import Cell, Workspace
 from spg.report import charts, figures
 from spg.tools.effect.inputs import link, read_by
 from spg.tools.effect.rerun import ROOMS, run_cell
-from spg.tools.settings import with_settings
+from spg.tools.effect.settings import with_settings
 
 EXTRACTOR = "cam"
 HIGHER = ("px_ap", "max_box_acc_v2", "covered_object", "covered_parts")

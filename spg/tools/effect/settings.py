@@ -30,15 +30,15 @@ def with_settings(mapping: Mapping[str, Any], settings: Iterable[str], where: st
     changed = copy.deepcopy(dict(mapping))
     for setting in settings:
         key, _, text = setting.partition("=")
-        node, last = parent_of(changed, key, where)
+        node, last = _parent_of(changed, key, where)
         try:
-            node[last] = YAML(typ="safe", pure=True).load(text)
+            node[last] = loaded(text)
         except YAMLError:
             raise UserError(f"{where}: {text!r} is not a value in YAML") from None
     return changed
 
 
-def parent_of(mapping: Any, key: str, where: str) -> tuple[Any, str]:
+def _parent_of(mapping: Any, key: str, where: str) -> tuple[Any, str]:
     """Return the mapping that holds the last name of ``key.path``, and that name.
 
     Raises:
@@ -51,3 +51,8 @@ def parent_of(mapping: Any, key: str, where: str) -> tuple[Any, str]:
     if not isinstance(node, dict) or last not in node:
         raise UserError(f"{where}: params.yaml has no key {key!r}")
     return node, last
+
+
+def loaded(text: str) -> Any:
+    """Return what a text in YAML says."""
+    return YAML(typ="safe", pure=True).load(text)
