@@ -13,12 +13,13 @@ import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from spg.project.errors import UserError
 from spg.tools.rebuild import DVC, Slots
 
 SECONDS_BETWEEN_LOOKS = 5.0
+ATTEMPTS = 5  # to be told how the experiments stand
 DONE, FAILED, QUEUED, RUNNING = "success", "failed", "queued", "running"
 
 
@@ -86,7 +87,14 @@ def run_trials(
 
 def experiments(root: Path) -> dict[str, State]:
     """Return what DVC knows of the experiments on the present commit, by their names."""
-    listed = json.loads(_dvc(root, "exp", "show", "--json"))
+    for left in reversed(range(ATTEMPTS)):
+        try:
+            listed = json.loads(_dvc(root, "exp", "show", "--json"))
+            break
+        except UserError:  # DVC stops where an experiment ends, and its folder goes, meanwhile
+            if not left:
+                raise
+            time.sleep(SECONDS_BETWEEN_LOOKS)
     found = {}
     for baseline in listed:
         for one in baseline.get("experiments") or []:
@@ -131,24 +139,30 @@ def _forget(root: Path, names: Sequence[str]) -> None:
 
 def _start_workers(root: Path, used: Slots) -> None:
     """Let DVC have as many workers as slots; those that run already are left alone."""
+    path = f"{Path(DVC[0]).parent}{os.pathsep}{os.environ.get('PATH', '')}"  # they call `dvc`
     for number, variables in enumerate(used, start=1):
-        _dvc(root, "queue", "start", "--jobs", str(number), variables=variables)
+        done = subprocess.run(
+            [*DVC, "queue", "start", "--jobs", str(number)],
+            cwd=root,
+            env={**os.environ, "PATH": path, **variables},
+            check=False,
+            stdout=subprocess.DEVNULL,  # a pipe would stay open in the workers, and be waited for
+            stderr=subprocess.DEVNULL,
+        )
+        if done.returncode:
+            raise UserError(f"{root}: dvc queue start ended with status {done.returncode}")
 
 
-def _dvc(
-    root: Path, *words: str, may_fail: bool = False, variables: Mapping[str, str] | None = None
-) -> str:
+def _dvc(root: Path, *words: str, may_fail: bool = False) -> str:
     """Run DVC and return what it prints.
 
     Raises:
         UserError: with DVC's own last line, when it fails.
     """
-    path = f"{Path(DVC[0]).parent}{os.pathsep}{os.environ.get('PATH', '')}"  # workers call `dvc`
-    environment = {**os.environ, "PATH": path, **(variables or {})}
-    done = subprocess.run(
-        [*DVC, *words], cwd=root, env=environment, check=False, capture_output=True, text=True
-    )
+    done = subprocess.run([*DVC, *words], cwd=root, check=False, capture_output=True, text=True)
     if done.returncode and not may_fail:
-        last: Any = (done.stderr.strip() or done.stdout.strip() or "failed").splitlines()[-1]
-        raise UserError(f"{root}: dvc {' '.join(words[:2])}: {last}")
+        lines = done.stderr.splitlines()
+        errors = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR")]
+        said = errors[0] if errors else f"ended with status {done.returncode}"
+        raise UserError(f"{root}: dvc {' '.join(words[:2])}: {said}")
     return done.stdout
