@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from spg.data.images.manifest import read_labels
+from spg.project.errors import UserError
 from spg.project.params import Params
 from spg.project.workspace import Cell, Workspace
 from spg.train.learning import stands_at_chance
@@ -56,6 +57,9 @@ def pilot(workspace: Workspace, params: Params, cell: Cell, steps: int) -> Pilot
         params: all parameters.
         cell: which one.
         steps: how many, or all where the training has fewer.
+
+    Raises:
+        UserError: when the method has no class loss.
     """
     images = read_labels(workspace.packed(cell.dataset) / "manifest.parquet")
     trainer = trainer_of(workspace, params, cell, images, checkpoint=Path("never written"))
@@ -63,7 +67,13 @@ def pilot(workspace: Workspace, params: Params, cell: Cell, steps: int) -> Pilot
     losses, seconds, start = [], [], time.perf_counter()
     total = min(steps, trainer.total_steps)
     for batch in tqdm(islice(trainer.batches(), total), "pilot", total, unit="step"):
-        losses.append(float(trainer.train_step(batch)["loss_cls"]))
+        values = trainer.train_step(batch)
+        if "loss_cls" not in values:
+            raise UserError(
+                f"--pilot judges by the class loss, and {cell.method} has none called `cls` among "
+                f"{', '.join(values)}"
+            )
+        losses.append(float(values["loss_cls"]))
         trainer.step += 1
         seconds.append(time.perf_counter() - start)
         start = time.perf_counter()

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from tiny import sharing, with_setup
 
 from spg.cli import main
+from spg.project.errors import UserError
 from spg.project.params import parse_params
 from spg.tools.pilot import Pilot, as_text, pilot
 from spg.train.learning import stands_at_chance
@@ -53,6 +54,19 @@ def test_the_first_steps_are_those_of_the_training_and_leave_nothing(
 def test_a_pilot_is_no_longer_than_the_training(project, tiny_params, cell_of):
     found = pilot(project, tiny_params, cell_of("spg_plain"), 10_000)
     assert len(found.losses) == found.steps
+
+
+def test_a_method_without_a_class_loss_is_told_so(project, tiny_params, cell_of, monkeypatch):
+    take = Trainer.train_step
+
+    def unnamed(trainer, batch):
+        values = take(trainer, batch)
+        values["loss_mine"] = values.pop("loss_cls")
+        return values
+
+    monkeypatch.setattr(Trainer, "train_step", unnamed)
+    with pytest.raises(UserError, match="spg_plain has none called `cls` among loss, train_top1"):
+        pilot(project, tiny_params, cell_of("spg_plain"), 2)
 
 
 @given(classes=st.integers(2, 1000), share=st.floats(0, 2))
