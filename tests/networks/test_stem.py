@@ -260,6 +260,12 @@ def test_a_file_that_the_folder_of_weights_lacks_is_one_sentence(published, tmp_
         load_published(build(1 / 16), module)
 
 
+def test_an_empty_variable_names_no_folder(published, monkeypatch):
+    """As `SPG_WEIGHTS= spg ...` leaves it: the address is taken, as without the variable."""
+    monkeypatch.setenv("SPG_WEIGHTS", "")
+    load_published(build(1 / 16), published())
+
+
 def test_what_torch_has_loaded_before_is_taken(published, tmp_path):
     module = published()
     moved(module, tmp_path / "home/hub/checkpoints")

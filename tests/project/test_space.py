@@ -12,7 +12,8 @@ import spg.data.prepare.stage
 from spg.data.fetch.download import Remote, download
 from spg.data.fetch.unpack import Limits, unpack
 from spg.data.layouts.space import require_space
-from spg.data.prepare.shards import bytes_left
+from spg.data.prepare import shards
+from spg.data.prepare.shards import Shard, bytes_left
 from spg.data.prepare.stage import prepare
 from spg.project.errors import UserError
 
@@ -93,6 +94,14 @@ def test_the_estimate_is_what_packing_takes(project, tiny_params, monkeypatch):
     prepare(project, tiny_params, NAME)
     packed = sum(path.stat().st_size for path in project.packed(NAME).glob("shard-*.arrow"))
     assert estimates[0] == pytest.approx(packed, rel=0.2)  # beside the images, Arrow's own bytes
+
+
+def test_one_huge_image_says_little_of_all(tmp_path, monkeypatch):
+    """An estimate from the mean would ask for what no packing of the others takes."""
+    sizes = iter([10_000_000, *[1_000] * 99])
+    monkeypatch.setattr(shards, "_encoded", lambda *_: (b"x" * next(sizes), None))
+    images = Shard(tmp_path / "none", tmp_path, list(range(27)), None, 90)
+    assert bytes_left([images]) == 27 * 1_000
 
 
 def test_what_is_packed_already_is_not_asked_for_again(project, tiny_params, monkeypatch, free):

@@ -23,6 +23,7 @@ from torch import nn
 from torch.multiprocessing import ProcessExitedException, ProcessRaisedException
 
 import spg.train.checkpoint
+import spg.train.loop
 from spg.data.images.manifest import TRAIN_WEAKSUP, class_names, read_manifest
 from spg.data.images.packed import PackedImages
 from spg.data.inputs.samples import TrainSamples
@@ -32,6 +33,7 @@ from spg.networks.compute.distributed import (
     World,
     agree_on,
     batch_mean,
+    joined,
     own_rows,
     share_of,
     whole_batch,
@@ -314,6 +316,38 @@ def disagree(values: list[int]) -> None:
 def test_processes_that_read_different_checkpoints_stop(values):
     agree_on(3, "alone it is never asked", remedy="")
     run_in_processes(disagree, 2, values)
+
+
+def train_in_unlike_precisions(root: Path, mapping: dict, cell: Cell) -> None:
+    """The second process is on a machine whose ``auto`` means something else."""
+    if world().rank:
+        spg.train.loop.resolve_precision = lambda *_: "bf16"
+    try:
+        train_cell(Workspace(root), parse_params(mapping, "tiny"), cell)
+    except UserError as error:
+        (root / f"said by {world().rank}").write_text(str(error))
+        raise
+
+
+def test_processes_that_resolve_a_precision_differently_stop(
+    tiny_workspace, tmp_path, tiny_mapping, cell_of
+):
+    """Else their gradients, scaled in fp16 and unscaled elsewhere, would be averaged silently."""
+    mapping = with_setup(tiny_mapping, train={"batch_size": BATCH})
+    workspace = project(tiny_workspace, tmp_path / "project", mapping)
+    with pytest.raises((ProcessExitedException, ProcessRaisedException)):
+        run_in_processes(train_in_unlike_precisions, 2, workspace.root, mapping, cell_of("spg"))
+    said = (workspace.root / "said by 1").read_text()
+    assert "means bf16 for process 1, but float32 for the first one: name one that all" in said
+    assert not workspace.run(cell_of("spg")).exists()
+
+
+def test_more_processes_than_gpus_are_one_sentence(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    joining = joined(torch.device("cuda"))
+    with pytest.raises(UserError, match=r"^process 2 of this machine finds 1 GPUs: start as many"):
+        joining.__enter__()
 
 
 def test_a_killed_process_changes_nothing_in_the_end(

@@ -11,7 +11,9 @@ import torch
 from tiny import with_setup
 from torch import nn
 
+import spg.train.loop
 import spg.train.provenance
+import spg.train.stage
 from spg.data.images.manifest import SCHEMA, read_manifest, write_manifest
 from spg.data.images.packed import EncodedImage, shard_name, write_shard
 from spg.data.inputs.samples import TrainSamples
@@ -568,6 +570,23 @@ def test_a_training_goes_on_on_another_machine_and_says_so(
     record = json.loads((workspace.run(cell) / "provenance.json").read_text(encoding="utf-8"))
     assert [machine["cpu"] for machine in record["other_machines"]] == ["another"]
     assert record["machine"]["cpu"] == facts["cpu"]
+
+
+def test_the_settings_of_numbers_are_made_before_they_are_noted(
+    workspace, tiny_params, cell_of, monkeypatch
+):
+    """On CUDA they are part of the machine: noted before, each cell had `other_machines`."""
+    happened = []
+    for module, name in [(spg.train.loop, "set_numbers"), (spg.train.stage, "record")]:
+        function = getattr(module, name)
+
+        def told(*values, name=name, function=function, **settings):
+            happened.append(name)
+            return function(*values, **settings)
+
+        monkeypatch.setattr(module, name, told)
+    train_cell(workspace, tiny_params, cell_of("spg_plain"))
+    assert happened == ["set_numbers", "record", "record"]
 
 
 def test_other_settings_of_a_method_do_not_resume_an_old_checkpoint(
