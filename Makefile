@@ -5,10 +5,10 @@ BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export DVC_NO_ANALYTICS := 1
 .DEFAULT_GOAL := help
-.PHONY: help setup repro stem grid effects telling test test-slow smoke quality bench readme clean
+.PHONY: help setup repro stem grid wsolevaluation effects telling test test-slow smoke quality bench readme clean
 
 help:  ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # PyTorch's own builds of the locked version: cpu, or for another CUDA than PyPI's, such as cu126.
 TORCH_INDEX ?= https://download.pytorch.org/whl
@@ -28,15 +28,22 @@ repro: setup  ## Rebuild every result of the default data set; JOBS=N cells at o
 stem: setup  ## Make the drawn stem weights of stems/ anew, if anything they come from changed
 	dvc repro stems/dvc.yaml
 
-GRID := spg_plain cam has acol spg no_cascade unshared_b no_c
+GRID := spg_plain cam has acol adl cutmix spg no_cascade unshared_b no_c
+DATASET ?= cub
 
 grid: setup  ## Run every method, kind of map and backbone on the default data, as experiments
-	dvc exp run --name grid -S 'methods=[spg_plain,cam,has,acol]' -S 'seeds=[0,1,2]' \
+	dvc exp run --name grid -S 'methods=[spg_plain,cam,has,acol,adl,cutmix]' -S 'seeds=[0,1,2]' \
 	    $(foreach method,$(GRID),-S 'localization.extractors.$(method)=[cam,grad_cam,backprop]')
 	dvc exp run --name backbones -S 'backbones=[vgg16,resnet50]' -S 'methods=[cam]' -S 'guided=[]' \
 	    -S 'ablations=[]' -S 'seeds=[0,1,2]' -S 'localization.extractors.cam=[cam,grad_cam]'
 
-effects: setup  ## Measure what each disputed choice and normalization changes, into PROTOCOL.md (over an hour)
+wsolevaluation: setup  ## Run every row of wsolevaluation's table on DATASET: cub, ilsvrc or openimages30k (a GPU)
+	dvc exp run --name wsolevaluation-$(DATASET) -S protocol=wsolevaluation -S dataset=$(DATASET) \
+	    -S datasets.$(DATASET).recipe=wsolevaluation -S 'backbones=[vgg16,inception_v3,resnet50]' \
+	    -S 'methods=[cam,has,acol,adl,cutmix]' -S 'guided=[spg]' -S 'ablations=[]' -S 'seeds=[0,1,2]' \
+	    -S 'localization.extractors.cam=[cam]'
+
+effects: setup  ## Measure what each disputed choice and normalization changes, into PROTOCOL.md (over an hour on two cores)
 	dvc repro effects/dvc.yaml
 	python -m spg.tools.protocol_page
 

@@ -77,6 +77,7 @@ def params() -> dict[str, Any]:
             del mapping[method]
     mapping["localization"]["extractors"] = {"spg_plain": ["cam"]}
     data = mapping["datasets"]["synthetic_birds"]
+    mapping["datasets"] = {"synthetic_birds": data}
     data["prepare"]["short_side"] = 96
     setup = data["backbones"]["inception_v3"]
     setup["stem"] = {"width": 0.0625, "stride": 8, "weights": "random"}
@@ -92,17 +93,17 @@ def disk(root: Path) -> float:
     return sum(path.stat().st_size for path in files if "raw" not in path.parts) / 1e6
 
 
-def run(root: Path, words: tuple[str, ...]) -> Cost:
-    """Run one command in ``root`` and return what it took."""
+def run(root: Path, words: tuple[str, ...], *, status: int = 0) -> Cost:
+    """Run one command in ``root``, which shall end with ``status``; return what it took."""
     before, start = disk(root), time.perf_counter()
     process = subprocess.Popen(
         [sys.executable, "-m", "spg", *words], cwd=root, stdout=subprocess.DEVNULL,
         env=os.environ | {"PYTHONPATH": str(ROOT)},
     )  # fmt: skip
-    _, status, usage = os.wait4(process.pid, 0)
+    _, ended, usage = os.wait4(process.pid, 0)
     seconds = time.perf_counter() - start
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
+    process.returncode = os.waitstatus_to_exitcode(ended)
+    if process.returncode != status:
         sys.exit(f"spg {' '.join(words)} ended with {process.returncode}")
     return Cost(seconds, usage.ru_maxrss / 1024, disk(root) - before)
 

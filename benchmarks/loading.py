@@ -47,11 +47,12 @@ from spg.data.images.packed import (
 from spg.data.inputs.batches import train_batches
 from spg.data.inputs.colors import IMAGENET
 from spg.data.inputs.samples import TrainSamples
-from spg.project.schema import InputParams
+from spg.project.schema.training import InputParams
 
 WIDTH, HEIGHT, CLASSES, QUALITY = 500, 375, 100, 92
 GEOMETRY = InputParams(aspect="squash", resize=256, crop=224)
 BATCH = 32
+CPU = torch.device("cpu")
 AS_STORED = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
 
 
@@ -105,7 +106,7 @@ def our_batches(images: PackedImages | FileImages, count: int, epoch: int) -> It
     for batch in train_batches(
         samples, np.arange(count), batch_size=BATCH, seed=0, epochs=epoch + 1, skip=skip
     ):
-        yield batch.images
+        yield batch.images(CPU)
 
 
 def usual_batches(folder: Path) -> Iterator[Tensor]:

@@ -54,7 +54,7 @@ export SPG_WORKERS=${SPG_WORKERS:-$((${SLURM_CPUS_PER_TASK:-1} - 1))}
 
 # That stage of each cell; what it depends on runs before it, or comes from the cache.
 stages=$(dvc stage list --name-only)
-wanted=$(grep -E "^${SPG_STAGE:-localize}(_guided|_ablation)?@" <<< "$stages" | grep -E "${SPG_CELLS:-.}" || :)
+wanted=$(grep -E "^${SPG_STAGE:-localize}(_own|_guided|_ablation)?@" <<< "$stages" | grep -E "${SPG_CELLS:-.}" || :)
 mapfile -t cells < <(grep . <<< "$wanted")
 if [ "${#cells[@]}" -eq 0 ]; then
     echo "no cell of stage '${SPG_STAGE:-localize}' matches '${SPG_CELLS:-.}'" >&2

@@ -37,7 +37,6 @@ COMMANDS = {
     "evaluate": ["evaluate", *CELL],
 }
 SETTINGS = {
-    "spg.train.loop.SECONDS_BETWEEN_CHECKPOINTS": 0.0,
     "spg.data.prepare.shards.ROWS_PER_SHARD": 4,
 }
 
@@ -132,8 +131,15 @@ def _command(root: Path, words: list[str], log: Path, moment: Moment, count: obj
     for name, value in SETTINGS.items():
         module, _, attribute = name.rpartition(".")
         setattr(sys.modules[module], attribute, value)
+    sys.modules["spg.train.checkpoint"].Saver.due = _after_each_step
     sys.addaudithook(_counting(str(root), moment, count))
     main(words, standalone_mode=False)
+
+
+def _after_each_step(saver: object) -> bool:
+    """Save whenever the save before is done, and wait for it: as many operations in every run."""
+    saver._settle()
+    return True
 
 
 def _counting(root: str, moment: Moment, count: object):

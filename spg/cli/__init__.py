@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import click
 
-from spg.cli import cells, checkpoints, data, machine, maps, results
+from spg.cli import cells, checkpoints, data, machine, maps, plugins, results
 from spg.cli.options import Group
 
 EPILOG = "Settings are read from params.yaml in the current folder; `dvc repro` runs every stage."
@@ -41,10 +41,12 @@ for command in (
     results.telling,
     maps.score,
     maps.predict,
+    machine.search,
     machine.plan,
     machine.doctor,
     machine.bench,
     checkpoints.import_checkpoint,
     checkpoints.export_checkpoint,
+    plugins.new,
 ):
     main.add_command(command)

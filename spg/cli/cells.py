@@ -11,7 +11,14 @@ from typing import Any
 
 import click
 
-from spg.cli.options import cell_of, cell_options, command, dataset_option, params_of
+from spg.cli.options import (
+    FiniteRange,
+    cell_of,
+    cell_options,
+    command,
+    dataset_option,
+    params_of,
+)
 from spg.project.command_line import workspace
 from spg.project.environment import is_first, is_worker
 from spg.project.errors import UserError
@@ -26,7 +33,16 @@ SECONDS_BETWEEN_LOOKS = 2.0
 
 @command()
 @cell_options
-def train(**options: Any) -> None:
+@click.option(
+    "--pilot",
+    type=click.IntRange(min=1),
+    is_flag=False,
+    flag_value=300,
+    metavar="[STEPS]",
+    help="Take the first STEPS steps alone (300), write nothing, and say whether the cell learns: "
+    "exit status 0 if it does, 1 if its loss is still that of a guess.",
+)
+def train(pilot: int | None, **options: Any) -> None:
     """Train one cell into runs/DATASET/BACKBONE-METHOD-SEED.
 
     Data and stem weights that are missing are made first. Ctrl-C is safe: the same command goes
@@ -38,9 +54,21 @@ def train(**options: Any) -> None:
     params, cell = cell_of(**options)
     if not is_worker():
         _make_inputs(params, cell)
+    if pilot is not None:
+        _pilot(params, cell, pilot)
     in_processes(train_cell)(workspace(), params, cell)
     if is_first():
         click.echo(f"wrote {workspace().run(cell).relative_to(workspace().root)}")
+
+
+def _pilot(params: Params, cell: Cell, steps: int) -> None:
+    """Say whether a cell learns, and end with that as the status."""
+    from spg.tools.pilot import as_text
+    from spg.tools.pilot import pilot as first_steps
+
+    found = first_steps(workspace(), params, cell, steps)
+    click.echo(as_text(found, cell))
+    sys.exit(0 if found.learns else 1)
 
 
 @command()
@@ -104,12 +132,11 @@ def evaluate(
 )
 @click.option(
     "--margin",
-    type=click.FloatRange(min=0, min_open=True),
-    default=2.0,
-    show_default=True,
+    type=FiniteRange(min=0, min_open=True),
+    show_default="2.0",
     help="With --statistically: differences below it, in points, do not matter.",
 )
-def verify(statistically: int | None, margin: float, **options: Any) -> None:
+def verify(statistically: int | None, margin: float | None, **options: Any) -> None:
     """Make a finished cell again and say whether all its files are the same, byte for byte.
 
     Trains, localizes, sweeps and evaluates in .scratch, from the data and stem weights that are
@@ -125,11 +152,13 @@ def verify(statistically: int | None, margin: float, **options: Any) -> None:
     if statistically is not None:
         from spg.tools.reseed import STATUS, reseed, told
 
-        points = margin / 100
+        points = (2.0 if margin is None else margin) / 100
         verdict, known, errors = reseed(workspace(), params, cell, statistically, margin=points)
         for line in told(verdict, known, errors, points):
             click.echo(line)
         sys.exit(STATUS[verdict.verdict])
+    if margin is not None:
+        raise UserError("--margin belongs to --statistically; bytes have none")
     found = verify_cell(workspace(), params, cell)
     for line in found:
         click.echo(line)

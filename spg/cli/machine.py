@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -10,10 +9,10 @@ from typing import Any
 import click
 
 from spg.cli.options import cell_of, command, dataset_option, json_option, params_of
-from spg.project.command_line import workspace
-from spg.project.environment import is_first
+from spg.project.command_line import checked_params, workspace
+from spg.project.environment import is_first, usable_cores
 from spg.project.files import write_json
-from spg.project.params import Params
+from spg.project.params import Params, load_params
 from spg.project.workspace import Cell, Workspace
 
 
@@ -36,7 +35,47 @@ def repro(jobs: int | None) -> None:
 
     params, _ = params_of(None)
     gpus = torch.cuda.device_count()
-    rebuild(workspace(), params, slots(jobs, gpus=gpus, cores=len(os.sched_getaffinity(0))))
+    rebuild(workspace(), params, slots(jobs, gpus=gpus, cores=usable_cores()))
+
+
+@command()
+@click.argument("method")
+@click.option(
+    "--trials",
+    type=click.IntRange(min=1),
+    default=30,
+    show_default=True,
+    help="Number of settings to draw; the first ones are the same whatever their number.",
+)
+@click.option(
+    "--seeds",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Seeds of each trial: the first of `seeds` in params.yaml.",
+)
+@click.option("--backbone", help="Backbone to try it on. Default: the first of `backbones`.")
+@click.option("--jobs", type=click.IntRange(min=1), help="Trials at once. Default: as `spg repro`.")
+def search(method: str, trials: int, seeds: int, backbone: str | None, jobs: int | None) -> None:
+    """Draw settings of METHOD from search/params.yaml and keep the best in params.yaml.
+
+    Each trial is a queued DVC experiment on the data set of params.yaml, chosen by held-out images
+    and never by test images (PROTOCOL 36). A search that was killed goes on with the same command;
+    Ctrl-C ends the waiting, and `dvc queue stop --kill` the trials. Writes
+    reports/DATASET/search/METHOD.csv.
+    """
+    import torch
+
+    from spg.tools.rebuild import slots
+    from spg.tools.search.command import search as run
+
+    name = load_params(workspace().params_file).dataset
+    params = checked_params(name, method)
+    gpus = torch.cuda.device_count()
+    run(
+        workspace(), params, method, backbone=backbone or params.backbones[0], trials=trials,
+        seeds=seeds, used=slots(jobs, gpus=gpus, cores=usable_cores()), said=click.echo,
+    )  # fmt: skip
 
 
 @command()
@@ -102,7 +141,7 @@ def doctor(json_file: Path | None) -> None:
 )
 @click.option(
     "--precision",
-    type=click.Choice(["float32", "bf16"]),
+    type=click.Choice(["float32", "bf16", "fp16"]),
     help="Precision of the computation. Default: as params.yaml says.",
 )
 @click.option(

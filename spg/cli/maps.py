@@ -8,8 +8,9 @@ from typing import Any
 
 import click
 
-from spg.cli.options import FILE, FOLDER, command
+from spg.cli.options import FILE, FOLDER, FiniteRange, command
 from spg.project.command_line import workspace
+from spg.project.errors import UserError
 from spg.project.parallel import default_workers
 from spg.project.params import load_params
 
@@ -49,12 +50,12 @@ from spg.project.params import load_params
 )
 @click.option(
     "--percentile",
-    type=click.FloatRange(0, 1, max_open=True),
+    type=FiniteRange(0, 1, max_open=True),
     help="Of --normalization ivr. Default: the best one of 0.1 ... 0.9 on the maps of --select-on.",
 )
 @click.option(
     "--threshold",
-    type=click.FloatRange(0, 1, max_open=True),
+    type=FiniteRange(0, 1, max_open=True),
     help="Fixed map threshold of the GT-known error. Default: the best one (oracle).",
 )
 @click.option(
@@ -97,6 +98,8 @@ def score(**options: Any) -> None:
     """
     from spg.tools.scoring.command import ScoreOptions, run_score
 
+    if options["report"] == "":  # an unset variable of a script
+        raise UserError("--report: names no data set")
     run_score(ScoreOptions(**options), click.echo)
 
 

@@ -52,14 +52,14 @@ def effect(name: str | None) -> None:
 
     Without NAME all of them, as `make effects` does, which also writes them into PROTOCOL.md. Needs
     the results of `dvc repro`; trains every seed anew unless the choice acts on localization or
-    evaluation alone. What is measured already is not measured again.
+    evaluation alone; SPG_WORKERS cells at once. What is measured already is not measured again.
     """
-    from spg.tools.effect.stage import measure_effect, measure_effects
+    from spg.tools.effect.stage import measure, measure_effects
 
     if name is None:
         measure_effects(workspace())
     else:
-        measure_effect(workspace(), name)
+        measure(workspace(), [name])
 
 
 @command()

@@ -26,7 +26,7 @@ from spg.compare.statistics.significance import (
 )
 from spg.compare.variants import Variant
 from spg.evaluate.per_image import WHOLE_MAP
-from spg.project.schema import ComparisonParams
+from spg.project.schema.evaluation import ComparisonParams
 
 Key = tuple[Variant, str, str]
 CLAIMS_KIND = "selected"  # each variant at its own threshold, never chosen on the image itself

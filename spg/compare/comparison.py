@@ -18,7 +18,7 @@ from spg.compare.statistics.intervals import Interval, seed_spread, two_way_inte
 from spg.compare.statistics.significance import standard_error
 from spg.compare.variants import Variant
 from spg.evaluate.per_image import PIXEL_IOU, WHOLE_MAP
-from spg.project.schema import ComparisonParams
+from spg.project.schema.evaluation import ComparisonParams
 from spg.project.seeding import generator
 
 EXTERNAL_KINDS = ("selected",)  # of the threshold, in external.csv

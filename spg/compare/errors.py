@@ -75,7 +75,8 @@ def _class_errors(table: pd.DataFrame) -> dict[str, NDArray[np.bool_]]:
 def collect_values(tables: Tables) -> Errors:
     """Stack what maps are worth beside their boxes: PxAP, pIoU, MaxBoxAccV2, what they cover.
 
-    What a data set has no masks for is left out.
+    What a data set has no masks for is left out, and so is an image whose mask lacks what is
+    covered: the same ones in all variants.
     """
     columns = [(NO_THRESHOLD, name, name) for name in WHOLE_MAP]
     columns += [(k, name, f"{name}_{k}") for k in KINDS for name in (*COVERED, PIXEL_IOU)]
@@ -84,8 +85,9 @@ def collect_values(tables: Tables) -> Errors:
         for kind, metric, column in columns:
             if column in seeds[0]:
                 stacked = np.stack([table[column].to_numpy(np.float64) for table in seeds])
-                if np.isfinite(stacked).all():
-                    values[variant, kind, metric] = stacked
+                known = np.isfinite(stacked).all(axis=0)
+                if known.any():
+                    values[variant, kind, metric] = stacked[:, known]
     return values
 
 

@@ -11,7 +11,7 @@ from spg.compare.variants import Variant
 from spg.evaluate.image_errors import ERRORS
 from spg.evaluate.per_image import COVERED
 from spg.project.params import read_model
-from spg.project.schema import Strict
+from spg.project.schema.kinds import Strict
 
 ACCURACIES = (
     "max_box_acc", "max_box_acc_v2", "px_ap", "gt_known_loc_acc", "top1_loc_acc", "top5_loc_acc",

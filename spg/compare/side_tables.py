@@ -18,7 +18,10 @@ from spg.evaluate.per_image import PIXEL_IOU, REGIONS, kinds_of
 from spg.project.files import read_json
 from spg.project.workspace import Workspace
 
-ACCURACIES = ("max_box_acc", "max_box_acc_v2", "px_ap", "peak_p_iou")
+ACCURACIES = (
+    "max_box_acc", "max_box_acc_v2", "max_box_acc_v2_30", "max_box_acc_v2_50", "max_box_acc_v2_70",
+    "px_ap", "peak_p_iou",
+)  # fmt: skip
 CURVE_POINTS = 100  # of the thresholds in curves.csv, which is for drawing; numbers use all
 
 

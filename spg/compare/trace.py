@@ -48,7 +48,7 @@ def trace(
     for cell, own in zip(cells, inputs, strict=True):
         weights.setdefault(cell.backbone, []).append(own.get("stem_weights"))
     return {
-        "code": code_commit(workspace.root),
+        "code": code_commit(workspace.root, params.plugins),
         "command": f"dvc repro, with dataset={dataset} in params.yaml",
         "parameters": fingerprint(
             json.dumps([*(record.params for record in records), *read], sort_keys=True)
@@ -65,7 +65,7 @@ def trace(
     }
 
 
-def code_commit(root: Path) -> str | None:
+def code_commit(root: Path, plugins: str) -> str | None:
     """Return the last commit that changed the code of any stage up to ``compare``.
 
     That is the code which ``compare`` declares in dvc.yaml, of the stages before it too: so DVC
@@ -75,16 +75,18 @@ def code_commit(root: Path) -> str | None:
 
     Args:
         root: of the project.
+        plugins: folder of the user's own plug-ins, as params.yaml names it.
 
     Returns:
         its hash, with ``+`` behind it where files have been changed since; ``None`` where the
-        folder is no Git checkout, or a shallow clone, whose history does not say.
+        folder is no Git checkout, or a shallow clone, whose history does not say, and where the
+        plug-ins lie outside of it.
     """
     if not (root / "dvc.yaml").exists() or _git(root, "rev-parse", "--show-cdup") != "":
         return None
     if _git(root, "rev-parse", "--is-shallow-repository") != "false":
         return None
-    rooms = _rooms(root / "dvc.yaml")
+    rooms = [*_rooms(root / "dvc.yaml"), *([plugins] if (root / plugins).exists() else [])]
     commit = _git(root, "log", "-1", "--format=%H", "--", *rooms)
     if not commit:
         return None

@@ -32,7 +32,7 @@ def grid(params: Params, dataset: str) -> Grid:
         ]
         for backbone in params.backbones
         for method in params.all_methods
-        for extractor in params.localization.extractors[method]
+        for extractor in params.extractors_of(dataset, method)
     }
 
 

@@ -95,13 +95,18 @@ def fitted_places(
     path: Path, extractor: str, folds: NDArray[np.int64], iou_threshold: float, cuts: Cuts
 ) -> Places:
     """Return the place of each test image's cross-fitted threshold, ``Int[N]`` (PROTOCOL 10)."""
-    tested = (
-        batch["iou"][batch["split"] == TEST] < iou_threshold
-        for batch in batches_of(path, extractor, ("split", "iou"))
-    )
+    tested = (rows["iou"] < iou_threshold for rows in tests_of(path, extractor, ("iou",)))
     wrong = np.concatenate(list(tested))
     places: Places = cross_fitted_places(wrong, folds, curves=cuts.curves)[folds]
     return places
+
+
+def tests_of(path: Path, extractor: str, names: tuple[str, ...]) -> Iterator[Columns]:
+    """Yield columns of an extractor's test images, some at a time and at least one."""
+    for batch in batches_of(path, extractor, ("split", *names)):
+        rows = select(batch, batch["split"] == TEST)
+        if len(rows["split"]):  # others come first in some data sets, more than a batch of them
+            yield rows
 
 
 def batches_of(path: Path, extractor: str, names: tuple[str, ...]) -> Iterator[Columns]:

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spg.data.images.manifest import TEST, boxes_of
-from spg.data.results.columns import Columns, select
-from spg.evaluate.choice import batches_of
+from spg.data.images.manifest import boxes_of
+from spg.data.results.columns import Columns
+from spg.evaluate.choice import tests_of
 from spg.evaluate.curves import Curves, at_way, overlaps_of, pixels_at, reached
 from spg.evaluate.cuts import Cuts, Places
 from spg.evaluate.image_errors import IOU_LEVELS, best_places, count_correct, image_errors
@@ -70,12 +70,10 @@ def table_at(
         box, outcome and, for a threshold of the grid, `COVERED` and `PIXEL_IOU`; the IoU of a kind
         that the extractor has not is NaN, and so is what needs a mask or box that an image has not.
     """
-    names = ("split", "iou", "second_iou", "iou_all", "box", "cam_code_iou", "cam_code_box",
+    names = ("iou", "second_iou", "iou_all", "box", "cam_code_iou", "cam_code_box",
              "graph_cut_iou", "graph_cut_box", "pixels")  # fmt: skip
-    batches = batches_of(path, extractor, (*names, *measured))
     picked, start = [], 0
-    for batch in batches:
-        rows = select(batch, batch["split"] == TEST)
+    for rows in tests_of(path, extractor, (*names, *measured)):
         end = start + len(rows["split"])
         own = {kind: chosen[start:end] for kind, chosen in places.items()}
         picked.append(_pick(rows, own, cuts, curves, measured))

@@ -32,7 +32,7 @@ from spg.project.errors import UserError
 from spg.project.files import whole_files, write_json
 from spg.project.locks import sole_writer
 from spg.project.params import Params
-from spg.project.schema import EvaluationParams
+from spg.project.schema.evaluation import EvaluationParams
 from spg.project.workspace import Cell, Workspace
 
 OUTPUTS = ("per_image.parquet", "curves.parquet", "metrics.json")
@@ -43,7 +43,7 @@ def evaluate(workspace: Workspace, params: Params, dataset: str) -> None:
     """Evaluate every cell of params.yaml on ``dataset`` (see :func:`evaluate_cell`)."""
     manifest = read_columns(workspace.packed(dataset) / "manifest.parquet")
     for cell in tqdm(params.cells(dataset), desc="evaluate", unit="cell"):
-        extractors = params.localization.extractors[cell.method]
+        extractors = params.extractors_of(cell.dataset, cell.method)
         _evaluate(workspace, cell, manifest, extractors, params.evaluation)
 
 
@@ -51,7 +51,7 @@ def evaluate(workspace: Workspace, params: Params, dataset: str) -> None:
 def evaluate_cell(workspace: Workspace, params: Params, cell: Cell) -> None:
     """Write ``per_image.parquet`` (test images), ``curves.parquet`` and ``metrics.json``."""
     manifest = read_columns(workspace.packed(cell.dataset) / "manifest.parquet")
-    extractors = params.localization.extractors[cell.method]
+    extractors = params.extractors_of(cell.dataset, cell.method)
     _evaluate(workspace, cell, manifest, extractors, params.evaluation)
 
 
@@ -154,4 +154,6 @@ def _covered(table: Mapping[str, Any], places: Iterable[str]) -> dict[str, Any]:
 
 
 def _mean_or_none(shares: NDArray[np.float64]) -> float | None:
-    return None if np.isnan(shares).any() else float(shares.mean())
+    """Return the mean over the images that have it, which may be none."""
+    known = shares[~np.isnan(shares)]
+    return float(known.mean()) if len(known) else None

@@ -11,11 +11,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from spg.data.inputs.batches import Batch
 from spg.localize.crops import mean_scores, merge_ten_maps, ten_crops
 from spg.networks.compute.device import autocast, resolve_precision
 from spg.project.plugins import find_plugin
-from spg.project.schema import InputParams
+from spg.project.schema.training import InputParams
 from spg.project.workspace import GUESSES
 
 Extractor = Callable[[nn.Module, Tensor, Tensor, Any], Tensor]
@@ -39,8 +38,8 @@ def viewed(geometry: InputParams, *, ten_crop: bool) -> tuple[int, int | None]:
 def localize_batch(
     model: nn.Module,
     extractors: Mapping[str, Extractor],
-    batch: Batch,
-    device: torch.device,
+    images: Tensor,
+    labels: Tensor,
     *,
     precision: str,
     crop: int | None,
@@ -50,19 +49,18 @@ def localize_batch(
     Args:
         model: a trained network.
         extractors: by name.
-        batch: ``Tensor[B, 3, S, S]`` and labels.
-        device: of the model.
-        precision: auto, float32 or bf16.
+        images: ``float Tensor[B, 3, S, S]``, normalized, on the model's device.
+        labels: ``int64 Tensor[B]``, there too.
+        precision: auto, float32, bf16 or fp16.
         crop: side of the ten crops to merge; ``None`` looks at the whole image.
 
     Returns:
         a table of :func:`top_classes`, and ``float32 [B, h, w]`` by extractor.
     """
-    images, labels = batch.images.to(device), batch.labels.to(device)
     views = [images] if crop is None else ten_crops(images, crop)
     logits, maps = [], []  # of each view: [B, K], and [B, h, w] by extractor
     for view in views:
-        with autocast(resolve_precision(precision, device), device):
+        with autocast(resolve_precision(precision, images.device), images.device):
             with torch.no_grad():
                 outputs = model(view, labels)
             found = {name: run(model, view, labels, outputs) for name, run in extractors.items()}

@@ -6,18 +6,17 @@ import math
 from collections import deque
 from contextlib import ExitStack
 
-import numpy as np
 import pandas as pd
 import torch
 from tqdm import tqdm
 
-from spg.data.images.manifest import TEST, TRAIN_FULLSUP, class_names, read_manifest
+from spg.data.images.manifest import TEST, TRAIN_FULLSUP, read_labels
 from spg.data.images.packed import PackedImages
 from spg.data.inputs.batches import eval_batches
 from spg.data.inputs.samples import EvalSamples
 from spg.localize.map_file import MapWriter
 from spg.localize.maps import find_extractors, localize_batch, viewed
-from spg.networks.compute.device import make_deterministic, pick_device
+from spg.networks.compute.device import pick_device, set_numbers
 from spg.networks.compute.distributed import in_turn, world
 from spg.networks.parts.build import load_network
 from spg.project.files import whole_folder
@@ -35,26 +34,33 @@ def localize_cell(workspace: Workspace, params: Params, cell: Cell) -> None:
     (spg/evaluate/metrics). They are ``float32 [N, h, w]``, computed in ``localization.precision``
     whatever that of the training.
     """
-    manifest = read_manifest(workspace.packed(cell.dataset) / "manifest.parquet")
-    indices = np.flatnonzero(manifest["split"].isin([TRAIN_FULLSUP, TEST]))
+    known = read_labels(workspace.packed(cell.dataset) / "manifest.parquet")
+    indices = known.rows_of(TRAIN_FULLSUP, TEST)
     device = pick_device()
-    make_deterministic(device)
-    model = load_network(workspace, params, cell, len(class_names(manifest)))
+    set_numbers(device)
+    model = load_network(workspace, params, cell, len(known.classes))
     geometry = params.setup(cell.dataset, cell.backbone).input
     side, crop = viewed(geometry, ten_crop=params.localization.ten_crop)
     samples = EvalSamples(
         PackedImages(workspace.packed(cell.dataset)),
-        manifest["class_id"].tolist(),
+        known.class_ids,
         side,
         model.stem.colors,  # type: ignore[union-attr, arg-type]
     )
     model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    extractors = find_extractors(params.localization.extractors[cell.method])
+    extractors = find_extractors(params.extractors_of(cell.dataset, cell.method))
     size, place = params.localization.batch_size, world()
     own = eval_batches(samples, indices, batch_size=size, place=place)
     precision = params.localization.precision
     results = (
-        localize_batch(model, extractors, batch, device, precision=precision, crop=crop)
+        localize_batch(
+            model,
+            extractors,
+            batch.images(device),
+            batch.labels.to(device),
+            precision=precision,
+            crop=crop,
+        )
         for batch in own
     )
     batches = math.ceil(len(indices) / size)
@@ -73,5 +79,5 @@ def localize_cell(workspace: Workspace, params: Params, cell: Cell) -> None:
             for name, writer in writers.items():
                 writer.append(maps[name])
         table = pd.concat(scores, ignore_index=True)
-        table.insert(0, "image_id", manifest["image_id"].to_numpy()[indices])
+        table.insert(0, "image_id", known.image_ids.take(indices).to_pylist())
         table.to_parquet(folder / "scores.parquet", index=False)

@@ -57,13 +57,21 @@ def _ending(action: Callable[[], None]) -> tuple[str, int] | None:
         if error.errno in (None, errno.EPIPE):  # none of the system's, or a reader that left
             raise
         return f"error: {_refusal(error)}", 2
-    except MemoryError:
+    except (MemoryError, RuntimeError) as error:
+        if not _is_out_of_memory(error):
+            raise
         return "error: out of memory; a smaller batch_size or SPG_WORKERS needs less", 2
     except Terminated:
         return "ended by SIGTERM; run the same command again to go on", 143
     except KeyboardInterrupt:
         return "interrupted; run the same command again to go on", 130
     return None
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """Return whether memory ran out, which torch says by errors of its own (and is not loaded)."""
+    torchs = type(error).__name__ == "OutOfMemoryError" or "DefaultCPUAllocator" in str(error)
+    return isinstance(error, MemoryError) or torchs
 
 
 @contextmanager

@@ -26,6 +26,18 @@ def number_of(variable: str, default: int, *, least: int = 0) -> int:
     return int(text)
 
 
+def usable_cores() -> int:
+    """Return the number of cores that this process may use, e.g. those that Slurm has granted."""
+    if hasattr(os, "sched_getaffinity"):  # not on macOS and Windows
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def processes_here() -> int:
+    """Return how many processes torchrun has started on this machine; 1 without it."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+
+
 def is_worker() -> bool:
     """Return whether torchrun started this process."""
     return "RANK" in os.environ and "WORLD_SIZE" in os.environ

@@ -12,7 +12,7 @@ from multiprocessing import get_context, parent_process
 from threading import Thread
 from typing import TypeVar
 
-from spg.project.environment import number_of
+from spg.project.environment import number_of, usable_cores
 from spg.project.errors import UserError
 
 FRESH = get_context("spawn")  # a fork of a process with threads, such as torch's, may stand still
@@ -21,8 +21,8 @@ Result = TypeVar("Result")
 
 
 def default_workers() -> int:
-    """Return SPG_WORKERS, or the number of cores; 0 and 1 mean this process alone."""
-    return number_of("SPG_WORKERS", os.cpu_count() or 1)
+    """Return SPG_WORKERS, or the number of usable cores; 0 and 1 mean this process alone."""
+    return number_of("SPG_WORKERS", usable_cores())
 
 
 def _start_worker() -> None:

@@ -19,25 +19,20 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from spg.project.errors import UserError
-from spg.project.protocols import apply_protocol
-from spg.project.schema import (
+from spg.project.plugins import use_folder
+from spg.project.presets import apply_presets
+from spg.project.schema.data import DatasetParams
+from spg.project.schema.evaluation import (
     ComparisonParams,
-    DatasetParams,
     EvaluationParams,
-    ExecutionParams,
-    GuidanceParams,
     LocalizationParams,
-    Name,
-    PretrainingParams,
-    ProtocolParams,
     ReportParams,
-    Seed,
-    SetupParams,
-    SpgOverrides,
-    SpgParams,
-    Strict,
     SweepParams,
 )
+from spg.project.schema.guidance import GuidanceParams, SpgOverrides, SpgParams
+from spg.project.schema.kinds import Name, Seed, Strict
+from spg.project.schema.presets import ProtocolParams
+from spg.project.schema.training import ExecutionParams, PretrainingParams, SetupParams
 from spg.project.workspace import Cell
 
 Section = TypeVar("Section", bound=BaseModel)
@@ -50,12 +45,15 @@ class Params(Strict):
     dataset: Name
     backbones: Annotated[list[Name], Field(min_length=1)]
     methods: Annotated[list[Name], Field(min_length=1)]
+    own_methods: list[Name]
     guided: list[Name]
     ablations: list[Name]
     seeds: Annotated[list[Seed], Field(min_length=1)]
     ablation_seeds: Annotated[list[Seed], Field(min_length=1)]
     external_classifier: list[Name]
     ensembles: dict[Name, Annotated[list[Name], Field(min_length=2)]]
+    plugins: Annotated[str, Field(pattern=r"^[\w./ -]+$")]
+    """Folder of the user's own plug-ins, from that of params.yaml on."""
     protocols: dict[Name, ProtocolParams]
     datasets: dict[Name, DatasetParams]
     spg: SpgParams
@@ -118,6 +116,14 @@ class Params(Strict):
         return self
 
     @model_validator(mode="after")
+    def _extractors_are_of_methods(self) -> Params:
+        known = sorted(self.localization.extractors)
+        for dataset, own in self.datasets.items():
+            for name in own.extractors:
+                _require(name in known, f"datasets.{dataset}.extractors", name, known)
+        return self
+
+    @model_validator(mode="after")
     def _fixed_ones_are_measured(self) -> Params:
         evaluation, sweep = self.evaluation, self.sweep
         steps = evaluation.map_threshold * (sweep.thresholds + 1)
@@ -136,7 +142,7 @@ class Params(Strict):
     @property
     def all_methods(self) -> list[str]:
         """Every method of the grid, in the order of the tables."""
-        return [*self.methods, *self.guided, *self.ablations]
+        return [*self.methods, *self.own_methods, *self.guided, *self.ablations]
 
     def seeds_of(self, method: str) -> list[int]:
         """Return the seeds of a method's cells: ablations may have fewer than what they ablate."""
@@ -165,6 +171,11 @@ class Params(Strict):
             )
         return setups[backbone]
 
+    def extractors_of(self, dataset: str, method: str) -> list[str]:
+        """Return which maps are taken from ``method`` on ``dataset``."""
+        own = self.datasets[dataset].extractors.get(method)
+        return own or self.localization.extractors[method]
+
     def method_module(self, method: str) -> str:
         """Return the file in spg/networks/methods that builds ``method``."""
         return "spg" if method in self.variants else method
@@ -185,12 +196,14 @@ class Params(Strict):
 
 
 def load_params(path: Path) -> Params:
-    """Read and check params.yaml.
+    """Read and check params.yaml, and let plug-ins be found in the folder that it names.
 
     Raises:
         UserError: one sentence that names the file and the key.
     """
-    return parse_params(read_yaml(path), str(path.name))
+    params = parse_params(read_yaml(path), str(path.name))
+    use_folder(path.parent / params.plugins)
+    return params
 
 
 def read_yaml(path: Path) -> Any:
@@ -207,8 +220,8 @@ def read_yaml(path: Path) -> Any:
 def parse_params(mapping: object, source: str) -> Params:
     """Check a mapping; ``source`` names the file in errors."""
     if isinstance(mapping, dict):
-        _check_protocol(mapping, source)
-        mapping = apply_protocol(mapping)
+        _check_named(mapping, source)
+        mapping = apply_presets(mapping)
     try:
         return Params.model_validate(mapping)
     except ValidationError as error:
@@ -269,8 +282,11 @@ def describe(error: ValidationError, below: str = "") -> str:
 
 def describe_finding(finding: ErrorDetails, below: str = "") -> str:
     """Return one of pydantic's findings as ``key.path: reason``; see :func:`describe`."""
-    # what Params gathers under `sections` stands at the top of the file
-    parts = [str(part) for part in finding["loc"] if part not in ("[key]", "sections")]
+    # what Params gathers under `sections` stands at the top of the file; "[...]" is pydantic's word
+    # for a key, or for which of several schedules is meant
+    parts = [
+        str(part) for part in finding["loc"] if part != "sections" and not str(part).startswith("[")
+    ]
     path = ".".join([below, *parts] if below else parts)
     reason = finding["msg"].removeprefix("Value error, ")
     if finding["type"] == "extra_forbidden":
@@ -282,11 +298,18 @@ def describe_finding(finding: ErrorDetails, below: str = "") -> str:
     return f"{path}: {reason}" if path else reason
 
 
-def _check_protocol(mapping: dict[str, Any], source: str) -> None:
-    """Name a wrong ``protocol`` itself, before the many nulls that it leaves."""
-    name, known = mapping.get("protocol"), mapping.get("protocols")
-    if isinstance(name, str) and isinstance(known, dict) and name not in known:
-        raise UserError(f"{source}: protocol: {name!r} is not one of {sorted(known)}")
+def _check_named(mapping: dict[str, Any], source: str) -> None:
+    """Name a wrong ``protocol`` or ``recipe`` itself, before the many nulls that it leaves."""
+    datasets = mapping.get("datasets")
+    holders = {"protocol": (mapping, "protocols")}
+    for dataset, own in datasets.items() if isinstance(datasets, dict) else ():
+        holders[f"datasets.{dataset}.recipe"] = (own, "recipes")
+    for path, (holder, presets) in holders.items():
+        if not isinstance(holder, dict) or not isinstance(known := holder.get(presets), dict):
+            continue
+        name = holder.get(presets.removesuffix("s"))
+        if isinstance(name, str) and name not in known:
+            raise UserError(f"{source}: {path}: {name!r} is not one of {sorted(known)}")
 
 
 def _require(holds: bool, key: str, name: str, known: list[str]) -> None:

@@ -1,13 +1,24 @@
 """File name = key: a plug-in is a file or package on its shelf, and adding one needs no other edit.
 
-A shelf is a package of spg that nothing imports from by name. Whoever wants to bring plug-ins from
-elsewhere appends a folder to the shelf's ``__path__``, as Python's own namespaces do.
+A shelf is a package of spg that nothing imports from by name. Two more places hold plug-ins of a
+user's own, and neither is an edit of spg (docs/extending.md):
+
+- the project's folder of plug-ins, which params.yaml names: its ``methods/``, ``extractors/`` and
+  so on lie beside spg's, as the portions of one of Python's namespaces do;
+- installed packages, by entry points of the group that is called after the shelf, e.g.
+  ``spg.methods``, each of which names a module.
+
+A file comes before an entry point of its name.
 """
 
 from __future__ import annotations
 
+import os
 import pkgutil
+from collections.abc import Iterator
 from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
 from types import ModuleType
 
 from spg.project.errors import UserError
@@ -22,6 +33,12 @@ SHELVES = {
     "measure": "spg.evaluate.sweep.measures",
 }
 """The package of each kind of plug-in."""
+_FOLDER = "_SPG_PLUGINS"  # in the environment, so that processes started from here know it too
+
+
+def use_folder(folder: Path) -> None:
+    """Let plug-ins lie in ``folder`` too, on shelves like spg's; it need not exist."""
+    os.environ[_FOLDER] = str(folder.resolve())
 
 
 def plugin_names(kind: str) -> list[str]:
@@ -30,8 +47,7 @@ def plugin_names(kind: str) -> list[str]:
     Args:
         kind: one of :data:`SHELVES`.
     """
-    shelf = import_module(SHELVES[kind])
-    return sorted(found.name for found in pkgutil.iter_modules(shelf.__path__))
+    return sorted({name for name, _ in _files(kind)} | {found.name for found in _installed(kind)})
 
 
 def find_plugin(kind: str, name: str) -> ModuleType:
@@ -39,13 +55,39 @@ def find_plugin(kind: str, name: str) -> ModuleType:
 
     Args:
         kind: one of :data:`SHELVES`.
-        name: the file's name without its ending.
+        name: the file's name without its ending, or the entry point's.
 
     Raises:
-        UserError: when no file of that name exists; lists those that do.
+        UserError: when no file of that name exists, naming those that do, or more than one.
     """
-    known = plugin_names(kind)
-    if name not in known:
-        shelf = SHELVES[kind].replace(".", "/")
-        raise UserError(f"{kind} {name!r} has no file in {shelf}; there are {known}")
-    return import_module(f"{SHELVES[kind]}.{name}")
+    folders = [folder for found, folder in _files(kind) if found == name]
+    if len(folders) > 1:
+        raise UserError(f"{kind} {name!r} has a file in {' and in '.join(folders)}; rename one")
+    if folders:
+        return import_module(f"{SHELVES[kind]}.{name}")
+    for found in _installed(kind):
+        if found.name == name:
+            module: ModuleType = found.load()
+            return module
+    shelf = SHELVES[kind].replace(".", "/")
+    raise UserError(f"{kind} {name!r} has no file in {shelf}; there are {plugin_names(kind)}")
+
+
+def _files(kind: str) -> Iterator[tuple[str, str]]:
+    """Yield the name of each file on a shelf, and its folder."""
+    shelf = import_module(SHELVES[kind])
+    if _FOLDER in os.environ:
+        own = str(Path(os.environ[_FOLDER], _shelf_name(kind)))
+        if own not in shelf.__path__:
+            shelf.__path__.append(own)
+    for folder in shelf.__path__:
+        for found in pkgutil.iter_modules([folder]):
+            yield found.name, folder
+
+
+def _installed(kind: str) -> Iterator[EntryPoint]:
+    yield from entry_points(group=f"spg.{_shelf_name(kind)}")
+
+
+def _shelf_name(kind: str) -> str:
+    return SHELVES[kind].rpartition(".")[2]

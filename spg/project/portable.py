@@ -65,7 +65,7 @@ def _asks(file: Path) -> bool:
     """Return a file's ``execution.portable``; what is wrong with it is said by its reader."""
     try:
         mapping = YAML(typ="safe", pure=True).load(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, YAMLError):
+    except (OSError, YAMLError, ValueError, RecursionError):
         return False
     execution = mapping.get("execution") if isinstance(mapping, Mapping) else None
     return isinstance(execution, Mapping) and execution.get("portable") is True

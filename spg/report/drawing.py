@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
@@ -22,7 +23,7 @@ from spg.evaluate.metrics.rules import largest_box
 from spg.evaluate.per_image import REGIONS
 from spg.project.files import read_json
 from spg.project.params import Params
-from spg.project.schema import GuidanceParams
+from spg.project.schema.guidance import GuidanceParams
 from spg.project.workspace import Cell, Workspace
 from spg.report import charts, figures
 from spg.report.guidance_sheet import GuidedImage, guidance_sheet
@@ -139,10 +140,10 @@ def contact_sheet(
     ]
     rows = [
         figures.GalleryRow(
-            packed.image(place),
+            _in_original(packed.image(place), manifest.loc[place]),
             boxes_of(manifest.loc[place, "boxes"]),
-            packed.object_mask(place),
-            packed.part_mask(place),
+            _mask(packed.object_mask(place), manifest.loc[place]),
+            _mask(packed.part_mask(place), manifest.loc[place]),
             [panels[number] for panels in views],
         )
         for number, place in enumerate(places.tolist())
@@ -168,16 +169,40 @@ def guidance_growth(
     shown = spread(np.arange(len(kept["images"])), GUIDED_IMAGES)
     images = [
         GuidedImage(
-            packed.image(int(kept["images"][number])),
-            boxes_of(manifest.loc[int(kept["images"][number]), "boxes"]),
+            _in_original(packed.image(place), manifest.loc[place]),
+            boxes_of(manifest.loc[place, "boxes"]),
             {name: maps[:, number] for name, maps in kept.items() if name != "images"},
         )
-        for number in shown
+        for number, place in ((number, int(kept["images"][number])) for number in shown)
     ]
     teachers = {"O": rules.b2, "fused": rules.c}
     if cascade:
         teachers["B2"] = rules.b1
     return guidance_sheet(images, teachers)
+
+
+def _in_original(
+    pixels: NDArray[np.uint8], row: pd.Series[Any], *, interpolation: int = cv2.INTER_LINEAR
+) -> NDArray[np.uint8]:
+    """Return pixels in the original image's size, which boxes and maps are of.
+
+    A packed image may be smaller (``prepare.short_side``), and so may a mask be.
+
+    Args:
+        pixels: ``uint8 [h, w]`` or ``[h, w, 3]``.
+        row: of the manifest.
+        interpolation: OpenCV's.
+    """
+    size = (int(row["width"]), int(row["height"]))
+    if pixels.shape[1::-1] == size:
+        return pixels
+    return cv2.resize(pixels, size, interpolation=interpolation).astype(np.uint8)
+
+
+def _mask(mask: NDArray[np.bool_] | None, row: pd.Series[Any]) -> NDArray[np.bool_] | None:
+    if mask is None:
+        return None
+    return _in_original(mask.astype(np.uint8), row, interpolation=cv2.INTER_NEAREST) > 0
 
 
 def _panels(

@@ -13,7 +13,7 @@ from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
 from spg.evaluate.metrics.maps import localization_map
-from spg.project.schema import ThresholdPair
+from spg.project.schema.guidance import ThresholdPair
 from spg.report.figures import show
 
 LINES = ("O", "B2", "B1", "fused", "C")

@@ -12,7 +12,7 @@ import pandas as pd
 
 from spg.data.images.manifest import TEST, TRAIN_FULLSUP
 from spg.evaluate.cross_fitting import boxed_in, fold_count
-from spg.project.schema import PrepareParams
+from spg.project.schema.data import PrepareParams
 
 Row = Mapping[str, object]
 
@@ -20,6 +20,8 @@ METHOD_NAMES = {
     "cam": "GAP",
     "has": "HaS",
     "acol": "ACoL",
+    "adl": "ADL",
+    "cutmix": "CutMix",
     "spg": "SPG",
     "spg_plain": "SPG-plain",
     "no_cascade": "SPG, no cascade",
@@ -33,7 +35,18 @@ BACKBONE_NAMES = {
     "resnet50": "ResNet-50",
     "efficientnet_lite0": "Lite0",
 }
-EXTRACTOR_NAMES = {"cam": "CAM", "grad_cam": "Grad-CAM", "backprop": "Backprop", "none": ""}
+EXTRACTOR_NAMES = {
+    "cam": "CAM",
+    "grad_cam": "Grad-CAM",
+    "backprop": "Backprop",
+    "grad_cam_plus_plus": "Grad-CAM++",
+    "layer_cam": "LayerCAM",
+    "score_cam": "Score-CAM",
+    "eigen_cam": "Eigen-CAM",
+    "x_grad_cam": "XGrad-CAM",
+    "hires_cam": "HiResCAM",
+    "none": "",
+}
 METRIC_NAMES = {
     "gt_known_loc_err": "GT-known loc. err.",
     "top1_loc_err": "Top-1 loc. err.",
@@ -56,6 +69,9 @@ VALUE_NAMES = {"px_ap": "PxAP", "max_box_acc_v2": "MaxBoxAccV2"}
 ACCURACY_NAMES = {
     "max_box_acc": "MaxBoxAcc",
     "max_box_acc_v2": "MaxBoxAccV2",
+    "max_box_acc_v2_30": "at IoU 0.3",
+    "max_box_acc_v2_50": "0.5",
+    "max_box_acc_v2_70": "0.7",
     "px_ap": "PxAP",
     "peak_p_iou": "pIoU, peak",
     "p_iou": "pIoU, selected",

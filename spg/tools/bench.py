@@ -33,7 +33,7 @@ def with_sizes(
         cell: whose setup changes.
         side: of the network's input, pixels.
         batch_size: of training and localization.
-        precision: auto, float32 or bf16.
+        precision: auto, float32, bf16 or fp16.
     """
     mapping = params.model_dump()
     setup = mapping["datasets"][cell.dataset]["backbones"][cell.backbone]
@@ -94,10 +94,10 @@ def matmul_gflops(precision: str, device: torch.device) -> float:
     """Return the best rate of matrix products within half a second, in 10^9 operations a second.
 
     Args:
-        precision: float32 or bf16.
+        precision: float32, bf16 or fp16.
         device: where; its threads are those of the work beside it.
     """
-    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+    dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(precision, torch.float32)
     best = 0.0
     for side in (8192,) if device.type == "cuda" else (1024, 2048):
         left, right = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))

@@ -6,7 +6,7 @@ starts. This reads all of them at once; `spg doctor` calls it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -27,7 +27,7 @@ def check_params(params: Params) -> None:
         read_source(name, dataset.source)
     for kind, names in (
         ("measure", params.sweep.measures),
-        ("extractor", [one for row in params.localization.extractors.values() for one in row]),
+        ("extractor", [one for row in _extractors(params) for one in row]),
         ("backbone", params.backbones),
     ):
         for name in names:
@@ -43,6 +43,12 @@ def check_params(params: Params) -> None:
     _check_complete(params)
     for method, settings in read.items():
         validated(settings, params.section_of(method), method)
+
+
+def _extractors(params: Params) -> Iterator[list[str]]:
+    yield from params.localization.extractors.values()
+    for dataset in params.datasets.values():
+        yield from dataset.extractors.values()
 
 
 def _check_reading(

@@ -19,7 +19,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 
 from spg.data.inputs.batches import loading_workers
 from spg.data.results.provenance import read_provenance
-from spg.networks.compute.device import make_deterministic, pick_device, resolve_precision
+from spg.networks.compute.device import pick_device, resolve_precision, set_numbers
 from spg.networks.compute.launch import wanted_processes
 from spg.networks.compute.machine import machine_facts, package_versions, processor
 from spg.project.errors import UserError, first_few
@@ -60,7 +60,7 @@ def diagnose(workspace: Workspace) -> Diagnosis:
     Works in any folder, without a network, and changes nothing but for a file in the temporary
     folder that it removes again.
     """
-    make_deterministic(pick_device())  # as whatever computes does: the facts name its settings
+    set_numbers(pick_device())  # as whatever computes does: the facts name its settings
     machine, packages = machine_facts(), package_versions()
     lock = workspace.root / LOCK
     places = _places(workspace)

@@ -148,7 +148,7 @@ def estimate(
             localize_seconds = located * overlapped(timing.localize, timing.decode, workers)
             curves = SWEEP_BYTES * params.sweep.thresholds
             curves *= len(evaluator_of(params.sweep).normalizers)
-            curves *= len(params.localization.extractors[method])
+            curves *= len(params.extractors_of(dataset, method))
             rows.append(
                 Row(
                     backbone,

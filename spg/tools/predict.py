@@ -20,7 +20,7 @@ from spg.evaluate.metrics.maps import localization_map
 from spg.evaluate.metrics.normalization import normalizers
 from spg.evaluate.metrics.rules import largest_box
 from spg.localize.maps import viewed
-from spg.networks.compute.device import make_deterministic, pick_device
+from spg.networks.compute.device import pick_device, set_numbers
 from spg.networks.parts.build import build_network, tested
 from spg.networks.parts.model_file import load_model
 from spg.project.errors import UserError, first_few
@@ -63,7 +63,7 @@ def predict(
     load_model(checkpoint, whole)
     colors: Colors = whole.stem.colors  # type: ignore[union-attr, assignment]
     device = pick_device()
-    make_deterministic(device)
+    set_numbers(device)
     model = tested(whole).eval().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     side, _ = viewed(params.setup(cell.dataset, cell.backbone).input, ten_crop=False)
     fixed = [params.evaluation.percentile]

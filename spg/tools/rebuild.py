@@ -62,7 +62,7 @@ def rebuild(workspace: Workspace, params: Params, used: Slots) -> None:
     Raises:
         UserError: names the cells that failed, their logs, and the first one's last line.
     """
-    _dvc(workspace.root, "prepare", "weights")
+    repro(workspace.root, "prepare", "weights")
     stale = _stale(workspace.root, params)
     failed = _run_cells(workspace, stale, used)
     if failed:
@@ -72,7 +72,7 @@ def rebuild(workspace: Workspace, params: Params, used: Slots) -> None:
             f"{len(failed)} of {len(stale)} cells failed: {first_few(list(failed))}; {first}: "
             f"{said} ({log}); mend that, then run the same command again for the rest"
         )
-    _dvc(workspace.root)
+    repro(workspace.root)
 
 
 def _run_cells(
@@ -94,7 +94,7 @@ def _run_cells(
         try:
             with log.open("wb") as said:
                 process = subprocess.Popen(
-                    [*_DVC, "--wait-for-lock", "repro", "--single-item", *targets],
+                    [*DVC, "--wait-for-lock", "repro", "--single-item", *targets],
                     cwd=workspace.root,
                     env=os.environ | environment,
                     stdout=said,
@@ -152,7 +152,7 @@ def _said(log: Path) -> str:
 def _stale(root: Path, params: Params) -> dict[str, list[str]]:
     """Return the cells of which DVC would run a stage, each with its stages in their order."""
     asked = subprocess.run(
-        [*_DVC, "status", "--json"], cwd=root, check=False, capture_output=True, text=True
+        [*DVC, "status", "--json"], cwd=root, check=False, capture_output=True, text=True
     )
     if asked.returncode:
         raise UserError(f"{root}: dvc status: {asked.stderr.strip() or 'failed'}")
@@ -167,25 +167,24 @@ def _stale(root: Path, params: Params) -> dict[str, list[str]]:
 
 def _group(params: Params, cell: Cell) -> str:
     """Return how the cell's stages are called in dvc.yaml, behind their own name."""
-    if cell.method in params.ablations:
-        return "_ablation"
-    return "_guided" if cell.method in params.guided else ""
+    groups = {"_ablation": params.ablations, "_guided": params.guided, "_own": params.own_methods}
+    return next((group for group, methods in groups.items() if cell.method in methods), "")
 
 
 def _item(cell: Cell) -> str:
     return f"{cell.dataset}-{cell.name}"
 
 
-def _dvc(root: Path, *targets: str) -> None:
+def repro(root: Path, *targets: str) -> None:
     """Run ``dvc repro`` in this terminal.
 
     Raises:
         UserError: when it fails; it has said why.
     """
-    command: Sequence[str] = [*_DVC, "repro", *targets]
+    command: Sequence[str] = [*DVC, "repro", *targets]
     status = subprocess.run(command, cwd=root, check=False).returncode
     if status:
         raise UserError(f"{root}: dvc repro ended with status {status}, as said above")
 
 
-_DVC = (sys.executable, "-m", "dvc")
+DVC = (sys.executable, "-m", "dvc")

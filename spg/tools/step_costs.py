@@ -16,13 +16,12 @@ from numpy.typing import NDArray
 from torch import nn
 
 from spg.data.images.manifest import TEST
-from spg.data.inputs.batches import Batch
-from spg.data.inputs.colors import normalize_images
+from spg.data.inputs.batches import Batch, collate
 from spg.data.inputs.samples import EvalSamples, TrainSamples
 from spg.evaluate.sweep.image import Image
 from spg.evaluate.sweep.rows import evaluator_of, find_measures, measure_map
 from spg.localize.maps import find_extractors, localize_batch, viewed
-from spg.networks.compute.device import make_deterministic, pick_device
+from spg.networks.compute.device import pick_device, set_numbers
 from spg.networks.compute.distributed import share_of, world
 from spg.networks.parts.build import build_network, tested
 from spg.networks.parts.stem import Stem
@@ -69,7 +68,7 @@ class CellWork:
     """
 
     def __init__(self, params: Params, cell: Cell, classes: int, size_wh: tuple[int, int]) -> None:
-        make_deterministic(pick_device())
+        set_numbers(pick_device())
         setup, localization = params.setup(cell.dataset, cell.backbone), params.localization
         model, criterion = build_network(params, cell, classes)
         stem: Stem = model.stem  # type: ignore[assignment]
@@ -86,7 +85,7 @@ class CellWork:
         side, self._crop = viewed(setup.input, ten_crop=localization.ten_crop)
         whole = EvalSamples(images, labels, side, stem.colors)
         _, self._whole_batch = _timed_batch(whole, list(range(localization.batch_size)))
-        self._extractors = find_extractors(localization.extractors[cell.method])
+        self._extractors = find_extractors(params.extractors_of(cell.dataset, cell.method))
         self._precision = localization.precision
         self._evaluator = evaluator_of(params.sweep)
         self._measures = find_measures(params.sweep.measures)
@@ -106,9 +105,11 @@ class CellWork:
 
     def localize(self, images: int) -> None:
         """Take the maps of ``images`` images by all extractors into ``maps``."""
+        batch, device = _first(self._whole_batch, images), self._trainer.device
         _, self.maps = localize_batch(
-            tested(self.model).eval(), self._extractors, _first(self._whole_batch, images),
-            self._trainer.device, precision=self._precision, crop=self._crop,
+            tested(self.model).eval(), self._extractors,
+            batch.images(device), batch.labels.to(device),
+            precision=self._precision, crop=self._crop,
         )  # fmt: skip
 
     def evaluate(self, images: int) -> None:
@@ -168,14 +169,18 @@ def _timed_batch(
     samples: TrainSamples | EvalSamples, keys: list[tuple[int, int, int]] | list[int]
 ) -> tuple[float, Batch]:
     start = time.perf_counter()
-    images, labels, indices = zip(*(samples[key] for key in keys), strict=True)  # type: ignore[index]
-    batch = normalize_images(torch.stack(images), samples.colors)
+    parts = collate([samples[key] for key in keys])  # type: ignore[index]
     seconds = (time.perf_counter() - start) / len(keys)
-    return seconds, Batch(batch, torch.tensor(labels), torch.tensor(indices), len(labels))
+    return seconds, Batch(*parts, len(keys), samples.colors)
 
 
 def _first(batch: Batch, images: int) -> Batch:
-    return Batch(batch.images[:images], batch.labels[:images], batch.indices[:images], images)
+    return _rows(batch, slice(images), images)
+
+
+def _rows(batch: Batch, rows: slice, total: int) -> Batch:
+    parts = (batch.pixels[rows], batch.labels[rows], batch.indices[rows])
+    return Batch(*parts, total, batch.colors)
 
 
 def _seconds_per_image(step: Callable[[int], object], batch_size: int) -> tuple[float, int]:
@@ -194,8 +199,7 @@ def _seconds_per_image(step: Callable[[int], object], batch_size: int) -> tuple[
 def _share(batch: Batch) -> Batch:
     """Return this process's share of a batch."""
     start, stop, total = share_of(len(batch.labels), world())
-    rows = slice(start, stop)
-    return Batch(batch.images[rows], batch.labels[rows], batch.indices[rows], total)
+    return _rows(batch, slice(start, stop), total)
 
 
 def time_step(step: Callable[[int], object], images: int) -> float:

@@ -40,12 +40,12 @@ def verify_cell(workspace: Workspace, params: Params, cell: Cell) -> list[str]:
     facts = fingerprint(params.model_dump_json(), *code_of(ROOMS))
     name = f"verify-{cell.dataset}-{cell.name}-{facts}"
     again = Workspace(workspace.scratch / name)
+    for folder in _folders(workspace, cell):
+        if not folder.is_dir():
+            raise UserError(f"{folder}: no such folder; the cell is not finished: `dvc repro`")
     with writing(workspace, again.root):
         link(workspace.packed(cell.dataset), again.packed(cell.dataset))
         link(workspace.weights(cell.backbone), again.weights(cell.backbone))
-        for folder in _folders(workspace, cell):
-            if not folder.is_dir():
-                raise UserError(f"{folder}: no such folder; the cell is not finished: `dvc repro`")
         run_cell(again, params, cell)
         pairs = zip(_folders(workspace, cell), _folders(again, cell), strict=True)
         found = [line for old, new in pairs for line in differences(old, new)]

@@ -10,13 +10,12 @@ from numpy.typing import NDArray
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from spg.data.inputs.batches import Batch
 from spg.project.files import write_bytes
 
 IMAGES = 6
 
 
-def snapshot(model: nn.Module, batch: Batch, device: torch.device) -> dict[str, Tensor]:
+def snapshot(model: nn.Module, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
     """Return the raw maps of a batch, ``float32 Tensor[B, h, w]`` each; ``model`` stays as it was.
 
     ``attention`` is the class map of the label; ``b1``, ``b2`` and ``c`` are the branches' mask
@@ -25,10 +24,9 @@ def snapshot(model: nn.Module, batch: Batch, device: torch.device) -> dict[str, 
     was_training = model.training
     model.eval()
     with torch.no_grad():
-        outputs = model(batch.images.to(device), batch.labels.to(device))
+        outputs = model(images, labels)
     model.train(was_training)
-    rows = torch.arange(len(batch.labels))
-    maps = {"attention": outputs.class_maps[rows, batch.labels.to(device)]}
+    maps = {"attention": outputs.class_maps[torch.arange(len(labels)), labels]}
     for branch in ("b1", "b2", "c"):
         logits = getattr(outputs, branch, None)
         if logits is not None:

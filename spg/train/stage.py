@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import torch
 
-from spg.data.images.manifest import TEST, TRAIN_WEAKSUP, class_names, read_manifest, spread
+from spg.data.images.manifest import TEST, TRAIN_WEAKSUP, Labels, read_labels, spread
 from spg.data.images.packed import PackedImages
 from spg.data.inputs.batches import eval_batches
 from spg.data.inputs.samples import EvalSamples, TrainSamples
+from spg.networks.compute.distributed import from_everyone
 from spg.networks.parts.build import build_network
 from spg.networks.parts.model_file import load_model, save_model
 from spg.networks.parts.stem import Stem
@@ -49,43 +51,70 @@ def train_cell(workspace: Workspace, params: Params, cell: Cell) -> None:
     the same parameters, data and code.
     """
     setup = params.setup(cell.dataset, cell.backbone)
-    manifest = read_manifest(workspace.packed(cell.dataset) / "manifest.parquet")
-    torch.manual_seed(torch_seed(cell.seed, "init"))
-    classes = class_names(manifest)
-    model, criterion = build_network(params, cell, len(classes))
-    stem: Stem = model.stem  # type: ignore[assignment]
-    load_model(workspace.weights(cell.backbone), stem)
-    packed, labels = PackedImages(workspace.packed(cell.dataset)), manifest["class_id"].tolist()
-    samples = TrainSamples(packed, labels, setup.input, stem.colors)
-    shown = spread(np.flatnonzero(manifest["split"] == TEST), IMAGES)
-    whole = EvalSamples(packed, labels, setup.input.crop, stem.colors)
+    images = read_labels(workspace.packed(cell.dataset) / "manifest.parquet")
+    facts = identity(params, cell, classes=images.classes, inputs=_inputs(workspace, cell))
+    name = f"train-{fingerprint(repr(facts), *_code(params, cell))}.pt"
+    trainer = trainer_of(workspace, params, cell, images, checkpoint=workspace.scratch / name)
+    trainer.machines = from_everyone(record(setup.train.precision)["machine"])
+    shown = spread(images.rows_of(TEST), IMAGES)
+    samples = trainer.samples
+    whole = EvalSamples(samples.images, images.class_ids, setup.input.crop, samples.colors)
     (batch,) = eval_batches(whole, shown, batch_size=IMAGES)
-    facts = identity(params, cell, classes=classes, inputs=_inputs(workspace, cell))
-    trainer = Trainer(
-        model,
-        criterion,
-        samples,
-        np.flatnonzero(manifest["split"] == TRAIN_WEAKSUP),
-        train=setup.train,
-        execution=params.execution,
-        seed=cell.seed,
-        checkpoint=workspace.scratch / f"train-{fingerprint(repr(facts), *_code(params, cell))}.pt",
+    trainer.look = partial(
+        snapshot, images=batch.images(trainer.device), labels=batch.labels.to(trainer.device)
     )
-    trainer.machines = [record(setup.train.precision)["machine"]]
-    trainer.names = manifest["image_id"].tolist()
-    trainer.look = partial(snapshot, batch=batch, device=trainer.device)
     history = trainer.run()
     if not trainer.first:
         return
     with whole_files(workspace.run(cell), *OUTPUTS) as folder:
         facts |= record(setup.train.precision)
-        if trainer.machines[:-1]:  # it was interrupted, and went on elsewhere
-            facts["machines_before"] = trainer.machines[:-1]
+        if others := _distinct(one for one in trainer.machines if one != facts["machine"]):
+            facts["other_machines"] = others  # of other processes, or from before an interruption
         write_json(folder / PROVENANCE, facts)
         write_text(folder / "history.csv", history.to_csv(index=False, float_format="%.6g"))
         save_snapshots(folder / "epochs.safetensors", shown, trainer.looks)
-        save_model(folder / "model.safetensors", model)
+        save_model(folder / "model.safetensors", trainer.model)
     trainer.forget()
+
+
+def trainer_of(
+    workspace: Workspace, params: Params, cell: Cell, images: Labels, *, checkpoint: Path
+) -> Trainer:
+    """Return the trainer of ``cell``, before its first step: network, criterion, samples.
+
+    Args:
+        workspace: with packed images and stem weights.
+        params: all parameters.
+        cell: which one.
+        images: of its data set.
+        checkpoint: file of the unfinished state.
+    """
+    setup = params.setup(cell.dataset, cell.backbone)
+    torch.manual_seed(torch_seed(cell.seed, "init"))
+    model, criterion = build_network(params, cell, len(images.classes))
+    stem: Stem = model.stem  # type: ignore[assignment]
+    load_model(workspace.weights(cell.backbone), stem)
+    packed = PackedImages(workspace.packed(cell.dataset))
+    trainer = Trainer(
+        model,
+        criterion,
+        TrainSamples(packed, images.class_ids, setup.input, stem.colors),
+        images.rows_of(TRAIN_WEAKSUP),
+        train=setup.train,
+        execution=params.execution,
+        seed=cell.seed,
+        checkpoint=checkpoint,
+    )
+    trainer.names = images.image_ids
+    return trainer
+
+
+def _distinct(machines: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
+    for machine in machines:
+        if machine not in found:
+            found.append(machine)
+    return found
 
 
 def _code(params: Params, cell: Cell) -> list[Path]:

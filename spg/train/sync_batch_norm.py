@@ -9,18 +9,20 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from spg.networks.compute.device import full_precision
-from spg.networks.compute.distributed import world
+from spg.networks.compute.distributed import has_whole_batch, world
 
 
 class SyncBatchNorm(nn.BatchNorm2d):
     """Batch norm whose statistics run over the images of all processes, on any device.
 
-    torch.nn.SyncBatchNorm, which runs on GPUs alone, computes the same there.
+    torch.nn.SyncBatchNorm, which runs on GPUs alone, computes the same there, but for the running
+    variance of a batch of fewer images than processes: each of them has all of it, and it counts
+    every image as often.
     """
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalize ``Tensor[b, C, h, w]``, this process's share of the batch."""
-        if not self.training:
+        if not self.training or has_whole_batch(len(x)):
             return super().forward(x)
         dtype, x = x.dtype, full_precision(x)
         count = x.new_full((1,), x.numel() // x.shape[1])

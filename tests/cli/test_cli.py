@@ -210,3 +210,28 @@ def test_predict_refuses_a_hostile_provenance(project, checkpoint, facts):
     result = predicted(project, project / "model.safetensors", project / "x.jpg")
     assert result.exit_code == 2, result.exception
     assert len(result.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("number", ["nan", "inf", "-inf"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["score", "--maps", "m", "--metadata", "m", "--normalization", "ivr", "--percentile"],
+        ["score", "--maps", "m", "--metadata", "m", "--threshold"],
+        ["verify", "--method", "spg", "--seed", "0", "--statistically", "2", "--margin"],
+    ],
+)
+def test_no_number_is_no_number(words, number):
+    found = CliRunner().invoke(main, [*words, number])
+    assert found.exit_code == 2
+    assert "Invalid value" in found.output
+
+
+def test_a_margin_of_bytes_and_a_report_on_nothing_are_refused(project):
+    for words, said in (
+        (["verify", "--method", "spg", "--seed", "0", "--margin", "5"], "--statistically"),
+        (["score", "--maps", "m", "--metadata", "m", "--report", ""], "names no data set"),
+    ):
+        found = CliRunner().invoke(main, words)
+        assert found.exit_code == 2, found.output
+        assert said in found.output

@@ -50,13 +50,13 @@ def checkout(tmp_path):
 
 def test_the_commit_is_the_last_one_that_changed_what_a_stage_depends_on(checkout):
     code = commit(checkout, spg__train__loop="1", stages__train="1")
-    assert code_commit(checkout) == code
+    assert code_commit(checkout, "plugins") == code
     commit(checkout, docs__page="text", spg__tools__bench="1")  # nothing that it declares
-    assert code_commit(checkout) == code
+    assert code_commit(checkout, "plugins") == code
     backbone = commit(checkout, spg__networks__backbones__a="1")
-    assert code_commit(checkout) == backbone
+    assert code_commit(checkout, "plugins") == backbone
     (checkout / "spg/train/loop.py").write_text("2", encoding="utf-8")
-    assert code_commit(checkout) == f"{backbone}+"
+    assert code_commit(checkout, "plugins") == f"{backbone}+"
 
 
 def test_a_shallow_clone_does_not_know(checkout, tmp_path):
@@ -64,17 +64,17 @@ def test_a_shallow_clone_does_not_know(checkout, tmp_path):
     commit(checkout, docs__page="text")
     for name, depth in (("whole", ()), ("shallow", ("--depth", "1"))):
         git(checkout, "clone", "-q", *depth, f"file://{checkout}", str(tmp_path / name))
-    assert code_commit(tmp_path / "shallow") is None
-    assert code_commit(tmp_path / "whole") == code_commit(checkout)
+    assert code_commit(tmp_path / "shallow", "plugins") is None
+    assert code_commit(tmp_path / "whole", "plugins") == code_commit(checkout, "plugins")
 
 
 def test_without_a_repository_there_is_none(tmp_path, checkout):
-    assert code_commit(checkout) is None  # of no commit
+    assert code_commit(checkout, "plugins") is None  # of no commit
     commit(checkout, spg__train__loop="1")
     inside = checkout / "copy"
     inside.mkdir()
     (inside / "dvc.yaml").write_text(DVC, encoding="utf-8")
-    assert code_commit(inside) is None  # a folder in somebody's repository
+    assert code_commit(inside, "plugins") is None  # a folder in somebody's repository
 
 
 def test_the_trace_has_what_the_numbers_came_from(finished, two_methods):

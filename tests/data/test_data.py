@@ -20,7 +20,17 @@ import spg.data.images.packed as pack_module
 from spg.data.birds.flock import draw_flock
 from spg.data.birds.species import SMALL_PARTS, benchmark_species
 from spg.data.fetch.stage import fetch
-from spg.data.images.manifest import SCHEMA, boxes_of, class_names, read_manifest, write_manifest
+from spg.data.images.manifest import (
+    SCHEMA,
+    TEST,
+    TRAIN_FULLSUP,
+    TRAIN_WEAKSUP,
+    boxes_of,
+    class_names,
+    read_labels,
+    read_manifest,
+    write_manifest,
+)
 from spg.data.images.packed import EncodedImage, PackedImages, shard_name, write_shard
 from spg.data.inputs.batches import eval_batches, train_batches
 from spg.data.inputs.colors import normalize_images
@@ -31,11 +41,12 @@ from spg.data.sources.synthetic_birds import write_archive
 from spg.networks.backbones.inception_v3 import InceptionV3Stem
 from spg.networks.compute.distributed import World
 from spg.project.errors import UserError
-from spg.project.schema import InputParams
+from spg.project.schema.training import InputParams
 from spg.project.workspace import Workspace
 
 NAME = "synthetic_birds"
 COLORS = InceptionV3Stem.colors
+CPU = torch.device("cpu")
 TABLES = ("images", "image_class_labels", "train_test_split", "bounding_boxes", "classes")
 
 
@@ -356,7 +367,9 @@ def test_shards_hold_the_very_bytes_in_order(tmp_path, monkeypatch, count):
     assert len(stored) == count
     for n in range(count):
         mask = images[n].object_mask
-        assert (stored._table["object_mask"][n].as_py(), stored._table["image"][n].as_py()) == (
+        assert (
+                stored._columns["object_mask"][n].as_py(), stored._columns["image"][n].as_py()
+            ) == (
             mask, images[n].image
         )  # fmt: skip
 
@@ -390,6 +403,18 @@ def test_missing_or_damaged_packed_images_are_one_sentence(tmp_path):
     write_shard(tmp_path / shard_name(0), [EncodedImage(b"no image", None, None)])
     with pytest.raises(UserError, match="packed image 0: image cannot be decoded"):
         PackedImages(tmp_path).image(0)
+
+
+def test_labels_are_the_manifests_columns_without_a_data_frame(tiny_workspace, manifest):
+    path = tiny_workspace.packed(NAME) / "manifest.parquet"
+    labels = read_labels(path)
+    assert labels.image_ids.to_pylist() == manifest["image_id"].tolist()
+    assert labels.class_ids.dtype == np.int64
+    assert labels.class_ids.tolist() == manifest["class_id"].tolist()
+    assert labels.classes == class_names(manifest)
+    for splits in ([TRAIN_WEAKSUP], [TEST], [TRAIN_FULLSUP, TEST]):
+        want = np.flatnonzero(manifest["split"].isin(splits))
+        assert labels.rows_of(*splits).tolist() == want.tolist()
 
 
 # ---- Batches ----
@@ -442,9 +467,14 @@ def test_an_epoch_covers_each_image_once_with_its_label(train_samples):
     assert indices != INDICES.tolist()
     assert torch.cat([batch.labels for batch in batches]).tolist() == [i % 3 for i in indices]
     for batch in batches:
-        assert batch.images.shape[1:] == (3, 32, 32)
-        assert batch.images.dtype == torch.float32
-        assert batch.images.is_contiguous(memory_format=torch.channels_last)
+        assert batch.pixels.shape[1:] == (3, 32, 32)
+        assert batch.pixels.dtype == torch.uint8
+        assert batch.pixels.is_contiguous(memory_format=torch.channels_last)
+        images = batch.images(CPU)
+        assert images.is_contiguous(memory_format=torch.channels_last)
+        assert torch.equal(images, normalize_images(batch.pixels, COLORS))
+        rows = [train_samples[0, 0, int(index)][0] for index in batch.indices]
+        assert torch.equal(batch.pixels, torch.stack(rows))
 
 
 @pytest.mark.parametrize("skip", [0, 1, 2, 3])
@@ -471,7 +501,7 @@ def test_the_shares_of_a_batch_make_the_whole(train_samples, size):
         parts = [share[step] for share in shares]
         assert {part.total for part in parts} == {batch.total}
         if batch.total >= size:
-            assert torch.equal(torch.cat([part.images for part in parts]), batch.images)
+            assert torch.equal(torch.cat([part.pixels for part in parts]), batch.pixels)
             assert torch.equal(torch.cat([part.indices for part in parts]), batch.indices)
         else:
             assert all(torch.equal(part.indices, batch.indices) for part in parts)
@@ -503,7 +533,7 @@ def test_epochs_and_seeds_differ_in_order_and_pixels(train_samples):
         orders = [torch.cat([batch.indices for batch in epoch]) for epoch in (first, other)]
         assert not torch.equal(*orders)
         pixels = [
-            {int(i): image for b in epoch for i, image in zip(b.indices, b.images, strict=True)}
+            {int(i): image for b in epoch for i, image in zip(b.indices, b.pixels, strict=True)}
             for epoch in (first, other)
         ]
         changed = [i for i in pixels[0] if not torch.equal(pixels[0][i], pixels[1][i])]
@@ -512,7 +542,7 @@ def test_epochs_and_seeds_differ_in_order_and_pixels(train_samples):
 
 def test_the_batch_size_changes_no_pixel(train_samples):
     wide, narrow = epoch_of(train_samples, batch_size=11), epoch_of(train_samples, batch_size=3)
-    assert torch.equal(wide[0].images, torch.cat([batch.images for batch in narrow]))
+    assert torch.equal(wide[0].pixels, torch.cat([batch.pixels for batch in narrow]))
 
 
 def pixels_of(batch):
@@ -544,7 +574,7 @@ def test_evaluation_squashes_the_whole_image_and_covers_each_once():
     batches = list(eval_batches(samples, INDICES, batch_size=4))
     assert torch.cat([batch.indices for batch in batches]).tolist() == INDICES.tolist()
     assert torch.cat([batch.labels for batch in batches]).tolist() == [n % 3 for n in INDICES]
-    columns, rows, number = pixels_of(batches[0].images)[0]
+    columns, rows, number = pixels_of(batches[0].images(CPU))[0]
     assert (number == 3).all()
     # centers of 4 x 2 blocks: from the first to the last column and row, never flipped
     assert columns[0, 0] < 4 < 123 < columns[0, -1]
@@ -566,7 +596,7 @@ def test_batches_come_from_the_packed_images(packed, manifest, tiny_params):
     (batch,) = eval_batches(samples, np.array([4]), batch_size=4)
     image = Image.fromarray(packed.image(4)).resize((32, 32), Image.Resampling.BILINEAR)
     want = torch.from_numpy(np.asarray(image).copy()).permute(2, 0, 1).float()
-    assert (pixels_of(batch.images)[0] - want).abs().max() <= 2
+    assert (pixels_of(batch.images(CPU))[0] - want).abs().max() <= 2
     assert batch.labels.tolist() == [manifest["class_id"][4]]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -151,6 +153,7 @@ def splits(root, *lines):
         (lambda root: write_images(root, {"a.jpg": (9, 9)}), "a.jpg: lies in none of train, val"),
         (lambda root: write_images(root, {"test/a.jpg": (9, 9)}), "lies in no folder of a class"),
         (lambda root: (root / "train").rename(root / "teach"), "has neither splits.csv nor"),
+        (lambda root: (root / "train/zzz").mkdir(), "train/zzz: holds no image; remove"),
     ],
 )
 def test_what_is_wrong_with_the_folder_is_said(folder, change, said):
@@ -158,6 +161,64 @@ def test_what_is_wrong_with_the_folder_is_said(folder, change, said):
     with pytest.raises(BadDataError) as caught:
         read_annotations(folder)
     assert any(said in problem for problem in caught.value.problems), caught.value.problems
+
+
+def test_the_class_is_the_folder_below_the_split_as_torchvision_has_it(tmp_path):
+    images = {name.replace("wren/", "wren/2024/may/"): size for name, size in IMAGES.items()}
+    folder = write_images(tmp_path / "own", {**images, "train/.cache/x.jpg": (9, 9)})
+    shutil.rmtree(folder / "train/.cache")
+    found = [item for item in read_annotations(folder) if item.split == "train_weaksup"]
+    theirs = ImageFolder(folder / "train")
+    assert {item.class_name: item.class_id for item in found} == theirs.class_to_idx
+    want = {Path(path).relative_to(folder).as_posix(): label for path, label in theirs.samples}
+    assert {item.image_id: item.class_id for item in found} == want
+
+
+def test_hidden_folders_are_no_classes(tmp_path):
+    folder = write_images(tmp_path / "own", {**IMAGES, "train/.ipynb_checkpoints/x.jpg": (9, 9)})
+    assert {item.class_name for item in read_annotations(folder)} == {"owl", "wren"}
+
+
+def test_val_is_the_test_split_in_a_table_too(tmp_path):
+    names = ("wren/a.jpg", "wren/b.jpg", "owl/c.jpg", "owl/d.jpg")
+    folder = write_images(tmp_path / "own", dict.fromkeys(names, (20, 20)))
+    words = ("train", "val") * 2
+    splits(folder, *(f"{name},{word}" for name, word in zip(names, words, strict=True)))
+    found = {item.image_id: item.split for item in read_annotations(folder)}
+    assert [found[name] for name in names] == ["train_weaksup", "test"] * 2
+
+
+def test_accents_are_found_however_they_are_spelled(tmp_path):
+    apart, together = "test/owl/u\u0308.jpg", "test/owl/\u00fc.jpg"
+    folder = write_images(tmp_path / "own", {**IMAGES, apart: (20, 20)})
+    boxes(folder, f"{together},1,1,9,9")
+    found = {item.image_id: item for item in read_annotations(folder)}
+    assert found[apart].boxes == ((1, 1, 9, 9),)
+
+
+def test_a_name_that_no_table_can_hold_is_one_sentence(folder):
+    name = os.fsdecode(b"train/wren/\xff\xfe.jpg")
+    (folder / "train/wren/a.jpg").rename(folder / name)
+    with pytest.raises(BadDataError, match=r"udcff.*\.jpg: this name is not UTF-8; rename it"):
+        read_annotations(folder)
+
+
+def test_a_table_of_another_kind_hides_nothing_and_blames_no_image(tmp_path):
+    names = ("wren/a.jpg", "owl/c.jpg")
+    folder = write_images(tmp_path / "own", dict.fromkeys(names, (20, 20)))
+    table(folder / "splits.csv", "name,part", "wren/a.jpg,train")
+    boxes(folder, "owl/c.jpg,1,1,9,9")
+    with pytest.raises(BadDataError) as caught:
+        read_annotations(folder)
+    assert list(caught.value.problems) == [
+        "splits.csv:1: expected the header image,split, got 'name,part'"
+    ]
+    splits(folder, "wren/a.jpg,train", "owl/c.jpg,Test")
+    with pytest.raises(BadDataError) as caught:
+        read_annotations(folder)
+    assert list(caught.value.problems) == [
+        "splits.csv:3: split is 'Test', not one of train, val, test"
+    ]
 
 
 def test_an_empty_folder_is_one_sentence(tmp_path):

@@ -477,7 +477,7 @@ def test_one_mask_of_two_images_is_a_problem_of_both(project, tiny_params, place
     lines[place + 1] = f"{place + 2} {other}"
     (raw / "images.txt").write_text("\n".join(lines))
     shutil.copy(raw / read_annotations(raw)[place].file, raw / "images" / other)
-    with pytest.raises(UserError, match=r"2 problems: .*\.png: is the mask of 2 images"):
+    with pytest.raises(UserError, match=r"2 problems: .*\.png is the mask of 2 images"):
         prepare(project, tiny_params, NAME)
 
 

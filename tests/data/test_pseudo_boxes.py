@@ -73,6 +73,19 @@ def test_images_without_a_proposal_and_proposals_of_others_are_named(fetched):
     ]
 
 
+def test_proposals_for_other_sizes_or_classes_are_named(fetched):
+    image_id, label, size, proposed = PROPOSED[0]
+    raw = fetched([(image_id, label + 1, (size[0] * 2, size[1]), proposed), *PROPOSED[1:]])
+    with pytest.raises(BadDataError) as caught:
+        read_annotations(raw)
+    where = "train_fullsup/pseudo"
+    assert list(caught.value.problems) == [
+        f"{where}/class_labels.txt: {image_id} is {label + 1} here and {label} in train_fullsup",
+        f"{where}/image_sizes.txt: {image_id} is {(size[0] * 2, size[1])} here and {size} in "
+        "train_fullsup",
+    ]
+
+
 def test_malformed_tables_are_refused_before_anything_is_left(fetched, tmp_path, monkeypatch):
     write_split(tmp_path / "proposed", "ILSVRC", PROPOSED)
     folder = tmp_path / "proposed/metadata/ILSVRC/val"

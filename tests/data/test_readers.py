@@ -65,6 +65,7 @@ def test_a_cub_archive_reads_as_the_contract_says(birds):
         "001.A/a.jpg", "images/001.A/a.jpg", 0, "001.A", "train_weaksup",
         ((0.0, 1.0, 30.0, 21.0),), None, None, None, "images.txt:1",
         "bounding_boxes.txt:1", None, None, True, (), "", None,
+        (), None, False,
     )  # fmt: skip
     assert (second.split, third.class_id) == ("test", 1)
     assert second.boxes == ((-3.5, 0.0, 696.5, 5.0),)  # beyond the image: prepare clips it

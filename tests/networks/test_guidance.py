@@ -19,6 +19,7 @@ from spg.networks.methods.spg.guidance import (
     guidance_mask,
     masked_bce,
     upsample,
+    upsample_by_products,
 )
 from spg.networks.parts.normalize import normalize_maps
 
@@ -235,3 +236,25 @@ def test_a_batch_without_valid_pixels_costs_nothing():
 def test_the_fused_map_is_the_mean():
     assert torch.equal(fuse(torch.tensor([0.25]), torch.tensor([0.75])), torch.tensor([0.5]))
     assert torch.equal(fuse(torch.tensor([1.0]), torch.tensor([0.0])), torch.tensor([0.5]))
+
+
+@given(
+    height=st.integers(1, 40), width=st.integers(1, 40), size=st.integers(1, 90),
+    align_corners=st.booleans(), seed=st.integers(0, 2**16),
+)  # fmt: skip
+def test_two_products_are_torchs_interpolation_and_its_gradient(
+    height, width, size, align_corners, seed
+):
+    random = torch.Generator().manual_seed(seed)
+    maps = torch.rand(2, 1, height, width, generator=random)
+    weight = torch.randn(2, size, size, generator=random)
+    results = []
+    for scale in (upsample, upsample_by_products):
+        leaf = maps.clone().requires_grad_()
+        scaled = scale(leaf, size, align_corners=align_corners)
+        (scaled * weight).sum().backward()
+        results.append((scaled.detach(), leaf.grad / weight.abs().sum()))
+    (want, want_gradient), (got, gradient) = results
+    assert got.shape == want.shape == (2, size, size)
+    assert torch.allclose(got, want, rtol=0, atol=1e-6)
+    assert torch.allclose(gradient, want_gradient, rtol=0, atol=1e-6)

@@ -133,7 +133,7 @@ def test_the_same_seed_hides_the_same(has_with):
     assert not torch.equal(seen[0], seen[2])
 
 
-@pytest.mark.parametrize("method", ["cam", "has"])
+@pytest.mark.parametrize("method", ["cam", "has", "adl", "cutmix"])
 @pytest.mark.parametrize(("head", "convolutions"), [("one_conv", 1), ("wsolevaluation", 2)])
 def test_the_head_of_the_gap_network_is_the_papers_or_wsolevaluations(
     tiny_mapping, cell_of, method, head, convolutions

@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import hashlib
 import io
+from pathlib import Path
 from types import SimpleNamespace
+from urllib.parse import unquote, urlparse
 
 import pytest
 import torch
@@ -225,6 +227,49 @@ def test_a_missing_download_is_one_sentence(published, tmp_path):
     module.PUBLISHED_URL = (tmp_path / "nothing-0123abcd.pth").as_uri()
     with pytest.raises(UserError, match="nothing-0123abcd"):
         load_published(build(1 / 16), module)
+
+
+def place_of(module):
+    return module.PUBLISHED_URL.rpartition("/")[2]
+
+
+def moved(module, folder):
+    """Put a published file into a folder, so that its address leads nowhere."""
+    folder.mkdir(parents=True)
+    file = Path(unquote(urlparse(module.PUBLISHED_URL).path))
+    file.rename(folder / file.name)
+
+
+def test_a_folder_of_weights_takes_the_place_of_downloads(published, tmp_path, monkeypatch):
+    module = published()
+    moved(module, tmp_path / "mine")
+    with pytest.raises(UserError, match=place_of(module)):
+        load_published(build(1 / 16), module)
+    monkeypatch.setenv("SPG_WEIGHTS", str(tmp_path / "mine"))
+    load_published(build(1 / 16), module)
+    (tmp_path / "mine" / place_of(module)).write_bytes(b"other")
+    with pytest.raises(UserError, match=r"mine/stem-.*: its sha256 is [0-9a-f]{64}, not "):
+        load_published(build(1 / 16), module)
+
+
+def test_a_file_that_the_folder_of_weights_lacks_is_one_sentence(published, tmp_path, monkeypatch):
+    """It is not loaded behind its back: a node without network would wait for minutes."""
+    module = published()
+    monkeypatch.setenv("SPG_WEIGHTS", str(tmp_path / "empty"))
+    with pytest.raises(UserError, match=r"^SPG_WEIGHTS: .*empty has no stem-.*; load file://"):
+        load_published(build(1 / 16), module)
+
+
+def test_an_empty_variable_names_no_folder(published, monkeypatch):
+    """As `SPG_WEIGHTS= spg ...` leaves it: the address is taken, as without the variable."""
+    monkeypatch.setenv("SPG_WEIGHTS", "")
+    load_published(build(1 / 16), published())
+
+
+def test_what_torch_has_loaded_before_is_taken(published, tmp_path):
+    module = published()
+    moved(module, tmp_path / "home/hub/checkpoints")
+    load_published(build(1 / 16), module)
 
 
 def test_the_published_url_carries_a_hash():

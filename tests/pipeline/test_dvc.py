@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from smoke import copy_project
 
@@ -16,6 +18,7 @@ from spg.project.files import write_json
 from spg.project.params import read_yaml
 
 pytestmark = pytest.mark.slow
+TOYS = Path(__file__).parents[1] / "toys"
 
 
 class Copy:
@@ -64,6 +67,10 @@ def made(tmp_path_factory):
     copy.set("methods", ["spg_plain", "acol"])
     copy.set("guided", ["spg"])
     copy.set("ablations", [])
+    shutil.copy(TOYS / "one_layer.py", root / "plugins/methods/mine.py")
+    copy.set("own_methods", ["mine"])
+    copy.set("mine", {"sharpness": 2.0})
+    copy.set("localization.extractors.mine", ["cam"])
     copy.dvc("repro")
     copy.git("config", "user.email", "a@b")
     copy.git("config", "user.name", "a")
@@ -108,6 +115,20 @@ def test_a_methods_setting_dirties_its_own_cells_alone(copy):
     copy.set("acol.threshold", 0.6)
     cell = "synthetic_birds-inception_v3-acol-0"
     assert copy.changed() == {f"train@{cell}", f"localize@{cell}"}
+
+
+def test_a_method_of_ones_own_reruns_as_ours_do(copy):
+    """Its row is in the report; an edit of it, or of its section, reruns its own cells alone."""
+    table = pd.read_csv(copy.root / "reports/synthetic_birds/comparison.csv")
+    assert "mine" in set(table["method"])
+    cell = "synthetic_birds-inception_v3-mine-0"
+    path = copy.root / "plugins/methods/mine.py"
+    path.write_text(path.read_text(encoding="utf-8") + "# a comment\n", encoding="utf-8")
+    own = {f"train_own@{cell}", f"localize_own@{cell}"}
+    assert copy.changed() == own | {"compare@synthetic_birds"}  # whose trace names the commit
+    copy.git("checkout", "-q", ".")
+    copy.set("mine.sharpness", 3.0)
+    assert copy.changed() == own
 
 
 def test_a_comment_in_the_reports_room_dirties_the_report_alone(copy):

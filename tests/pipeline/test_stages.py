@@ -10,6 +10,8 @@ import cv2
 import numpy as np
 import pandas as pd
 import PIL.Image
+import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 import torch
@@ -23,7 +25,7 @@ from spg.compare.errors import collect_errors
 from spg.compare.paper import load_paper
 from spg.compare.stage import compare
 from spg.compare.variants import Variant
-from spg.data.images.manifest import boxes_of, read_manifest, write_manifest
+from spg.data.images.manifest import TEST, boxes_of, read_manifest, write_manifest
 from spg.data.images.packed import EncodedImage, PackedImages, shard_name, write_shard
 from spg.data.inputs.colors import normalize_images
 from spg.evaluate.image_errors import ERRORS, select_threshold
@@ -43,7 +45,7 @@ from spg.networks.parts.build import load_network
 from spg.project.errors import UserError
 from spg.project.parallel import in_order
 from spg.project.params import parse_params
-from spg.project.schema import GraphCutParams
+from spg.project.schema.evaluation import GraphCutParams
 
 NAME = "synthetic_birds"
 VARIANTS = [("spg_plain", "cam"), ("spg_plain", "grad_cam"), ("spg_plain", "backprop")]
@@ -221,6 +223,21 @@ def test_without_masks_energies_are_unknown_and_errors_the_same(
     for kind in ("fixed", "selected"):
         assert mine[kind] == other[kind] | {PIXEL_IOU: None}
         assert 0 < other[kind][PIXEL_IOU] < 1
+
+
+def test_any_number_of_held_out_images_may_come_before_the_tests(
+    finished, tmp_path, two_methods, cell_of
+):
+    """As OpenImages30k's 2,500: tables are read some rows at a time, and no test among them."""
+    workspace, cell = sharing(finished, tmp_path, "data", "maps"), cell_of("spg")
+    shutil.copytree(finished.sweep(cell), workspace.sweep(cell))
+    table = pq.read_table(finished.sweep(cell) / "sweep.parquet")
+    tests = pc.equal(table["split"], TEST)
+    held_out = table.filter(pc.invert(tests))
+    many = pa.concat_tables([held_out] * (1 + 1100 // len(held_out)) + [table.filter(tests)])
+    pq.write_table(many, workspace.sweep(cell) / "sweep.parquet")
+    evaluate_cell(workspace, two_methods, cell)
+    assert files_in(workspace.evaluation(cell)) == files_in(finished.evaluation(cell))
 
 
 @pytest.fixture
@@ -437,6 +454,8 @@ def test_selected_and_oracle_agree_with_the_sweep(finished, cell_of, method, ext
         every = np.stack(own.loc[own["split"] == "test", "iou_all"])
         v2 = [(every >= level).mean(axis=0).max() for level in (0.3, 0.5, 0.7)]
         assert metrics["max_box_acc_v2"] == pytest.approx(np.mean(v2))
+        levels = [metrics[f"max_box_acc_v2_{level}"] for level in (30, 50, 70)]
+        assert levels == pytest.approx(v2)
 
 
 def replace_iou(workspace, cell, split, iou):

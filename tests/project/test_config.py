@@ -12,7 +12,7 @@ from spg.project.errors import UserError
 from spg.project.files import write_json
 from spg.project.params import load_params, parse_params, read_yaml
 from spg.project.plugins import plugin_names
-from spg.project.protocols import apply_protocol
+from spg.project.presets import apply_presets
 from spg.tools.check_params import check_params
 
 ROOT = Path(__file__).parents[2]
@@ -20,7 +20,11 @@ MAPPING = read_yaml(ROOT / "params.yaml")
 DATA = ("datasets", "synthetic_birds")
 SETUP = (*DATA, "backbones", "inception_v3")
 NAMED = (("variants",), ("ensembles",), ("localization", "extractors"))
-NAMES = (("datasets",), (*DATA, "backbones"), ("protocols",))  # their keys are names
+# their keys are names
+NAMES = (
+    ("datasets",), (*DATA, "backbones"), (*DATA, "recipes"), (*DATA, "extractors"), ("protocols",),
+    (*SETUP, "train", "optimizer", "layers"), ("pretraining", "train", "optimizer", "layers"),
+)  # fmt: skip
 TRAIN_OF = tuple(("protocols", name, "train_of") for name in MAPPING["protocols"])
 METHODS = tuple(("protocols", name, "methods") for name in MAPPING["protocols"])
 # Below these, keys are names of the user's own or may be left out, or have the form of others.
@@ -60,7 +64,7 @@ def text(path):
 
 
 KEYS = [path for path in nodes(MAPPING) if not is_free(path)]
-FILLED = apply_protocol(MAPPING)
+FILLED = apply_presets(MAPPING)
 LEAVES = [path for path in KEYS if not isinstance(within(MAPPING, path), dict)]
 MAPPINGS = [(), *(path for path in KEYS if isinstance(within(MAPPING, path), dict))]
 CLOSED = [path for path in MAPPINGS if path not in (*NAMED, *NAMES, *TRAIN_OF, *METHODS)]
@@ -109,10 +113,8 @@ def test_a_missing_key_is_named(tree, path):
         return
     message = complaint(tree)
     if path == DATA:  # a data set is missing where its name is used
-        assert (
-            "dataset: 'synthetic_birds' is not one of ['cub', 'ilsvrc', 'imagenette', 'photos']"
-            in message
-        )
+        others = "['cub', 'ilsvrc', 'imagenette', 'openimages30k', 'photos']"
+        assert f"dataset: 'synthetic_birds' is not one of {others}" in message
     elif path == ("protocols", MAPPING["protocol"]):
         assert " protocol: 'paper' is not one of ['official', 'wsolevaluation']" in message
     elif path == SETUP:
@@ -138,9 +140,11 @@ def test_a_value_of_a_wrong_kind_is_named(tree, path, wrong):
     within(tree, path[:-1])[path[-1]] = wrong
     if wrong is None and path[-1] == "short_side":
         pytest.skip("null keeps the images' size")
+    if wrong is None and path[-1] == "recipe":
+        pytest.skip("null: the backbones say all themselves")
     if wrong is None and path[-1] == "folds":
         pytest.skip("null: no threshold is cross-fitted")
-    if wrong is None and within(apply_protocol(tree), path) is not None:
+    if wrong is None and within(apply_presets(tree), path) is not None:
         pytest.skip("null means: as `protocol` has it")
     assert f" {text(path)}" in complaint(tree)
 
@@ -151,7 +155,7 @@ def test_a_value_of_a_wrong_kind_is_named(tree, path, wrong):
     ids=text,
 )
 def test_a_number_in_quotes_and_a_boolean_number_are_refused(tree, path):
-    value = within(apply_protocol(tree), path)
+    value = within(apply_presets(tree), path)
     for wrong in (str(value), 1 if isinstance(value, bool) else True):
         within(tree, path[:-1])[path[-1]] = wrong
         assert f" {text(path)}" in complaint(tree)
@@ -245,7 +249,7 @@ def test_a_crop_must_fit_the_image(tree, owner):
         ("dataset", "cub200", "dataset: 'cub200' is not one of ['cub', 'ilsvrc', 'imagenette', "),
         ("backbones", ["vgg"], "datasets.synthetic_birds.backbones lacks: 'vgg' is not one of"),
         ("guided", ["spg", "no_d"], "guided: 'no_d' is not one of"),
-        ("methods", ["adl"], "localization.extractors lacks: 'adl'"),
+        ("methods", ["attdrop"], "localization.extractors lacks: 'attdrop'"),
         ("seeds", [0, 1, 0], "seeds: [0, 1, 0] names something twice"),
         ("backbones", ["inception_v3"] * 2, "backbones: "),
         ("methods", ["spg_plain", "spg_plain"], "names something twice"),
@@ -257,9 +261,26 @@ def test_names_must_exist_and_stand_once(tree, key, value, message):
     assert message in complaint(tree)
 
 
+def test_a_data_set_may_take_other_maps_of_a_method(params, tree):
+    assert params.extractors_of("cub", "cam") == ["cam"]
+    assert params.extractors_of("ilsvrc", "cam") == ["cam", "grad_cam", "backprop"]
+    assert params.extractors_of("cub", "spg") == ["cam"]
+    tree["datasets"]["cub"]["extractors"] = {"telepathy": ["cam"]}
+    assert "datasets.cub.extractors: 'telepathy' is not one of" in complaint(tree)
+    tree["datasets"]["cub"]["extractors"] = {"cam": ["telepathy"]}
+    assert "extractor 'telepathy' has no file" in complaint_of_plugins(tree)
+
+
+def complaint_of_plugins(tree) -> str:
+    with pytest.raises(UserError) as caught:
+        check_params(parse_params(tree, "params.yaml"))
+    return str(caught.value)
+
+
 def test_a_backbone_needs_settings_for_the_data_set(params):
     assert params.setup("cub", "efficientnet_lite0").input.crop == 160
-    assert params.setup("cub", "inception_v3").input.crop == 321
+    assert params.setup("cub", "inception_v3").input.crop == 224
+    assert params.setup("ilsvrc", "inception_v3").input.crop == 321
     with pytest.raises(UserError, match=r"^params\.yaml: datasets\.cub\.backbones has no 'vgg'"):
         params.setup("cub", "vgg")
 
@@ -401,11 +422,9 @@ def test_what_the_paper_names_of_ours_exists(paper, params):
 
 def test_a_row_has_a_method_or_a_reason(paper, tmp_path):
     def forget(mapping):
-        mapping["results"][-1].pop("missing")
+        next(row for row in mapping["results"] if row["method"] is None).pop("missing")
 
-    with pytest.raises(
-        UserError, match="ivr_cutmix_ivr_openimages30k_mean: has either a method or"
-    ):
+    with pytest.raises(UserError, match="t1_alexnet_gap_top1_loc: has either a method or"):
         load_paper(changed_paper(tmp_path, forget))
 
 

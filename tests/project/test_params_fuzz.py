@@ -19,7 +19,7 @@ from test_config import LEAVES, MAPPING, text, within
 from spg.project.errors import UserError
 from spg.project.params import Params, parse_params
 from spg.project.plugins import find_plugin, plugin_names
-from spg.project.protocols import apply_protocol
+from spg.project.presets import apply_presets
 from spg.tools.check_params import check_params
 
 # Keys whose valid values other keys may forbid: names that have to exist, and orders.
@@ -114,7 +114,7 @@ def test_any_value_is_refused_with_its_path_or_accepted(path, value):
         related = path[-1] in RELATED
         assert text(shown) in said or related, said
     known = path[0] != "protocol" or value in list(MAPPING["protocols"])
-    filled = apply_protocol(copy.deepcopy(tree)) if known else tree
+    filled = apply_presets(copy.deepcopy(tree)) if known else tree
     valid = known and is_valid(filled)
     if not valid:
         assert params is None, f"{text(path)}: {value!r} was accepted"

@@ -57,6 +57,11 @@ def test_anything_else_caps_nothing(tmp_path, content):
     assert told(tmp_path) == [False, dict.fromkeys(CAPS)]
 
 
+def test_params_that_cannot_be_read_are_left_to_their_reader(tmp_path):
+    (tmp_path / "params.yaml").write_text("skip: 2024-13-45\n", encoding="utf-8")
+    assert told(tmp_path)[0] is False
+
+
 def test_a_folder_without_params_caps_nothing(tmp_path):
     assert told(tmp_path)[0] is False
 

@@ -19,8 +19,8 @@ from spg.networks.parts.build import build_network
 from spg.networks.weights.stage import make_weights
 from spg.project.errors import UserError
 from spg.project.params import parse_params
-from spg.project.protocols import apply_protocol
-from spg.project.schema import InputParams
+from spg.project.presets import apply_presets
+from spg.project.schema.training import InputParams
 from spg.project.workspace import Cell, Workspace
 from spg.train.optimizer import parameter_groups
 
@@ -36,8 +36,18 @@ def nulls(tree, path=()):
     for key, value in tree.items():
         if isinstance(value, dict):
             yield from nulls(value, (*path, key))
-        elif value is None and key != "short_side":
+        elif value is None and key not in ("short_side", "recipe"):
             yield (*path, key)
+
+
+def of_recipe(mapping, path):
+    """What the recipe of a data set says in place of a null of one of its backbones."""
+    dataset = mapping["datasets"][path[1]]
+    if dataset["recipe"] is None or path[4] not in ("input", "train"):
+        return None
+    recipe = dataset["recipes"][dataset["recipe"]]
+    own = recipe["optimizer_of"].get(path[3], {}) if path[5] == "optimizer" else {}
+    return own.get(path[-1], within(recipe, path[4:-1]).get(path[-1]))
 
 
 def within(tree, path):
@@ -50,18 +60,20 @@ def within(tree, path):
 def test_every_null_gets_the_value_of_the_reading(mapping, name):
     tree = with_protocol(mapping, name)
     before = copy.deepcopy(tree)
-    filled = apply_protocol(tree)
+    filled = apply_presets(tree)
     assert tree == before
     preset = mapping["protocols"][name]
-    paths = list(nulls(mapping))
+    paths = [path for path in nulls(mapping) if "recipes" not in path]
     assert len(paths) > 30
     for path in paths:
         value = within(filled, path)
         assert value is not None, path
-        if path[0] in ("cam", "has"):
+        if path[0] in preset["methods"]:
             assert value == within(preset["methods"], path)
         elif path[0] != "datasets":
             assert value == within(preset, path)
+        elif of_recipe(mapping, path) is not None:
+            assert value == of_recipe(mapping, path)
         elif path[-1] != "new_lr" and path[3] not in preset["train_of"]:
             assert value == within(preset["setup"], path[4:])
     parse_params(tree, name)
@@ -105,15 +117,24 @@ RATES = {
 def test_every_protocol_sets_the_published_rates(mapping, name, backbone):
     params = parse_params(with_protocol(mapping, name), name)
     stem, new, biases, decay = RATES[name, backbone]
-    optimizer = params.setup("cub", backbone).train.optimizer
+    optimizer = params.setup("ilsvrc", backbone).train.optimizer
     with torch.device("meta"):
-        model, _ = build_network(params, Cell("cub", backbone, "spg", 0), 200)
+        model, _ = build_network(params, Cell("ilsvrc", backbone, "spg", 0), 1000)
     rates = {group["name"]: group["lr"] for group in parameter_groups(model, optimizer)}
     assert rates == {
         "stem_weights": stem, "stem_biases": stem * biases,
         "new_weights": new, "new_biases": new * biases,
     }  # fmt: skip
     assert optimizer.weight_decay == decay
+
+
+def test_null_in_a_recipe_for_a_backbone_leaves_the_recipe_as_it_is(mapping):
+    dataset = mapping["datasets"]["cub"]
+    recipe = dataset["recipes"][dataset["recipe"]]
+    recipe["train"]["optimizer"]["weight_decay"] = 0.125
+    recipe["optimizer_of"]["vgg16"] = {"weight_decay": None}
+    train = parse_params(mapping, "").setup("cub", "vgg16").train
+    assert train.optimizer.weight_decay == 0.125
 
 
 def test_wsolevaluation_decays_resnets_weights_less(mapping):

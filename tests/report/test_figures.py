@@ -9,7 +9,7 @@ from matplotlib.colors import to_hex
 
 from spg.compare.variants import grid
 from spg.evaluate.outcomes import OUTCOMES
-from spg.project.schema import ThresholdPair
+from spg.project.schema.guidance import ThresholdPair
 from spg.report import charts, drawing, figures
 from spg.report.drawing import SHEETS, draw_figures, selected_ious, threshold_points
 from spg.report.figures import by_panel

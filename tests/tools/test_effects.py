@@ -23,7 +23,8 @@ from spg.project.files import write_json
 from spg.project.params import load_params, parse_params, read_model, read_yaml
 from spg.project.workspace import Cell, Workspace
 from spg.tools.effect.inputs import read_by
-from spg.tools.effect.stage import EffectsParams, measure_effect, with_settings
+from spg.tools.effect.settings import with_settings
+from spg.tools.effect.stage import EffectsParams, measure
 from spg.tools.protocol_page import BLOCK, effect_line, read_effects, with_effects
 from spg.train.stage import train_cell
 
@@ -61,8 +62,14 @@ def project(tmp_path_factory, tiny_workspace, tiny_mapping, tiny_params):
     return workspace
 
 
+@pytest.fixture(autouse=True)
+def one_process(monkeypatch):
+    """So that what a test forbids is forbidden where it would happen."""
+    monkeypatch.setenv("SPG_WORKERS", "1")
+
+
 def result(project, name):
-    measure_effect(project, name)
+    measure(project, [name])
     path = project.report("synthetic_birds") / f"effects/{name}.json"
     return json.loads(path.read_text(encoding="utf-8"))
 
@@ -100,7 +107,7 @@ def test_what_is_measured_is_not_measured_again_until_something_changes(project,
     code = [*spg.tools.effect.stage.code_of(["spg/train"])]
     monkeypatch.setattr(spg.tools.effect.stage, "code_of", lambda rooms: code)
     with pytest.raises(UserError, match="no such file"):
-        measure_effect(project, "nothing")  # other code: its cells would have to be made
+        measure(project, ["nothing"])  # other code: its cells would have to be made
     assert compared
 
 
@@ -169,6 +176,22 @@ def test_the_numbers_are_those_of_cells_trained_with_the_change(
     assert same_weights == (name != "random")
 
 
+def test_several_at_once_are_what_they_are_one_by_one(project, monkeypatch):
+    names = ["trained", "nothing", "evaluated"]
+    alone = {name: result(project, name) for name in names}
+    for folder in project.scratch.glob("effect-*"):
+        shutil.rmtree(folder)
+    for name in names:
+        (project.report("synthetic_birds") / f"effects/{name}.json").unlink()
+    monkeypatch.setenv("SPG_WORKERS", "2")
+    measure(project, names)
+    for name in names:
+        path = project.report("synthetic_birds") / f"effects/{name}.json"
+        assert json.loads(path.read_text(encoding="utf-8")) == alone[name]
+    for folder in project.scratch.glob("effect-*"):
+        assert [path.name for path in folder.iterdir()] == ["result.json"]
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [
@@ -180,7 +203,7 @@ def test_the_numbers_are_those_of_cells_trained_with_the_change(
 )
 def test_a_wrong_entry_is_one_sentence(project, name, message):
     with pytest.raises(UserError) as caught:
-        measure_effect(project, name)
+        measure(project, [name])
     assert "effects/params.yaml: " in str(caught.value)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)

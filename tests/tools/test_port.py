@@ -18,7 +18,6 @@ from tiny import sharing, with_setup
 
 import spg.tools.checkpoints.exchange
 from spg.cli import main
-from spg.data.inputs.batches import Batch
 from spg.localize.maps import find_extractors, localize_batch
 from spg.networks.methods.spg.guidance import attention_map
 from spg.networks.parts.build import build_network
@@ -103,12 +102,10 @@ def test_an_imported_checkpoint_localizes_as_the_authors_code_did(imported, offi
     model, _ = build_network(official_params, cell, CASE["num_classes"])
     load_model(workspace.run(cell) / "model.safetensors", model.eval())
     images, labels = images_by_formula(CASE), torch.tensor(CASE["labels"])
-    batch = Batch(images, labels, torch.arange(len(labels)), len(labels))
     seen = []
     model.register_forward_hook(lambda _model, _images, outputs: seen.append(outputs))
     extractors = find_extractors(official_params.localization.extractors["spg"])
-    cpu = torch.device("cpu")
-    scores, maps = localize_batch(model, extractors, batch, cpu, precision="float32", crop=None)
+    scores, maps = localize_batch(model, extractors, images, labels, precision="float32", crop=None)
     (outputs,) = seen
     alone = torch.zeros(len(labels), dtype=torch.int64)  # each map is of one class
     attention = attention_map(

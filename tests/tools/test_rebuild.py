@@ -50,7 +50,7 @@ def project(tmp_path, monkeypatch, tiny_params):
         for stage in ("train", "train_guided", "train_ablation")
     ]
     (tmp_path / "changed.json").write_text(json.dumps({stage: [] for stage in stages}), "utf-8")
-    monkeypatch.setattr(rebuild, "_DVC", (sys.executable, str(tmp_path / "fake.py")))
+    monkeypatch.setattr(rebuild, "DVC", (sys.executable, str(tmp_path / "fake.py")))
     return Workspace(tmp_path)
 
 
@@ -130,7 +130,7 @@ def test_an_interruption_ends_every_job(project, tiny_params, tmp_path_factory):
             from tiny import tiny
             root = Path({str(Path(__file__).parents[2])!r})
             params = parse_params(tiny(read_yaml(root / "params.yaml")), "tiny")
-            rebuild._DVC = (sys.executable, {str(project.root / "fake.py")!r})
+            rebuild.DVC = (sys.executable, {str(project.root / "fake.py")!r})
             guarded(lambda: rebuild.rebuild(Workspace(Path.cwd()), params, [{{}}, {{}}]))
             """
         ),

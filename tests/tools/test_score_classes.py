@@ -141,8 +141,11 @@ def test_bad_maps_keep_the_order_of_the_images(split, tmp_path):
 
 MISTAKES = [
     (lambda rows: rows[1:], "c0/00.jpg has no row"),
-    (lambda rows: [*rows, rows[3]], "c3/03.jpg stands twice"),
-    (lambda rows: [*rows, "elsewhere.jpg,0,1,2,3,4"], "elsewhere.jpg is not in image_ids.txt"),
+    (lambda rows: [*rows, rows[3]], "line 42: c3/03.jpg stands twice, first in line 5"),
+    (
+        lambda rows: [*rows, "elsewhere.jpg,0,1,2,3,4"],
+        "line 42: elsewhere.jpg is not in image_ids.txt",
+    ),
     (lambda rows: [f"{IDS[0]},1,1,2,3,4", *rows[1:]], "line 2: 1,1,2,3,4 names a class twice"),
     (lambda rows: [f"{IDS[0]},bird,1,2,3,4", *rows[1:]], "line 2: bird,1,2,3,4 are not numbers"),
     (lambda rows: [f"{IDS[0]},-1,1,2,3,4", *rows[1:]], "line 2: -1,1,2,3,4 are not numbers"),
@@ -172,6 +175,8 @@ ARRAYS = [
     ({"image_ids": np.array(IDS)}, "lacks the array scores"),
     ({"image_ids": np.array(IDS), "scores": scores_of(0)[1:]}, "[40, classes]"),
     ({"image_ids": np.array(IDS), "scores": scores_of(0)[:, :1]}, "fewer than two classes"),
+    ({"image_ids": np.array(IDS), "scores": scores_of(0)[:, :4]}, "scores is of 4 classes, and"),
+    ({"image_ids": np.array([*IDS[:-1], IDS[0]]), "scores": scores_of(0)}, "row 40: c0/00.jpg st"),
     ({"image_ids": np.array(IDS), "scores": LABELS[:, None] + np.arange(3)}, "floating point"),
     ({"image_ids": np.arange(40), "scores": scores_of(0)}, "row of text"),
     ({"image_ids": np.array(IDS, object), "scores": scores_of(0)}, "not readable"),
@@ -192,7 +197,8 @@ def test_mistakes_in_the_arrays_are_named(split, tmp_path, arrays, said):
     ("name", "content", "said"),
     [
         ("s.txt", b"", "must end in .csv or .npz"),
-        ("s.npz", b"no archive", "not readable as .npz"),
+        ("s.npz", b"no archive", "not readable as .npz: no zip archive"),
+        ("s.npz", b"\x93NUMPY\x01\x00", "not readable as .npz: no zip archive"),
         ("s.npz", b"PK\x03\x04 torn", "not readable as .npz"),
         ("s.csv", b'image_id,top1\n"torn,1\n', "not readable as .csv"),
         ("s.csv", b"", "not readable as .csv"),

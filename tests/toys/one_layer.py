@@ -6,7 +6,7 @@ from torch import nn
 
 from spg.networks.parts.classifier import ClassCriterion
 from spg.networks.parts.heads import Classified
-from spg.project.schema import Positive, Strict
+from spg.project.schema.kinds import Positive, Strict
 
 POOLS = "plain"
 

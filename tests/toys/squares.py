@@ -9,7 +9,7 @@ from spg.data.images.manifest import TEST, TRAIN_WEAKSUP
 from spg.data.layouts.annotations import Annotation
 from spg.data.layouts.spec import DatasetSpec, Sizes
 from spg.project.files import whole_folder
-from spg.project.schema import Count, Strict
+from spg.project.schema.kinds import Count, Strict
 
 COLORS = {"red": (220, 30, 30), "blue": (30, 30, 220)}
 SIDE, BOX = 48, (8, 16, 40, 44)

@@ -13,6 +13,7 @@ from torch import nn
 
 import spg.train.loop
 import spg.train.provenance
+import spg.train.stage
 from spg.data.images.manifest import SCHEMA, read_manifest, write_manifest
 from spg.data.images.packed import EncodedImage, shard_name, write_shard
 from spg.data.inputs.samples import TrainSamples
@@ -24,9 +25,9 @@ from spg.networks.parts.model_file import load_model, save_model
 from spg.networks.weights.stage import make_weights
 from spg.project.errors import UserError
 from spg.project.params import parse_params
-from spg.project.schema import InputParams, OptimizerParams
+from spg.project.schema.training import InputParams, OptimizerParams
 from spg.project.workspace import Workspace
-from spg.train.checkpoint import load_checkpoint, save_checkpoint
+from spg.train.checkpoint import Saver, load_checkpoint, save_checkpoint
 from spg.train.loop import Trainer
 from spg.train.optimizer import build_optimizer, build_schedule, parameter_groups
 from spg.train.stage import train_cell
@@ -35,7 +36,7 @@ NAME = "synthetic_birds"
 COUNT, BATCH, EPOCHS = 10, 4, 2  # three steps an epoch, the last batch smaller
 STEPS = 3
 PUBLISHED = OptimizerParams(
-    name="sgd", stem_lr=0.001, new_lr=0.01, bias_lr_factor=2.0, weight_decay=0.0005
+    layers={}, name="sgd", stem_lr=0.001, new_lr=0.01, bias_lr_factor=2.0, weight_decay=0.0005
 )
 FAST = PUBLISHED.model_copy(update={"name": "adamw", "stem_lr": 0.02, "new_lr": 0.02})
 
@@ -171,7 +172,8 @@ def stop_at(trainer, step):
 
 @pytest.fixture
 def checkpoint_always(monkeypatch):
-    monkeypatch.setattr(spg.train.loop, "SECONDS_BETWEEN_CHECKPOINTS", -1)
+    """After each step, whose write is waited for."""
+    monkeypatch.setattr(Saver, "due", lambda saver: saver._settle() is None)
 
 
 def equal_states(first, second):
@@ -274,6 +276,53 @@ def test_what_can_be_learned_is_learned(trainer_in, tmp_path):
     history = trainer.run()
     assert history["train_top1_err"].iloc[-1] == 0
     assert history["loss"].iloc[-1] < 0.5 * history["loss"].iloc[0]
+
+
+def test_fp16_with_sgd_survives_an_overflow_in_its_first_step(trainer_in, tmp_path):
+    """A fused SGD would go on from a momentum that nobody has set."""
+    torch.use_deterministic_algorithms(True)  # fills what nobody has set with NaN
+    try:
+        trainer = trainer_in(tmp_path, epochs=40, optimizer=PUBLISHED, precision="fp16")
+        trainer.scaler.load_state_dict(trainer.scaler.state_dict() | {"scale": 2.0**40})
+        assert np.isfinite(trainer.run()["loss"]).all()
+        assert trainer.scaler.get_scale() < 2.0**40
+    finally:
+        torch.use_deterministic_algorithms(False)
+
+
+def test_a_state_without_a_scale_is_resumed_in_fp16(trainer_in, tmp_path, checkpoint_always):
+    """As where `auto` is bf16 on the first node and fp16 on the next."""
+    first = trainer_in(tmp_path, optimizer=FAST, precision="bf16")
+    stop_at(first, 3)
+    with pytest.raises(KeyboardInterrupt):
+        first.run()
+    second = trainer_in(tmp_path, optimizer=FAST, precision="fp16")
+    second.run()
+    assert second.scaler.get_scale() > 1
+
+
+def test_fp16_learns_with_scaled_losses_and_resumes_their_scale(
+    trainer_in, tmp_path, checkpoint_always
+):
+    def trainer(folder):
+        made = trainer_in(folder, epochs=40, optimizer=FAST, precision="fp16")
+        made.samples.images = Colors()
+        return made
+
+    whole = trainer(tmp_path / "whole")
+    want = whole.run()
+    assert whole.scaler.get_scale() > 1
+    assert want["train_top1_err"].iloc[-1] == 0
+    cut = trainer(tmp_path / "cut")
+    cut.scaler.load_state_dict(cut.scaler.state_dict() | {"scale": 8.0})
+    stop_at(cut, 5)
+    with pytest.raises(KeyboardInterrupt):
+        cut.run()
+    resumed = trainer(tmp_path / "cut")
+    stop_at(resumed, 6)
+    with pytest.raises(KeyboardInterrupt):
+        resumed.run()
+    assert resumed.scaler.get_scale() == 8.0
 
 
 def test_the_checkpoint_stays_until_it_may_be_forgotten(trainer_in, tmp_path, checkpoint_always):
@@ -519,8 +568,25 @@ def test_a_training_goes_on_on_another_machine_and_says_so(
     train_cell(workspace, tiny_params, cell)
     assert steps[0] == 3
     record = json.loads((workspace.run(cell) / "provenance.json").read_text(encoding="utf-8"))
-    assert [machine["cpu"] for machine in record["machines_before"]] == ["another"]
+    assert [machine["cpu"] for machine in record["other_machines"]] == ["another"]
     assert record["machine"]["cpu"] == facts["cpu"]
+
+
+def test_the_settings_of_numbers_are_made_before_they_are_noted(
+    workspace, tiny_params, cell_of, monkeypatch
+):
+    """On CUDA they are part of the machine: noted before, each cell had `other_machines`."""
+    happened = []
+    for module, name in [(spg.train.loop, "set_numbers"), (spg.train.stage, "record")]:
+        function = getattr(module, name)
+
+        def told(*values, name=name, function=function, **settings):
+            happened.append(name)
+            return function(*values, **settings)
+
+        monkeypatch.setattr(module, name, told)
+    train_cell(workspace, tiny_params, cell_of("spg_plain"))
+    assert happened == ["set_numbers", "record", "record"]
 
 
 def test_other_settings_of_a_method_do_not_resume_an_old_checkpoint(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from spg.data.layouts.image_folder import read_annotations
 from spg.data.layouts.spec import DatasetSpec, Sizes
 from spg.project.errors import UserError
-from spg.project.schema import Strict
+from spg.project.schema.kinds import Strict
 
 
 class Source(Strict):

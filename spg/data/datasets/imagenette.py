@@ -6,7 +6,7 @@ from typing import Literal
 
 from spg.data.layouts.imagenette import WNIDS, read_annotations
 from spg.data.layouts.spec import DatasetSpec, Sizes
-from spg.project.schema import Strict
+from spg.project.schema.kinds import Strict
 
 
 class Source(Strict):

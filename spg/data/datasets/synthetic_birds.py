@@ -8,7 +8,7 @@ from pydantic import Field, field_validator
 
 from spg.data.layouts.cub import read_annotations
 from spg.data.layouts.spec import DatasetSpec, Sizes
-from spg.project.schema import Count, Seed, Strict
+from spg.project.schema.kinds import Count, Seed, Strict
 
 Part = Literal["crown", "bill", "bars", "body"]
 """A part that may tell the classes apart, as spg/data/birds names them (``Telling`` there)."""

@@ -19,6 +19,7 @@ import requests
 from tqdm import tqdm
 from urllib3.exceptions import HTTPError
 
+from spg.data.layouts.space import require_space
 from spg.project.errors import UserError
 from spg.project.files import sync
 
@@ -119,6 +120,7 @@ def _load(remote: Remote, part: Path, wait: float) -> int:
             if size is None:
                 size = _announced(remote.url)
             if _size(part) != size:  # all of it may lie there, of a call that was killed
+                require_space(part.parent, size - _size(part), f"the rest of {remote.name}")
                 _go_on(remote, size, part)
         except (requests.RequestException, _Cut) as error:
             if isinstance(error, ValueError):  # requests' errors about the address itself are both

@@ -12,6 +12,7 @@ from typing import IO, NamedTuple, cast
 
 from tqdm import tqdm
 
+from spg.data.layouts.space import require_space
 from spg.project.errors import UserError
 
 LARGEST_READ = 16 << 20
@@ -44,6 +45,8 @@ def unpack(archive: Path, folder: Path, limits: Limits, rename: Rename) -> None:
     """
     if not hasattr(tarfile, "data_filter"):
         raise UserError("this Python cannot unpack safely; update it to 3.10.12, 3.11.4 or later")
+    if archive.exists():  # images hardly shrink: what is packed takes as much again
+        require_space(folder.parent, archive.stat().st_size, f"what {archive.name} holds")
     with _wanted(archive, limits, rename) as (tar, members):
         for name, member in tqdm(members, desc=f"unpack {archive.name}", unit="file"):
             tar.extract(member.replace(name=name), folder, set_attrs=False, filter="data")

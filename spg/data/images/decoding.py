@@ -21,6 +21,9 @@ from PIL import Image, UnidentifiedImageError
 Buffer = Any
 """Bytes, or what holds them without a copy."""
 MAX_PIXELS = 100_000_000
+OBJECT, LEFT_OUT = 255, 128
+"""Values of a packed mask; the background is 0."""
+SAME = 0.05  # by which two aspect ratios may differ, since OpenImages' masks are smaller
 HEADER = 64  # bytes, in which a WebP says of what kind it is
 
 
@@ -101,7 +104,28 @@ def decode_mask(encoded: bytes) -> NDArray[np.bool_]:
     return colored & visible if (colored & visible).any() else visible
 
 
-def encode_mask(mask: NDArray[np.bool_]) -> bytes:
-    """Return a mask as a PNG of one channel with 255 for the object and 0 for the rest."""
-    _, encoded = cv2.imencode(".png", mask.astype(np.uint8) * 255)
+def encode_mask(mask: NDArray[np.bool_], ignored: NDArray[np.bool_] | None = None) -> bytes:
+    """Return a mask as a PNG of one channel: `OBJECT`, `LEFT_OUT`, and 0 for the background.
+
+    Args:
+        mask: ``bool [H, W]``, the object.
+        ignored: ``bool [H, W]``, what is left out where it is not the object; ``None``: nothing.
+    """
+    values = mask.astype(np.uint8) * OBJECT
+    if ignored is not None:
+        values[ignored & ~mask] = LEFT_OUT
+    _, encoded = cv2.imencode(".png", values)
     return encoded.tobytes()
+
+
+def of_shape(mask: NDArray[np.bool_], shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    """Return a mask of a height and width, by the nearest pixel."""
+    if mask.shape == shape:
+        return mask
+    resized = cv2.resize(mask.astype(np.uint8), shape[::-1], interpolation=cv2.INTER_NEAREST)
+    return np.asarray(resized, dtype=np.bool_)
+
+
+def same_shape(first: tuple[int, int], second: tuple[int, int]) -> bool:
+    """Return whether two sizes have nearly the same aspect ratio."""
+    return abs(first[0] * second[1] / (first[1] * second[0]) - 1) <= SAME

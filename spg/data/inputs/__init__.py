@@ -1,5 +1,5 @@
 """From packed images to batches: geometry, colors, order, each process its share.
 
-Enters: images and labels. Leaves: normalized batches, the same for any number of workers and
-processes. Imports: compute, project.
+Enters: images and labels. Leaves: batches of bytes, normalized on the device, the same for any
+number of workers and processes. Imports: compute, project.
 """

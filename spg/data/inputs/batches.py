@@ -1,4 +1,4 @@
-"""From samples to normalized batches, each process its share of them.
+"""From samples to batches, each process its share of them.
 
 The order depends on (seed, epoch) alone: neither it nor what a batch holds depends on the number of
 processes and workers, or on an interruption.
@@ -7,7 +7,6 @@ processes and workers, or on an interruption.
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import cycle, islice
 from typing import NamedTuple
@@ -18,26 +17,32 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from spg.data.inputs.colors import normalize_images
+from spg.data.inputs.colors import Colors, normalize_images
 from spg.data.inputs.samples import EvalSamples, TrainSamples
 from spg.networks.compute.distributed import World, share_of
-from spg.project.environment import number_of
+from spg.project.environment import number_of, processes_here, usable_cores
 from spg.project.seeding import generator
 
 ALONE = World(0, 1)
 
 
 class Batch(NamedTuple):
-    """What the model and the criterion get."""
+    """What the model and the criterion get, as bytes: a quarter of what floats would be."""
 
-    images: Tensor
-    """``float Tensor[B, 3, S, S]``, normalized, channels_last."""
+    pixels: Tensor
+    """``uint8 Tensor[B, 3, S, S]``, RGB, channels_last; in pinned memory beside a GPU."""
     labels: Tensor
     """``int64 Tensor[B]``."""
     indices: Tensor
     """``int64 Tensor[B]``, positions among the packed images."""
     total: int
     """Images of the whole batch, of which these are this process's share."""
+    colors: Colors
+    """How the network wants its pixels."""
+
+    def images(self, device: torch.device) -> Tensor:
+        """Return ``float32 Tensor[B, 3, S, S]`` on ``device``, normalized there, channels_last."""
+        return normalize_images(self.pixels.to(device, non_blocking=True), self.colors)
 
 
 def train_batches(
@@ -102,13 +107,30 @@ def _batches(
         samples,
         batch_sampler=map(own, batches),  # type: ignore[arg-type]  # any iterable of keys will do
         num_workers=loading_workers(),
+        collate_fn=collate,
         pin_memory=torch.cuda.is_available(),
     )
-    for (images, labels, indices), total in zip(loader, sizes, strict=False):
-        yield Batch(normalize_images(images, samples.colors), labels, indices, total)
+    for (pixels, labels, indices), total in zip(loader, sizes, strict=False):
+        yield Batch(pixels, labels, indices, total, samples.colors)
+
+
+def collate(rows: Sequence[tuple[Tensor, int, int]]) -> tuple[Tensor, Tensor, Tensor]:
+    """Put images, labels and indices together: ``uint8 [B, 3, S, S]`` channels_last, ``int64 [B]``.
+
+    The bytes lie as a GPU's convolutions want them, so that what reaches it is copied and no more.
+    """
+    images, labels, indices = zip(*rows, strict=True)
+    pixels = torch.stack([image.permute(1, 2, 0) for image in images]).permute(0, 3, 1, 2)
+    return pixels, torch.tensor(labels), torch.tensor(indices)
 
 
 def loading_workers() -> int:
-    """Return SPG_WORKERS; without it, none on a CPU, which computes, and up to 8 beside a GPU."""
-    default = min(8, os.cpu_count() or 1) if torch.cuda.is_available() else 0
+    """Return SPG_WORKERS; without it, none on a CPU, which computes.
+
+    Beside a GPU this process's share of the cores that the machine lets it use, up to 8: of several
+    processes on one machine each has the same part.
+    """
+    default = 0
+    if torch.cuda.is_available():
+        default = min(8, max(1, usable_cores() // processes_here()))
     return number_of("SPG_WORKERS", default)

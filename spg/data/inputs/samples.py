@@ -17,10 +17,13 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from spg.data.inputs.colors import Colors
-from spg.project.schema import InputParams
+from spg.project.schema.training import InputParams
 from spg.project.seeding import generator
 
 LONGEST = 20_000  # pixels of the longer side after the shorter one has the asked-for size
+
+
+Labels = Sequence[int] | NDArray[np.int64]
 
 
 class Images(Protocol):
@@ -35,7 +38,7 @@ class TrainSamples(Dataset[tuple[Tensor, int, int]]):
     """Resized, randomly cropped and flipped (PROTOCOL 8); the key is (seed, epoch, index)."""
 
     def __init__(
-        self, images: Images, labels: Sequence[int], geometry: InputParams, colors: Colors
+        self, images: Images, labels: Labels, geometry: InputParams, colors: Colors
     ) -> None:
         self.images = images
         self.labels = labels
@@ -52,20 +55,20 @@ class TrainSamples(Dataset[tuple[Tensor, int, int]]):
         top, left = stream.integers(0, [height - crop + 1, width - crop + 1])
         image = image[:, top : top + crop, left : left + crop]
         image = V.horizontal_flip(image) if stream.random() < 0.5 else image
-        return image, self.labels[index], index
+        return image, int(self.labels[index]), index
 
 
 class EvalSamples(Dataset[tuple[Tensor, int, int]]):
     """The whole image squashed to ``side`` (wsolevaluation's geometry, PROTOCOL 8); key index."""
 
-    def __init__(self, images: Images, labels: Sequence[int], side: int, colors: Colors) -> None:
+    def __init__(self, images: Images, labels: Labels, side: int, colors: Colors) -> None:
         self.images = images
         self.labels = labels
         self.side = side
         self.colors = colors
 
     def __getitem__(self, key: int) -> tuple[Tensor, int, int]:
-        return squash(self.images.image(key), self.side), self.labels[key], key
+        return squash(self.images.image(key), self.side), int(self.labels[key]), key
 
 
 def shrink(image: NDArray[np.uint8], size: int) -> Tensor:

@@ -34,7 +34,8 @@ class Annotation(NamedTuple):
     boxes: tuple[Box, ...]
     """Several stay several; empty where none is known."""
     object_mask: str | None
-    """File of the object's mask, for ``read_image``, or ``None``."""
+    """File of the object's mask, for ``read_image``, or ``None``. It is as large as the image,
+    unless ``masks_may_be_smaller``."""
     part_mask: str | None
     """File of the telling parts' mask, or ``None``."""
     stated_size: tuple[int, int] | None = None
@@ -59,3 +60,10 @@ class Annotation(NamedTuple):
     boxes_for: tuple[int, int] | None = None
     """Width and height of the image in whose pixels the boxes are, where the files are copies of it
     in another size; ``prepare`` scales them. ``None``: they are in the file's own pixels."""
+    more_masks: tuple[str, ...] = ()
+    """Files of further instances' masks; the object is all of them together."""
+    ignore_mask: str | None = None
+    """File of the regions that count neither as object nor as background, where they are not the
+    object."""
+    masks_may_be_smaller: bool = False
+    """Whether masks may have another size than the image, of nearly its shape (OpenImages)."""

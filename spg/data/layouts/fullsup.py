@@ -22,7 +22,7 @@ from spg.data.layouts.annotations import UNKNOWN, Annotation, Box
 from spg.data.layouts.problems import BadDataError
 from spg.data.layouts.wsol_metadata import TABLES, WsolImage, read_metadata
 from spg.project.errors import UserError
-from spg.project.schema import Strict
+from spg.project.schema.kinds import Strict
 
 ROOT_VARIABLE = "SPG_WSOLEVALUATION"
 PSEUDO_VARIABLE = "SPG_PSEUDO_BOXES"
@@ -54,8 +54,8 @@ def copy_fullsup(raw: Path, name: str, fullsup: Fullsup) -> None:
     """
     if fullsup == "none":
         return
-    root = _named(ROOT_VARIABLE, fullsup, "the folder with its metadata/ and dataset/")
-    metadata, images = Path(root, "metadata", name, "val"), Path(root, "dataset", name)
+    root = wsolevaluation(f"source.fullsup {fullsup}")
+    metadata, images = root / "metadata" / name / "val", root / "dataset" / name
     for item in tqdm(read_metadata(metadata), desc="copy train_fullsup", unit="image"):
         source, target = images / item.image_id, raw / FOLDER / "images" / item.image_id
         if source.is_file():
@@ -64,21 +64,34 @@ def copy_fullsup(raw: Path, name: str, fullsup: Fullsup) -> None:
     for table in TABLES:
         shutil.copyfile(metadata / table, raw / FOLDER / table)
     if fullsup == "pseudo":
-        proposed = Path(_named(PSEUDO_VARIABLE, fullsup, "a folder with the same four tables"))
+        wanted_by = f"source.fullsup {fullsup}"
+        proposed = _named(PSEUDO_VARIABLE, wanted_by, "a folder with the same four tables")
         read_metadata(proposed)
         (raw / FOLDER / PSEUDO).mkdir()
         for table in TABLES:
             shutil.copyfile(proposed / table, raw / FOLDER / PSEUDO / table)
 
 
-def _named(variable: str, fullsup: Fullsup, what: str) -> str:
+def wsolevaluation(wanted_by: str) -> Path:
+    """Return the folder that SPG_WSOLEVALUATION names.
+
+    Args:
+        wanted_by: the setting that needs it, for the sentence.
+
+    Raises:
+        UserError: when it names none.
+    """
+    return _named(ROOT_VARIABLE, wanted_by, "the folder with its metadata/ and dataset/")
+
+
+def _named(variable: str, wanted_by: str, what: str) -> Path:
     folder = os.environ.get(variable)
     if not folder:
         raise UserError(
-            f"the environment variable {variable} is not set; source.fullsup {fullsup} wants "
-            f"{what} (README, Real data sets)"
+            f"the environment variable {variable} is not set; {wanted_by} wants {what} "
+            "(README, Real data sets)"
         )
-    return folder
+    return Path(folder)
 
 
 def read_fullsup(
@@ -141,13 +154,24 @@ def _pseudo_boxes(
     if not (folder / PSEUDO).exists():
         return {}
     try:
-        proposed = {item.image_id: item.boxes for item in read_metadata(folder / PSEUDO)}
+        proposed = {item.image_id: item for item in read_metadata(folder / PSEUDO)}
     except BadDataError as error:
         problems += [f"{FOLDER}/{PSEUDO}/{problem}" for problem in error.problems]
         return {}
-    known = {item.image_id for item in items}
-    where = f"{FOLDER}/{PSEUDO}/localization.txt"
-    problems += [f"{where}: has no box of {name}" for name in known if not proposed.get(name)]
-    problems += [f"{where}: {name} is no image of {FOLDER}" for name in proposed.keys() - known]
-    problems.sort()
-    return proposed
+    known, where = {item.image_id: item for item in items}, f"{FOLDER}/{PSEUDO}"
+    found = [
+        f"localization.txt: {name} is no image of {FOLDER}" for name in proposed.keys() - known
+    ]
+    for name, item in known.items():
+        other = proposed.get(name)
+        if other is None or not other.boxes:
+            found.append(f"localization.txt: has no box of {name}")
+            continue
+        for file, ours, theirs in (
+            ("image_sizes.txt", item.size, other.size),
+            ("class_labels.txt", item.class_id, other.class_id),
+        ):
+            if None not in (ours, theirs) and ours != theirs:
+                found.append(f"{file}: {name} is {theirs} here and {ours} in {FOLDER}")
+    problems += [f"{where}/{sentence}" for sentence in sorted(found)]
+    return {name: item.boxes for name, item in proposed.items()}

@@ -10,7 +10,8 @@ from spg.data.layouts.annotations import Annotation
 from spg.project.errors import UserError
 from spg.project.params import validated
 from spg.project.plugins import find_plugin
-from spg.project.schema import SourceParams, Strict
+from spg.project.schema.data import SourceParams
+from spg.project.schema.kinds import Strict
 
 
 class Sizes(NamedTuple):

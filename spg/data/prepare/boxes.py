@@ -62,8 +62,9 @@ def box_faults(item: Annotation, size: Size) -> list[str]:
         faults += [box_fault(item, size)]
     if item.pseudo_boxes:
         pseudo = item._replace(
-            boxes=item.pseudo_boxes, boxes_at=item.pseudo_at, box_problem=None, boxes_for=None
-        )
+            boxes=item.pseudo_boxes, boxes_at=item.pseudo_at, box_problem=None, boxes_for=None,
+            stated_size=None,
+        )  # fmt: skip
         faults += [box_fault(pseudo, size)]
     return [fault for fault in faults if fault]
 

@@ -6,7 +6,7 @@ import logging
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from spg.data.images.manifest import TEST, TRAIN_WEAKSUP
+from spg.data.images.manifest import TEST, TRAIN_FULLSUP, TRAIN_WEAKSUP
 from spg.data.layouts.annotations import Annotation
 from spg.data.layouts.doubts import doubts
 from spg.data.layouts.problems import Problems
@@ -14,7 +14,7 @@ from spg.data.prepare.boxes import box_fault, box_faults, in_own_pixels, is_stre
 from spg.data.prepare.shards import Packed
 from spg.data.prepare.splits import split_images
 from spg.project.errors import UserError
-from spg.project.schema import PrepareParams
+from spg.project.schema.data import PrepareParams
 
 log = logging.getLogger(__name__)
 
@@ -101,20 +101,22 @@ def note_faults(
 ) -> None:
     """Note what keeps each image from its part: to be seen, to have boxes, to have a mask.
 
-    Boxes and masks of training images are used by nothing, and masks by test images alone.
+    Boxes and masks of training images are used by nothing, and masks by test images alone, or by
+    held-out ones where nothing is measured by boxes.
     """
     trained = {
         item.class_id
         for item, split in zip(images, splits, strict=True)
         if split == TRAIN_WEAKSUP and item.image_id not in packed.bad
     }
-    owners = Counter(item.object_mask for item in images)
+    owners = Counter(mask for item in images for mask in (item.object_mask, *item.more_masks))
     left = set()
     for place, (item, split) in enumerate(zip(images, splits, strict=True)):
         faults = [packed.bad.get(item.image_id)]
         if not faults[0] and split != TRAIN_WEAKSUP:
             faults += box_faults(item, packed.size(place))
-        if not faults[0] and split == TEST:
+        masked = split == TEST or (split == TRAIN_FULLSUP and not item.boxes_wanted)
+        if not faults[0] and masked:
             faults += [packed.masks.get(item.image_id), _shared_mask(item, owners)]
         if item.class_id not in trained and not faults[0]:
             faults += [f"{item.named_at or item.image_id}: class {item.class_name} has no good "
@@ -129,9 +131,10 @@ def note_faults(
 
 
 def _shared_mask(item: Annotation, owners: Counter[str | None]) -> str | None:
-    if item.object_mask is None or owners[item.object_mask] < 2:
-        return None
-    return f"{item.object_mask}: is the mask of {owners[item.object_mask]} images"
+    for mask in (item.object_mask, *item.more_masks):
+        if mask is not None and owners[mask] > 1:
+            return f"{item.image_id}: {mask} is the mask of {owners[mask]} images"
+    return None
 
 
 def say_doubts(images: Sequence[Annotation], splits: Sequence[str], packed: Packed) -> None:
@@ -142,7 +145,9 @@ def say_doubts(images: Sequence[Annotation], splits: Sequence[str], packed: Pack
 
 def _doubts(images: Sequence[Annotation], splits: Sequence[str], packed: Packed) -> Iterator[str]:
     measured = [place for place, split in enumerate(splits) if split != TRAIN_WEAKSUP]
-    yield from doubts([(images[place].boxes, packed.size(place)) for place in measured])
+    for boxes, kind in (("boxes", ""), ("pseudo_boxes", "pseudo-boxes: ")):
+        sized = [(getattr(images[place], boxes), packed.size(place)) for place in measured]
+        yield from (f"{kind}{doubt}" for doubt in doubts(sized))
     tests = {images[place].image_id for place in measured if splits[place] == TEST}
     for ids, what in ((packed.objectless, "object"), (packed.full, "background")):
         odd = sorted(tests & ids)

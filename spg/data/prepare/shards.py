@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from spg.data.images.decoding import BadImageError, decode_mask, encode_mask
+from spg.data.images.decoding import BadImageError, decode_mask, encode_mask, of_shape, same_shape
+from spg.data.images.manifest import spread
 from spg.data.images.packed import ROWS_PER_SHARD, EncodedImage, shard_name, write_shard
 from spg.data.layouts.annotations import Annotation
 from spg.data.layouts.raw import NoFileError, read_image, state_of
@@ -20,8 +21,10 @@ from spg.data.prepare.recode import recode
 from spg.project.errors import UserError
 from spg.project.files import read_json, whole_file, write_json
 from spg.project.parallel import default_workers, in_order
-from spg.project.schema import PrepareParams
+from spg.project.schema.data import PrepareParams
 from spg.project.workspace import Workspace
+
+SAMPLE = 32
 
 
 class Shard(NamedTuple):
@@ -87,7 +90,13 @@ def pack_shard(shard: Shard) -> Report:
 def _state(shard: Shard) -> str:
     digest = hashlib.sha256()
     for item in shard.images:
-        for file in (item.file, item.object_mask, item.part_mask):
+        for file in (
+            item.file,
+            item.object_mask,
+            item.part_mask,
+            *item.more_masks,
+            item.ignore_mask,
+        ):
             digest.update(repr(file and state_of(shard.raw, file)).encode())
     return digest.hexdigest()
 
@@ -103,14 +112,27 @@ def _encoded(shard: Shard, item: Annotation, report: Report) -> EncodedImage:
         return EncodedImage(b"", None, None)
     size = (image.width, image.height)
     report.sizes.append([*size])
-    object_mask = _mask(shard, item, item.object_mask, size, report)
+    objects = _object(shard, item, size, report)
     part_mask = _mask(shard, item, item.part_mask, size, report)
-    if object_mask is not None and not object_mask.any():
+    parts = None if part_mask is None else encode_mask(part_mask)
+    return EncodedImage(image.encoded, objects, parts)
+
+
+def _object(shard: Shard, item: Annotation, size: tuple[int, int], report: Report) -> bytes | None:
+    """Return what is packed of the object's masks, if all of them are good: their union."""
+    files = [item.object_mask, *item.more_masks]
+    found = [_mask(shard, item, file, size, report) for file in files]
+    instances = [mask for mask in found if mask is not None]
+    ignored = _mask(shard, item, item.ignore_mask, size, report)
+    if not instances or len(instances) < len(files) or item.image_id in report.masks:
+        return None
+    first = instances[0].shape
+    mask = np.any([of_shape(mask, first) for mask in instances], axis=0)
+    if not mask.any():
         report.objectless.append(item.image_id)
-    if object_mask is not None and object_mask.all():
+    if mask.all():
         report.full.append(item.image_id)
-    masks = (mask if mask is None else encode_mask(mask) for mask in (object_mask, part_mask))
-    return EncodedImage(image.encoded, *masks)
+    return encode_mask(mask, None if ignored is None else of_shape(ignored, first))
 
 
 def _mask(
@@ -121,8 +143,9 @@ def _mask(
         return None
     try:
         mask = decode_mask(read_image(shard.raw, file))
-        found = mask.shape[::-1]
-        if found != size:
+        found = (mask.shape[1], mask.shape[0])
+        fits = same_shape(found, size) if item.masks_may_be_smaller else found == size
+        if not fits:
             raise BadImageError(
                 f"a mask of {found[0]} x {found[1]} pixels; the image has {size[0]} x {size[1]}"
             )
@@ -145,6 +168,23 @@ def shards_of(
     for number, start in enumerate(range(0, len(images), ROWS_PER_SHARD)):
         own = images[start : start + ROWS_PER_SHARD]
         yield Shard(work / shard_name(number), raw, own, rule.short_side, rule.quality)
+
+
+def bytes_left(shards: Sequence[Shard]) -> float:
+    """Return about how many bytes are still to be packed, from `SAMPLE` images packed for it.
+
+    Whole shards that lie there already are left out; bad images count nothing.
+    """
+    left = [shard for shard in shards if not shard.path.exists()]
+    waiting = [(shard, item) for shard in left for item in shard.images]
+    if not waiting:
+        return 0.0
+    report, found = Report("", [], {}, {}, [], []), []
+    for place in spread(np.arange(len(waiting)), SAMPLE):
+        shard, item = waiting[place]
+        image, *masks = _encoded(shard, item, report)
+        found.append(len(image) + sum(len(mask) for mask in masks if mask is not None))
+    return len(waiting) * float(np.median(found))  # one huge image among them says little of all
 
 
 def pack_all(shards: list[Shard], images: int) -> Packed:

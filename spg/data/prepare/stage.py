@@ -16,10 +16,11 @@ from spg.data.images.manifest import write_manifest
 from spg.data.layouts.annotations import Annotation
 from spg.data.layouts.problems import BadDataError, Problems
 from spg.data.layouts.raw import check_root, is_indexed
+from spg.data.layouts.space import require_space
 from spg.data.layouts.spec import spec_of
 from spg.data.prepare.checks import hold_out, in_files_pixels, note_faults, numbered, say_doubts
 from spg.data.prepare.rows import manifest_rows
-from spg.data.prepare.shards import pack_all, shards_of, work_folder
+from spg.data.prepare.shards import bytes_left, pack_all, shards_of, work_folder
 from spg.project.errors import NAMED, UserError, first_few
 from spg.project.files import whole_folder, write_text
 from spg.project.locks import sole_writer
@@ -50,6 +51,7 @@ def prepare(workspace: Workspace, params: Params, dataset: str) -> None:
     hold_out(annotations, places, None, rule, problems)
     work = work_folder(workspace, dataset, raw, good, rule)
     shards = list(shards_of(work, raw, good, rule))
+    require_space(workspace.packed(dataset), bytes_left(shards), f"packing {len(good):,} images")
     packed = pack_all(shards, len(good))
     annotations = in_files_pixels(annotations, places, packed)
     good = numbered([annotations[place] for place in places])

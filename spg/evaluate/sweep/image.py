@@ -22,4 +22,7 @@ class Image(NamedTuple):
     pseudo_boxes: Boxes
     """The same of boxes that someone proposes (PROTOCOL 10)."""
     object_mask: NDArray[np.bool_] | None
+    """``bool [h, w]``, of the image's size or, of data sets whose masks are, smaller."""
     part_mask: NDArray[np.bool_] | None
+    left_out: NDArray[np.bool_] | None = None
+    """What is neither object nor background, as large as the object's mask."""

@@ -15,11 +15,12 @@ from spg.evaluate.metrics.evaluator import Evaluator
 from spg.evaluate.metrics.graph_cut import graph_cut_box
 from spg.evaluate.metrics.maps import Map, localization_map
 from spg.evaluate.metrics.normalization import Normalize
+from spg.evaluate.metrics.pixels import IGNORED
 from spg.evaluate.metrics.protocols import Protocol, Size
 from spg.evaluate.metrics.rules import RANKS
 from spg.evaluate.sweep.image import Image
 from spg.project.plugins import find_plugin
-from spg.project.schema import GraphCutParams, SweepParams
+from spg.project.schema.evaluation import GraphCutParams, SweepParams
 
 Measure = Callable[[Map, Image], dict[str, float | None]]
 
@@ -79,9 +80,9 @@ def _normalized(
     pseudo = np.full_like(found["iou"], np.nan)
     if len(image.pseudo_boxes):
         pseudo = evaluator.sweep(loc_map, image.pseudo_boxes, image.size).iou[0]
-    masks = (image.object_mask, image.part_mask)
+    masks = (_values(image.object_mask, image.left_out), _values(image.part_mask, None))
     of_object, of_parts = (
-        evaluator.no_pixels() if mask is None else evaluator.histogram(loc_map, _binary(mask))
+        evaluator.no_pixels() if mask is None else evaluator.histogram(loc_map, mask)
         for mask in masks
     )
     measured: dict[str, float | None] = {}
@@ -97,8 +98,16 @@ def _normalized(
     }
 
 
-def _binary(mask: NDArray[Any]) -> NDArray[np.uint8]:
-    return np.asarray(mask).astype(np.uint8)
+def _values(
+    mask: NDArray[np.bool_] | None, left_out: NDArray[np.bool_] | None
+) -> NDArray[np.uint8] | None:
+    """Return a mask as the evaluator wants it, ``uint8 [h, w]`` of 0, 1 and 255 (ignored)."""
+    if mask is None:
+        return None
+    values = mask.astype(np.uint8)
+    if left_out is not None:
+        values[left_out] = IGNORED
+    return values
 
 
 def graph_cut_columns(

@@ -31,7 +31,7 @@ from spg.project.files import whole_files, write_json
 from spg.project.locks import sole_writer
 from spg.project.parallel import default_workers, in_order
 from spg.project.params import Params
-from spg.project.schema import SweepParams
+from spg.project.schema.evaluation import SweepParams
 from spg.project.workspace import Cell, Workspace
 
 ROWS_PER_GROUP = 512  # of the file
@@ -65,6 +65,7 @@ class Source:
             boxes_of(row.pseudo_boxes),
             self.packed.object_mask(place),
             self.packed.part_mask(place),
+            self.packed.left_out(place),
         )
 
 
@@ -104,7 +105,7 @@ def sweep_cell(workspace: Workspace, params: Params, cell: Cell) -> None:
 
     The latter holds the thresholds of the rows' curves and, for ``ivr``, the percentiles.
     """
-    extractors = tuple(params.localization.extractors[cell.method])
+    extractors = tuple(params.extractors_of(cell.dataset, cell.method))
     tasks = _tasks(extractors, _localized(workspace, cell))
     source = Source(workspace.maps(cell), extractors, workspace.packed(cell.dataset))
     rule = params.sweep

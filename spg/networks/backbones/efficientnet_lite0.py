@@ -67,6 +67,7 @@ class EfficientNetLite0Stem(Stem):
 
     # (x - 127) / 128 on pixels of 0 to 255: the preprocessing that the weights were trained with.
     colors = Colors(mean=(127 / 255,) * 3, std=(128 / 255,) * 3)
+    attended = ("_blocks.10", "_blocks.14")  # ours: the ends of A1 and A2
 
     def __init__(self, width: float, *, stride: Stride = 8) -> None:
         super().__init__()

@@ -16,7 +16,7 @@ from torchvision.models.inception import BasicConv2d, InceptionA, InceptionB, In
 
 from spg.data.inputs.colors import IMAGENET
 from spg.networks.parts.channels import scale_channels
-from spg.networks.parts.stem import Features, Heads, Pools, Stem, Stride
+from spg.networks.parts.stem import HEAD, Features, Heads, Pools, Stem, Stride
 
 PUBLISHED_URL = "https://download.pytorch.org/models/inception_v3_google-0cc3c7bd.pth"
 PUBLISHED_SHA256 = "0cc3c7bd"  # its first digits, which end the file's name
@@ -55,6 +55,7 @@ class InceptionV3Stem(Stem):
 
     # ImageNet's, as in the official code (LoadData.py:14-26; PROTOCOL 8).
     colors = IMAGENET
+    attended = ("Mixed_5d", "Mixed_6e", HEAD)  # wsol/inception.py: ADL_5d, ADL_6e, ADL_A3_2b
 
     def __init__(self, width: float, *, stride: Stride = 8) -> None:
         super().__init__()

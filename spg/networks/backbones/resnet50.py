@@ -34,6 +34,7 @@ class ResNet50Stem(Stem):
     """
 
     colors = IMAGENET
+    attended = ("layer3.0", "layer4.0", "layer4.2")  # wsol/resnet.py, _ADL_POSITION
 
     def __init__(self, width: float, *, stride: Stride) -> None:
         super().__init__()

@@ -29,6 +29,8 @@ BLOCKS = (
     {17: 512, 19: 512, 21: 512},
     {24: 512, 26: 512, 28: 512},
 )
+# The last pool or ReLU of blocks 3, 4 and 5 by its place there: a layer that a method may change.
+ENDS = {2: "16", 3: "22", 4: "29"}
 
 
 class VGG16Stem(Stem):
@@ -43,6 +45,8 @@ class VGG16Stem(Stem):
     """
 
     colors = IMAGENET
+    # wsol/vgg.py: before conv4 and behind conv4 and conv5, before their pools
+    attended = tuple(f"features.{place}" for place in ENDS.values())
 
     def __init__(self, width: float, *, stride: Stride, pools: Pools) -> None:
         super().__init__()
@@ -54,6 +58,8 @@ class VGG16Stem(Stem):
                 outputs = scale_channels(filters, width)
                 self.features[str(place)] = _convolution(channels, outputs)
                 channels = outputs
+        for end in ENDS.values():
+            self.features[end] = nn.Identity()
         self.a1_channels = self.a2_channels = self.last_channels = channels
         wide, narrow = scale_channels(1024, width), scale_channels(512, width)
         one, two = (wide,), (wide, wide)
@@ -68,12 +74,12 @@ class VGG16Stem(Stem):
         x = images
         for number in range(3):
             x = _pool(self._block(number, x), overlap=self.pools == "overlap_all")
-        a1 = self._block(3, x)
+        a1 = self._ended(3, self._block(3, self._ended(2, x)))
         if self.stride == 16:
             a1 = _pool(a1, overlap=self.pools != "plain")
         elif self.pools == "overlap_all":
             a1 = F.max_pool2d(a1, kernel_size=3, stride=1, padding=1)
-        a2 = self._block(4, a1)
+        a2 = self._ended(4, self._block(4, a1))
         if self.pools == "overlap_all":
             a2 = F.max_pool2d(a2, kernel_size=3, stride=1, padding=1)
             a2 = F.avg_pool2d(a2, kernel_size=3, stride=1, padding=1)
@@ -83,6 +89,10 @@ class VGG16Stem(Stem):
         for place in BLOCKS[number]:
             x = F.relu(self.features[str(place)](x))
         return x
+
+    def _ended(self, number: int, x: Tensor) -> Tensor:
+        ended: Tensor = self.features[ENDS[number]](x)
+        return ended
 
 
 def build(width: float, *, stride: Stride = 8, pools: Pools = "plain") -> VGG16Stem:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
@@ -17,13 +16,13 @@ from torch import Tensor
 from torchvision.transforms import InterpolationMode
 from tqdm import tqdm
 
-from spg.data.images.manifest import TEST, class_names, read_manifest
+from spg.data.images.manifest import TEST, read_labels
 from spg.data.images.packed import PackedImages
 from spg.data.inputs.batches import eval_batches
-from spg.data.inputs.samples import EvalSamples, Images
+from spg.data.inputs.samples import EvalSamples, Images, Labels
 from spg.data.layouts.imagenet_classes import sorted_wnids
 from spg.networks.classify.preprocess import Preprocess
-from spg.networks.compute.device import make_deterministic, pick_device
+from spg.networks.compute.device import pick_device, set_numbers
 from spg.networks.parts.published import read_published
 from spg.project.errors import UserError
 from spg.project.files import whole_file
@@ -36,7 +35,7 @@ from spg.project.workspace import Workspace
 class CenterSamples(EvalSamples):
     """The square in the middle of the resized image; the key is the image's index."""
 
-    def __init__(self, images: Images, labels: Sequence[int], preprocess: Preprocess) -> None:
+    def __init__(self, images: Images, labels: Labels, preprocess: Preprocess) -> None:
         super().__init__(images, labels, preprocess.crop, preprocess.colors)
         self.preprocess = preprocess
 
@@ -44,7 +43,7 @@ class CenterSamples(EvalSamples):
         image = torch.from_numpy(self.images.image(key)).permute(2, 0, 1)  # [3, H, W]
         mode = InterpolationMode(self.preprocess.interpolation)
         resized = V.resize(image, [self.preprocess.resize], interpolation=mode, antialias=True)
-        return V.center_crop(resized, [self.preprocess.crop] * 2), self.labels[key], key
+        return V.center_crop(resized, [self.preprocess.crop] * 2), int(self.labels[key]), key
 
 
 @sole_writer(Workspace.class_scores)
@@ -59,16 +58,16 @@ def classify(workspace: Workspace, params: Params, dataset: str, classifier: str
         UserError: when the data set's classes are not ImageNet's, or the weights cannot be had.
     """
     module = find_plugin("classifier", classifier)
-    manifest = read_manifest(workspace.packed(dataset) / "manifest.parquet")
-    columns = torch.tensor(imagenet_places(class_names(manifest), dataset))
+    known = read_labels(workspace.packed(dataset) / "manifest.parquet")
+    columns = torch.tensor(imagenet_places(known.classes, dataset))
     network = module.build()
     network.load_state_dict(read_published(module), strict=True)
     device = pick_device()
-    make_deterministic(device)
+    set_numbers(device)
     network = network.eval().to(device, memory_format=torch.channels_last)
-    labels = manifest["class_id"].tolist()
-    samples = CenterSamples(PackedImages(workspace.packed(dataset)), labels, module.PREPROCESS)
-    indices = np.flatnonzero(manifest["split"] == TEST)
+    packed = PackedImages(workspace.packed(dataset))
+    samples = CenterSamples(packed, known.class_ids, module.PREPROCESS)
+    indices = known.rows_of(TEST)
     schema = pa.schema({"image_id": pa.string(), "scores": pa.list_(pa.float32(), len(columns))})
     with (
         whole_file(workspace.class_scores(dataset, classifier)) as temporary,
@@ -77,8 +76,8 @@ def classify(workspace: Workspace, params: Params, dataset: str, classifier: str
     ):
         batches = eval_batches(samples, indices, batch_size=params.localization.batch_size)
         for batch in tqdm(batches, desc="classify", unit="batch"):
-            scores = network(batch.images.to(device)).float().softmax(dim=1).cpu()[:, columns]
-            ids = manifest["image_id"].to_numpy()[batch.indices.numpy()]
+            scores = network(batch.images(device)).float().softmax(dim=1).cpu()[:, columns]
+            ids = known.image_ids.take(batch.indices.numpy()).combine_chunks()
             writer.write_table(pa.table([ids, list(scores.numpy())], schema=schema))
 
 

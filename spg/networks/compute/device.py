@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import AbstractContextManager
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from torch import Tensor
@@ -33,28 +33,38 @@ def pick_device() -> torch.device:
     return device
 
 
-def resolve_precision(precision: str, device: torch.device) -> Literal["float32", "bf16"]:
+Precision = Literal["float32", "bf16", "fp16"]
+_HALVES = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def resolve_precision(precision: str, device: torch.device) -> Precision:
     """Return what ``auto`` means here: bf16 where the hardware multiplies it, else float32.
 
-    A portable process on a CPU never takes bf16 by itself: few processors multiply it.
+    A GPU that has no bf16 takes fp16 instead, whose range needs scaled losses in training. A
+    portable process on a CPU never takes bf16 by itself: few processors multiply it.
     """
-    capped = device.type == "cpu" and portable.in_force()
-    if precision == "float32" or (precision == "auto" and capped):
+    if precision in ("float32", "bf16", "fp16"):
+        return cast("Precision", precision)
+    if device.type == "cpu" and portable.in_force():
         return "float32"
-    return "bf16" if precision == "bf16" or has_bf16(device) else "float32"
+    if has_bf16(device):
+        return "bf16"
+    return "fp16" if device.type == "cuda" else "float32"
 
 
 def has_bf16(device: torch.device) -> bool:
     """Return whether ``device`` multiplies bf16 in hardware (AVX512-bf16, AMX, CUDA 8.0)."""
     if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+        with torch.cuda.device(device):
+            return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     capabilities = torch.cpu.get_capabilities()
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
 
 
 def autocast(precision: str, device: torch.device) -> AbstractContextManager[None]:
     """Return the autocast context of a resolved precision."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
+    half = _HALVES.get(precision)
+    return torch.autocast(device.type, half or torch.bfloat16, enabled=half is not None)
 
 
 def full_precision(x: Tensor) -> Tensor:
@@ -62,17 +72,23 @@ def full_precision(x: Tensor) -> Tensor:
     return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
-def make_deterministic(device: torch.device) -> None:
-    """Let ``device`` compute the same bits every time; a CPU does, at a fixed thread count.
+def set_numbers(device: torch.device, *, deterministic: bool = True) -> None:
+    """Say how ``device`` computes: a CPU gives the same bits every time, at a fixed thread count.
 
-    On CUDA: deterministic algorithms alone, and float32 that is float32. PyTorch's default would
-    round the inputs of convolutions to TF32 (10 bits of mantissa) without saying so. Nothing may be
-    computed on the device before: cuBLAS reads its variable when it starts.
+    On CUDA float32 is float32: PyTorch's default would round the inputs of convolutions to TF32 (10
+    bits of mantissa) without saying so. Nothing may be computed on the device before: cuBLAS reads
+    its variable when it starts.
+
+    Args:
+        device: of the process.
+        deterministic: on CUDA the same bits every time on the same card, by deterministic
+            algorithms alone; ``False`` takes the algorithms that cuDNN finds fastest.
     """
     if device.type != "cuda":
         return
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.use_deterministic_algorithms(True)
-    torch.backends.cudnn.benchmark = False
+    if deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(deterministic)
+    torch.backends.cudnn.benchmark = not deterministic
     torch.backends.cuda.matmul.fp32_precision = "ieee"
     torch.backends.cudnn.conv.fp32_precision = "ieee"  # type: ignore[attr-defined]

@@ -53,10 +53,16 @@ def joined(device: torch.device) -> Iterator[None]:
     """Join the processes that torchrun started, by NCCL on GPUs and gloo on CPUs.
 
     Raises:
-        UserError: when another process is gone.
+        UserError: when another process is gone, or when there are fewer GPUs than processes.
     """
     if device.type == "cuda":
-        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+        place, gpus = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
+        if place >= gpus:
+            raise UserError(
+                f"process {place + 1} of this machine finds {gpus} GPUs: start as many processes "
+                "as there are (SPG_NPROC, torchrun's --nproc-per-node)"
+            )
+        torch.cuda.set_device(place)
     dist.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo")
     try:
         yield
@@ -106,6 +112,12 @@ def own_rows(draw: Callable[[int], Tensor], count: int) -> Tensor:
     return draw(share.total)[share.start : share.stop]
 
 
+def has_whole_batch(images: int) -> bool:
+    """Return whether this process computes the whole batch, as each does of a very small one."""
+    share = _share.get()
+    return share is not None and images == share.total
+
+
 def whole_batch(rows: Tensor) -> Tensor:
     """Return the rows of all processes, ``Tensor[B, ...]`` in the batch's order, without gradient.
 
@@ -113,7 +125,7 @@ def whole_batch(rows: Tensor) -> Tensor:
         rows: this process's share, ``Tensor[b, ...]``.
     """
     share, size = _share.get(), world().size
-    if share is None or len(rows) == share.total:
+    if share is None or has_whole_batch(len(rows)):
         return rows
     longest = -(-share.total // size)
     padded = rows.new_zeros(longest, *rows.shape[1:])
@@ -140,6 +152,25 @@ def batch_mean(total: Tensor, count: Tensor) -> Tensor:
     return size * total / all_sum(count).clamp_min(1)
 
 
+def image_mean(total: Tensor, images: int) -> Tensor:
+    """Return ``total / images`` as `batch_mean` does; images of all processes need no asking.
+
+    Args:
+        total: sum over this process's images, with gradient.
+        images: how many they are.
+
+    Raises:
+        RuntimeError: in one of several processes, outside of `sharing`.
+    """
+    share, size = _share.get(), world().size
+    if size == 1:
+        return total / total.new_full((), images)
+    if share is None:
+        raise RuntimeError("which share of the batch these images are was not said")
+    everyones = size * images if images == share.total else share.total
+    return size * total / total.new_full((), everyones)
+
+
 def all_sum(values: Tensor) -> Tensor:
     """Return the sum over the processes, without gradient."""
     if world().size == 1:
@@ -149,25 +180,34 @@ def all_sum(values: Tensor) -> Tensor:
     return summed
 
 
-def agree_on(value: int, what: str) -> None:
+def agree_on(value: object, what: str, *, remedy: str) -> None:
     """Stop unless every process has the first one's value, as they do when they share a disk.
 
     Args:
         value: of this process, e.g. the step of the checkpoint that it has read.
         what: the beginning of the sentence, before the two values.
+        remedy: its end, what to do.
 
     Raises:
         UserError: in every process that has another value.
     """
     if world().size == 1:
         return
-    said = [value]
+    said: list[object] = [value]
     dist.broadcast_object_list(said, src=0)
     if said[0] != value:
         raise UserError(
-            f"{what} {value} for process {world().rank}, but {said[0]} for the first one: let all "
-            "nodes see the same .scratch, or delete it on all of them"
+            f"{what} {value} for process {world().rank}, but {said[0]} for the first one: {remedy}"
         )
+
+
+def from_everyone(value: Value) -> list[Value]:
+    """Return what each process says, in the order of their ranks; processes wait for each other."""
+    if world().size == 1:
+        return [value]
+    said: list[Any] = [None] * world().size
+    dist.all_gather_object(said, value)
+    return said
 
 
 def in_turn(own: Iterable[Value], total: int) -> Iterator[Value]:

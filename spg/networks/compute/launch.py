@@ -14,7 +14,7 @@ from uuid import uuid4
 
 from spg.project.command_line import CellStage
 from spg.project.ending import Terminated
-from spg.project.environment import is_worker, number_of
+from spg.project.environment import is_worker, number_of, usable_cores
 from spg.project.errors import UserError
 from spg.project.params import Params
 from spg.project.workspace import Cell, Workspace
@@ -51,7 +51,7 @@ def _torchrun(count: int) -> None:
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
     logging.getLogger("torch.distributed").setLevel(logging.CRITICAL)
-    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // count)))
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, usable_cores() // count)))
     config = LaunchConfig(
         min_nodes=1, max_nodes=1, nproc_per_node=count, max_restarts=0, run_id=str(uuid4()),
         rdzv_backend="c10d", rdzv_endpoint="localhost:0", signals_to_handle="SIGTERM,SIGHUP",

@@ -17,7 +17,7 @@ from spg.networks.parts.heads import BranchA
 from spg.networks.parts.losses import class_loss
 from spg.networks.parts.normalize import normalize_maps
 from spg.networks.parts.stem import Pools, Stem, Task
-from spg.project.schema import Fraction, Strict
+from spg.project.schema.kinds import Fraction, Strict
 
 POOLS: Pools = "overlap_all"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from spg.networks.parts.classifier import ClassCriterion, GapHead, StemClassifier, gap_branch
 from spg.networks.parts.stem import Pools, Stem, Task
-from spg.project.schema import Strict
+from spg.project.schema.kinds import Strict
 
 POOLS: Pools = "plain"
 

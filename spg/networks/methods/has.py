@@ -17,7 +17,7 @@ from spg.networks.compute.distributed import own_rows
 from spg.networks.parts.classifier import ClassCriterion, GapHead, StemClassifier, gap_branch
 from spg.networks.parts.heads import BranchA, Classified
 from spg.networks.parts.stem import Pools, Stem, Task
-from spg.project.schema import Fraction, Strict
+from spg.project.schema.kinds import Fraction, Strict
 
 POOLS: Pools = "plain"  # as the GAP network
 PUBLISHED_SIDE = 224  # pixels of the images that `patches` are given for

@@ -5,7 +5,7 @@ from __future__ import annotations
 from spg.networks.parts.classifier import ClassCriterion, StemClassifier
 from spg.networks.parts.heads import BranchA
 from spg.networks.parts.stem import Pools, Stem, Task
-from spg.project.schema import Strict
+from spg.project.schema.kinds import Strict
 
 POOLS: Pools = "overlap_last"  # as SPG itself
 

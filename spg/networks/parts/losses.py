@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from spg.networks.compute.device import full_precision
-from spg.networks.compute.distributed import batch_mean
+from spg.networks.compute.distributed import image_mean
 
 
 def class_loss(logits: Tensor, labels: Tensor) -> Tensor:
@@ -17,4 +17,4 @@ def class_loss(logits: Tensor, labels: Tensor) -> Tensor:
         labels: ``int64 Tensor[B]``.
     """
     total = F.cross_entropy(full_precision(logits), labels, reduction="sum")
-    return batch_mean(total, total.new_full((), len(labels)))
+    return image_mean(total, len(labels))

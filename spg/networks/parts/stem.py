@@ -12,6 +12,8 @@ Stride = Literal[8, 16]
 Pools = Literal["plain", "overlap_last", "overlap_all"]
 """Which max-pools are 3 x 3 instead of 2 x 2 where a backbone has a choice, which VGG-16 has alone:
 none, the one between A1 and A2, or all (PROTOCOL 1)."""
+HEAD = "head"
+"""In `Stem.attended`: what the classifier behind the stem has before its last layer."""
 
 
 class Task(NamedTuple):
@@ -64,3 +66,6 @@ class Stem(nn.Module):
     last_channels: int
     colors: Colors
     heads: Heads
+    attended: tuple[str, ...]
+    """Names of the layers whose outputs attention-based dropout changes, as published, in the order
+    of the network; any layer of the stem has such a name, and `HEAD` is behind it (PROTOCOL 33)."""

@@ -15,7 +15,7 @@ from spg.data.inputs.samples import TrainSamples
 from spg.networks.parts.classifier import ClassCriterion
 from spg.networks.parts.heads import Classified
 from spg.networks.parts.stem import Stem
-from spg.project.schema import ExecutionParams, PretrainingParams
+from spg.project.schema.training import ExecutionParams, PretrainingParams
 from spg.train.loop import Trainer
 
 log = logging.getLogger(__name__)

@@ -10,8 +10,8 @@ from spg.project.params import Params
 from spg.project.workspace import Cell
 
 _PLAN = (
-    "dataset", "backbones", "methods", "guided", "ablations", "seeds", "ablation_seeds",
-    "external_classifier", "ensembles", "report",
+    "dataset", "backbones", "methods", "own_methods", "guided", "ablations", "seeds",
+    "ablation_seeds", "plugins", "external_classifier", "ensembles", "report",
 )  # fmt: skip
 """Sections of params.yaml that say which cells there are and how they are shown; no cell reads them
 to compute its numbers."""

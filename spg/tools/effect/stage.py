@@ -5,17 +5,17 @@ A pipeline of its own (effects/dvc.yaml), since it costs more than all results o
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Iterable, Mapping
+from collections import deque
+from collections.abc import Sequence
+from contextlib import ExitStack
+from itertools import islice
 from pathlib import Path
 from shutil import rmtree
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
 from spg.compare.statistics.intervals import two_way_interval
 from spg.data.results.tables import read_table
@@ -25,12 +25,15 @@ from spg.project.errors import UserError
 from spg.project.files import write_bytes, write_json
 from spg.project.fingerprint import code_of, fingerprint
 from spg.project.locks import writing
+from spg.project.parallel import default_workers, in_order
 from spg.project.params import Params, parse_params, read_model, read_yaml
-from spg.project.schema import ComparisonParams, Strict
+from spg.project.schema.evaluation import ComparisonParams
+from spg.project.schema.kinds import Strict
 from spg.project.seeding import generator
 from spg.project.workspace import Cell, Workspace
 from spg.tools.effect.inputs import link, read_by
 from spg.tools.effect.rerun import ROOMS, run_cell
+from spg.tools.effect.settings import with_settings
 
 KIND, EXTRACTOR = "selected", "cam"
 METRICS = ("gt_known_loc_err", "top1_loc_err", "top1_cls_err")
@@ -62,47 +65,81 @@ class EffectsParams(Strict):
 
 
 def measure_effects(workspace: Workspace) -> None:
-    """Measure every effect of effects/params.yaml, one after the other (:func:`measure_effect`)."""
-    for name in read_model(EffectsParams, _study(workspace)).effects:
-        measure_effect(workspace, name)
+    """Measure every effect of effects/params.yaml (:func:`measure`)."""
+    measure(workspace, list(read_model(EffectsParams, _study(workspace)).effects))
 
 
-def measure_effect(workspace: Workspace, name: str) -> None:
-    """Write ``reports/<dataset>/effects/<name>.json``: errors without and with a change.
+class _Plan(NamedTuple):
+    """What one effect takes."""
+
+    effect: Effect
+    own: Workspace
+    """Where its cells are made; its name holds parameters, data, code and what is compared."""
+    changed: Params
+    target: Path
+
+    @property
+    def result(self) -> Path:
+        return self.own.root / "result.json"
+
+
+def measure(workspace: Workspace, names: Sequence[str]) -> None:
+    """Write ``reports/<dataset>/effects/<name>.json`` of each effect: errors without and with it.
 
     What the change leaves as it is, is taken from the pipeline: trained cells where it acts on
-    localization or evaluation alone. What is finished stays in .scratch, under a name that holds
-    parameters, data, code and the cells it is compared with: a further run takes it from there.
+    localization or evaluation alone. Cells of all effects are made side by side, SPG_WORKERS of
+    them. What is finished stays in .scratch, under a name that holds parameters, data, code and the
+    cells it is compared with: a further run takes it from there.
 
     Raises:
         UserError: when there is no such effect, or its keys or values do not fit params.yaml.
     """
     path = _study(workspace)
     study = read_model(EffectsParams, path)
+    base = parse_params(read_yaml(workspace.params_file), workspace.params_file.name)
+    cells = [Cell(**study.cell.model_dump(), seed=seed) for seed in study.seeds]
+    plans = [_plan(workspace, study, base, cells, name) for name in names]
+    with ExitStack() as locks:
+        for plan in plans:
+            locks.enter_context(writing(workspace, plan.target))
+        waiting = [plan for plan in plans if not plan.result.exists()]
+        for plan in waiting:
+            _link_inputs(workspace, plan.own, base, plan.changed, cells)
+        tasks = [(plan.own, plan.changed, cell) for plan in waiting for cell in cells]
+        made = in_order(_run_task, tasks, workers=min(default_workers(), len(tasks)))
+        for plan in plans:
+            if plan in waiting:
+                deque(islice(made, len(cells)), maxlen=0)
+                delta = base.evaluation.iou_threshold
+                found = compare_cells(
+                    workspace, plan.own, cells, base.comparison, iou_threshold=delta
+                )
+                write_json(plan.result, plan.effect.model_dump() | found)
+            for folder in plan.own.root.iterdir():
+                if folder.is_dir():
+                    rmtree(folder)
+            write_bytes(plan.target, plan.result.read_bytes())
+
+
+def _run_task(task: tuple[Workspace, Params, Cell]) -> None:
+    run_cell(*task)
+
+
+def _plan(
+    workspace: Workspace, study: EffectsParams, base: Params, cells: list[Cell], name: str
+) -> _Plan:
+    path = _study(workspace)
     if name not in study.effects:
         raise UserError(f"{path}: effects has no {name!r}; there are {sorted(study.effects)}")
     effect, where = study.effects[name], f"{path}: effects.{name}.set"
     mapping = read_yaml(workspace.params_file)
-    base = parse_params(mapping, workspace.params_file.name)
     changed = parse_params(with_settings(mapping, effect.set, where), where)
-    cells = [Cell(**study.cell.model_dump(), seed=seed) for seed in study.seeds]
     first = cells[0]
     facts = [effect.model_dump_json(), read_by(changed, first), read_by(base, first)]
     identity = fingerprint(*facts, *_compared(workspace, cells), *code_of(ROOMS))
     own = Workspace(workspace.scratch / f"effect-{name}-{identity}")
-    result, target = own.root / "result.json", workspace.report(first.dataset) / "effects"
-    with writing(workspace, target / f"{name}.json"):
-        if not result.exists():
-            _link_inputs(workspace, own, base, changed, cells)
-            for cell in cells:
-                run_cell(own, changed, cell)
-            delta = base.evaluation.iou_threshold
-            found = compare_cells(workspace, own, cells, base.comparison, iou_threshold=delta)
-            write_json(result, effect.model_dump() | found)
-        for folder in own.root.iterdir():
-            if folder.is_dir():
-                rmtree(folder)
-        write_bytes(target / f"{name}.json", result.read_bytes())
+    target = workspace.report(first.dataset) / f"effects/{name}.json"
+    return _Plan(effect, own, changed, target)
 
 
 def _study(workspace: Workspace) -> Path:
@@ -121,32 +158,6 @@ def _compared(workspace: Workspace, cells: list[Cell]) -> list[Path]:
         if not file.exists():
             raise UserError(f"{file}: no such file; run `dvc repro` first")
     return files
-
-
-def with_settings(mapping: Mapping[str, Any], settings: Iterable[str], where: str) -> Any:
-    """Return params.yaml's mapping with ``key.path=value`` applied.
-
-    Raises:
-        UserError: when a key does not exist or a value is no YAML.
-
-    Example:
-        >>> with_settings({"a": {"b": 1, "c": 2}}, ["a.b=0.5"], "file")
-        {'a': {'b': 0.5, 'c': 2}}
-    """
-    changed = copy.deepcopy(dict(mapping))
-    for setting in settings:
-        key, _, text = setting.partition("=")
-        *parents, last = key.split(".")
-        node: Any = changed
-        for part in parents:
-            node = node.get(part) if isinstance(node, dict) else None
-        if not isinstance(node, dict) or last not in node:
-            raise UserError(f"{where}: params.yaml has no key {key!r}")
-        try:
-            node[last] = YAML(typ="safe", pure=True).load(text)
-        except YAMLError:
-            raise UserError(f"{where}: {text!r} is not a value in YAML") from None
-    return changed
 
 
 def compare_cells(

@@ -11,7 +11,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from zipfile import BadZipFile
+from zipfile import BadZipFile, is_zipfile
 
 import numpy as np
 
@@ -42,10 +42,11 @@ def read_guesses(path: Path, images: Images) -> dict[str, tuple[int, ...]]:
     if problems:
         raise BadDataError(path, problems, advice="--scores needs class_labels.txt")
     readers = {".csv": _read_csv, ".npz": _read_npz}
-    if path.suffix not in readers:
+    read = readers.get(path.suffix.lower())
+    if read is None:
         raise UserError(f"--scores {path}: the name must end in .csv or .npz")
     try:
-        image_ids, rows = readers[path.suffix](path, problems)
+        image_ids, rows, places = read(path, images, problems)
     except FileNotFoundError:
         raise UserError(f"--scores {path}: no such file") from None
     except (OSError, ValueError, csv.Error, BadZipFile) as error:  # of another kind, or torn
@@ -54,7 +55,7 @@ def read_guesses(path: Path, images: Images) -> dict[str, tuple[int, ...]]:
             f"--scores {path}: not readable as {path.suffix}: {reason}; docs/evaluation.md says "
             "what it has to hold"
         ) from None
-    problems += _mismatches(image_ids, {image.image_id for image in images})
+    problems += _mismatches(image_ids, places, {image.image_id for image in images})
     if problems:
         raise BadDataError(path, problems, advice="docs/evaluation.md says what it has to hold")
     return dict(zip(image_ids, rows, strict=True))
@@ -107,7 +108,11 @@ def classified(
     return errors
 
 
-def _read_csv(path: Path, problems: list[str]) -> tuple[list[str], list[tuple[int, ...]]]:
+Rows = tuple[list[str], list[tuple[int, ...]], list[str]]
+"""Image ids, their guessed classes, and where each stands in the file."""
+
+
+def _read_csv(path: Path, images: Images, problems: list[str]) -> Rows:
     with path.open(newline="", encoding="utf-8-sig") as file:
         lines = csv.reader(file, strict=True)
         header = next(lines, [])
@@ -116,7 +121,7 @@ def _read_csv(path: Path, problems: list[str]) -> tuple[list[str], list[tuple[in
                 f"its first line has to be image_id,{','.join(COLUMNS)}, or image_id,top1; it is "
                 f"{','.join(header)[:80]!r}"
             )
-        image_ids, rows = [], []
+        image_ids, rows, places = [], [], []
         for image_id, *words in filter(None, lines):
             guessed = tuple(int(word) if word.strip().isdecimal() else -1 for word in words)
             about = f"line {lines.line_num}: {','.join(words)}"
@@ -131,10 +136,14 @@ def _read_csv(path: Path, problems: list[str]) -> tuple[list[str], list[tuple[in
                 problems.append(f"{about} names a class twice")
             image_ids.append(image_id)
             rows.append(guessed)
-    return image_ids, rows
+            places.append(f"line {lines.line_num}")
+    return image_ids, rows, places
 
 
-def _read_npz(path: Path, problems: list[str]) -> tuple[list[str], list[tuple[int, ...]]]:
+def _read_npz(path: Path, images: Images, problems: list[str]) -> Rows:
+    with path.open("rb") as file:
+        if not is_zipfile(file):  # NumPy would go on to advise its unsafe formats
+            raise ValueError("no zip archive, which numpy.savez writes")
     with np.load(path, allow_pickle=False) as archive:
         missing = [name for name in ("image_ids", "scores") if name not in archive.files]
         if missing:
@@ -149,19 +158,26 @@ def _read_npz(path: Path, problems: list[str]) -> tuple[list[str], list[tuple[in
         )
     if scores.shape[1] < 2:
         raise ValueError("scores is of fewer than two classes")
+    beyond = [image for image in images if (image.class_id or 0) >= scores.shape[1]]
+    if beyond:
+        raise ValueError(
+            f"scores is of {scores.shape[1]} classes, and class_labels.txt numbers that of "
+            f"{beyond[0].image_id} {beyond[0].class_id}"
+        )
     odd = np.flatnonzero(~np.isfinite(scores).all(axis=1))
     problems += [f"scores of {image_ids[place]} hold NaN or infinity" for place in odd]
     best = np.argsort(-scores, axis=1, kind="stable")[:, :GUESSES]  # of equal ones the first class
-    return image_ids.tolist(), [tuple(map(int, row)) for row in best]
+    places = [f"row {number}" for number in range(1, len(best) + 1)]
+    return image_ids.tolist(), [tuple(map(int, row)) for row in best], places
 
 
-def _mismatches(image_ids: Sequence[str], known: set[str]) -> Iterator[str]:
+def _mismatches(image_ids: Sequence[str], places: Sequence[str], known: set[str]) -> Iterator[str]:
     """Yield what rows and images have not in common."""
-    seen: set[str] = set()
-    for image_id in image_ids:
+    seen: dict[str, str] = {}
+    for image_id, place in zip(image_ids, places, strict=True):
         if image_id in seen:
-            yield f"{image_id} stands twice"
+            yield f"{place}: {image_id} stands twice, first in {seen[image_id]}"
         elif image_id not in known:
-            yield f"{image_id} is not in image_ids.txt"
-        seen.add(image_id)
-    yield from (f"{image_id} has no row" for image_id in sorted(known - seen))
+            yield f"{place}: {image_id} is not in image_ids.txt"
+        seen.setdefault(image_id, place)
+    yield from (f"{image_id} has no row" for image_id in sorted(known - seen.keys()))

@@ -16,7 +16,6 @@ from spg.project.errors import UserError
 
 Size = tuple[int, int]
 Mask = NDArray[np.uint8]
-SAME = 0.05  # by which two aspect ratios may differ, since OpenImages' masks are smaller
 
 
 class ObjectMask(NamedTuple):
@@ -49,11 +48,6 @@ def read_object_mask(files: Sequence[Path], ignore: Path | None, size: Size | No
     mask: Mask = foreground.astype(np.uint8)
     mask[ignored & ~foreground] = IGNORED
     return ObjectMask(mask, (width, height))
-
-
-def same_shape(first: Size, second: Size) -> bool:
-    """Return whether two sizes have nearly the same aspect ratio."""
-    return abs(first[0] * second[1] / (first[1] * second[0]) - 1) <= SAME
 
 
 def _read(path: Path) -> NDArray[np.bool_]:

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 from tqdm import tqdm
 
+from spg.data.images.decoding import same_shape
 from spg.data.layouts.wsol_metadata import WsolImage
 from spg.evaluate.image_errors import IOU_LEVELS, count_correct, max_box_acc, select_places
 from spg.evaluate.metrics.boxes import Boxes, best_iou
@@ -26,7 +27,7 @@ from spg.project.errors import UserError
 from spg.project.parallel import in_order
 from spg.tools.scoring.images import Images, Source
 from spg.tools.scoring.map_files import BadMapError, file_of, read_map
-from spg.tools.scoring.object_masks import Mask, ObjectMask, read_object_mask, same_shape
+from spg.tools.scoring.object_masks import Mask, ObjectMask, read_object_mask
 
 Result = TypeVar("Result")
 IOU_THRESHOLD = 0.5

@@ -27,13 +27,14 @@ from spg.project.fingerprint import code_of, fingerprint
 from spg.project.locks import sole_writer
 from spg.project.parallel import default_workers, in_order
 from spg.project.params import Params, parse_params, read_model, read_yaml
-from spg.project.schema import ComparisonParams, Name, Strict
+from spg.project.schema.evaluation import ComparisonParams
+from spg.project.schema.kinds import Name, Strict
 from spg.project.seeding import generator
 from spg.project.workspace import Cell, Workspace
 from spg.report import charts, figures
 from spg.tools.effect.inputs import link, read_by
 from spg.tools.effect.rerun import ROOMS, run_cell
-from spg.tools.effect.stage import with_settings
+from spg.tools.effect.settings import with_settings
 
 EXTRACTOR = "cam"
 HIGHER = ("px_ap", "max_box_acc_v2", "covered_object", "covered_parts")

@@ -23,7 +23,7 @@ from spg.networks.parts.classifier import StemClassifier
 from spg.networks.parts.heads import BranchA, BranchC, MaskHead, MaskTail
 from spg.networks.parts.losses import class_loss
 from spg.networks.parts.stem import Pools, Stem, Task
-from spg.project.schema import GuidanceParams, SpgParams, ThresholdPair
+from spg.project.schema.guidance import GuidanceParams, SpgParams, ThresholdPair
 
 POOLS: Pools = "overlap_last"  # wsolevaluation's VGG16-SPG: 3 x 3 between A1 and A2
 

@@ -6,6 +6,8 @@ Paper Eq. 1 and Algorithm 1; official inception3_spg.py:215-283. A mask holds ``
 
 from __future__ import annotations
 
+from functools import cache
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -19,11 +21,35 @@ REFERENCE_PIXELS = 224 * 224  # the resolution at which the official code counts
 
 
 def upsample(maps: Tensor, size: int, *, align_corners: bool) -> Tensor:
-    """Interpolate ``Tensor[B, 1, h, w]`` bilinearly to ``Tensor[B, size, size]``."""
+    """Interpolate ``Tensor[B, 1, h, w]`` bilinearly to ``Tensor[B, size, size]``.
+
+    On a GPU by two products, whose gradient is the same bits every time: that of torch's own
+    interpolation is summed there in whatever order its threads come.
+    """
+    if maps.device.type == "cuda":
+        return upsample_by_products(maps, size, align_corners=align_corners)
     scaled = F.interpolate(
         maps, size=(size, size), mode="bilinear", align_corners=align_corners, antialias=False
     )
     return scaled[:, 0]
+
+
+def upsample_by_products(maps: Tensor, size: int, *, align_corners: bool) -> Tensor:
+    """Do what `upsample` does as ``rows @ map @ columns``, equal to it up to rounding."""
+    height, width = maps.shape[2:]
+    rows = _weights(height, size, maps.dtype, maps.device, align_corners=align_corners)
+    columns = _weights(width, size, maps.dtype, maps.device, align_corners=align_corners)
+    return rows.mT @ maps[:, 0] @ columns
+
+
+@cache
+def _weights(
+    side: int, size: int, dtype: torch.dtype, device: torch.device, *, align_corners: bool
+) -> Tensor:
+    """Return ``Tensor[side, size]``: how much of each of ``side`` values is in each of ``size``."""
+    alone = torch.eye(side, dtype=dtype)[None]  # torch's own weights: what becomes of a single 1
+    scaled = F.interpolate(alone, size=size, mode="linear", align_corners=align_corners)
+    return scaled[0].to(device)
 
 
 def attention_map(

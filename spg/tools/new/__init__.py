@@ -1,0 +1,1 @@
+"""A plug-in of one's own to start from: `spg new method NAME` (docs/extending.md)."""

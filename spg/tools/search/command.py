@@ -1,0 +1,226 @@
+"""``spg search METHOD``: settings drawn at random, of which held-out images choose one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from spg.compare.statistics.intervals import Interval, two_way_interval
+from spg.project.errors import UserError
+from spg.project.files import whole_file, write_text
+from spg.project.fingerprint import code_of, fingerprint
+from spg.project.params import Params, parse_params, read_yaml
+from spg.project.plugins import find_plugin
+from spg.project.schema.evaluation import ComparisonParams
+from spg.project.workspace import Cell, Workspace
+from spg.tools.check_params import check_params
+from spg.tools.effect.inputs import read_by
+from spg.tools.effect.rerun import ROOMS
+from spg.tools.effect.settings import with_settings
+from spg.tools.rebuild import Slots, repro
+from spg.tools.search.criterion import Held, held_out_error
+from spg.tools.search.experiments import Trial, run_trials, why_it_failed
+from spg.tools.search.params_file import in_file
+from spg.tools.search.ranges import draw, read_space
+
+STUDY = "search/params.yaml"
+
+
+class Tried(NamedTuple):
+    """A trial and what came of it."""
+
+    number: int
+    drawn: Mapping[str, Any]
+    """By key of params.yaml."""
+    seeds: Sequence[Held]
+    """Of each seed; none where the trial failed."""
+    why: str = ""
+    """It failed."""
+
+    @property
+    def error(self) -> float:
+        """Mean over the seeds; NaN where it failed."""
+        return float(np.mean([seed.error for seed in self.seeds])) if self.seeds else np.nan
+
+
+def search(
+    workspace: Workspace,
+    params: Params,
+    method: str,
+    *,
+    backbone: str,
+    trials: int,
+    seeds: int,
+    used: Slots,
+    said: Callable[[str], None],
+) -> None:
+    """Try ``trials`` settings of a method, say which is best, and write it into params.yaml.
+
+    Each trial is a DVC experiment of the method's cells alone: what is done is not done again, and
+    a search that was killed goes on (:mod:`spg.tools.search.experiments`). Test images choose
+    nothing.
+
+    Args:
+        workspace: the project.
+        params: all parameters.
+        method: one of its methods.
+        backbone: on which it is tried.
+        trials: how many; the first ones are the same whatever their number.
+        seeds: of each trial, the first of `seeds` in params.yaml.
+        used: variables of each worker.
+        said: gets the lines to show.
+
+    Raises:
+        UserError: when a draw does not fit params.yaml, no image is held out, or all trials fail.
+    """
+    path = workspace.root / STUDY
+    seed, space = read_space(path, dataset=params.dataset, backbone=backbone, method=method)
+    cells = [Cell(params.dataset, backbone, method, one) for one in params.seeds[:seeds]]
+    drawn = [draw(space, seed=seed, trial=number) for number in range(trials)]
+    planned = [
+        _trial(workspace, params, cells, number, values) for number, values in enumerate(drawn)
+    ]
+    repro(workspace.root, "prepare", "weights")
+    done = run_trials(workspace.root, planned, used, said=said)
+    found = []
+    for number, (trial, values) in enumerate(zip(planned, drawn, strict=True)):
+        if trial.name in done:
+            held = _read(workspace.root, done[trial.name], params, cells)
+            found.append(Tried(number, values, held))
+        else:
+            found.append(Tried(number, values, (), why_it_failed(workspace.root, trial.name)))
+    if not any(one.seeds for one in found):
+        raise UserError(f"all {trials} trials failed; the first: {found[0].why}")
+    best = best_of(found)
+    table = as_table(found)
+    target = workspace.report(params.dataset) / f"search/{method}.csv"
+    with whole_file(target) as temporary:
+        table.to_csv(temporary, index=False, float_format="%.6g")
+    for line in told(found, params.comparison):
+        said(line)
+    said(f"wrote {target.relative_to(workspace.root)}")
+    file = workspace.params_file
+    write_text(file, in_file(file.read_text(encoding="utf-8"), best.drawn, STUDY))
+    said(f"{file.name} has the settings of trial {best.number} now; `dvc repro` reports them")
+
+
+def _trial(
+    workspace: Workspace,
+    params: Params,
+    cells: Sequence[Cell],
+    number: int,
+    drawn: Mapping[str, Any],
+) -> Trial:
+    """Return the experiment of one draw, after its settings were read as a stage would."""
+    first = cells[0]
+    settings = [f"{key}={json.dumps(value)}" for key, value in drawn.items()]
+    where = f"{STUDY}: trial {number} of {first.method}"
+    changed = parse_params(with_settings(read_yaml(workspace.params_file), settings, where), where)
+    check_params(changed)
+    module = find_plugin("method", params.method_module(first.method))
+    identity = fingerprint(read_by(changed, first), repr(cells), *code_of(ROOMS, module))
+    lists: dict[str, list[Any]] = {"own_methods": [], "guided": [], "ablations": []}
+    if first.method in params.variants:
+        group, lists["guided"] = "sweep_guided", [first.method]
+    elif first.method in params.own_methods:
+        group, lists["own_methods"] = "sweep_own", [first.method]
+    else:
+        group, lists["methods"] = "sweep", [first.method]
+    lists |= {"backbones": [first.backbone], "seeds": [cell.seed for cell in cells]}
+    plan = [f"{key}={json.dumps(value)}" for key, value in lists.items()]
+    name = f"search-{first.method.replace('_', '-')}-{number}-{identity[:8]}"
+    return Trial(name, (*settings, *plan), group)
+
+
+def _read(root: Path, revision: str, params: Params, cells: Sequence[Cell]) -> list[Held]:
+    """Return what an experiment's cells say of the held-out images, out of DVC's cache."""
+    from dvc.api import DVCFileSystem
+
+    files = DVCFileSystem(str(root), rev=revision)
+    held = []
+    for cell in cells:
+        with TemporaryDirectory() as folder:
+            place = Workspace(Path()).sweep(cell).as_posix()
+            files.get(place, f"{folder}/sweep", recursive=True)
+            extractor = params.extractors_of(cell.dataset, cell.method)[0]
+            delta = params.evaluation.iou_threshold
+            held.append(held_out_error(Path(folder, "sweep"), extractor, delta))
+    return held
+
+
+def best_of(found: Sequence[Tried]) -> Tried:
+    """Return the trial with the lowest error; of equal ones the first."""
+    return min((one for one in found if one.seeds), key=lambda one: one.error)
+
+
+def as_table(found: Sequence[Tried]) -> pd.DataFrame:
+    """Return a row a trial, best first: its settings, its error and that of each seed."""
+    rows = []
+    for one in found:
+        errors = {f"error_of_seed_{place}": held.error for place, held in enumerate(one.seeds)}
+        rows.append({"trial": one.number, **one.drawn, "error": one.error, **errors,
+                     "failed": one.why})  # fmt: skip
+    return pd.DataFrame(rows).sort_values("error", kind="stable", na_position="last")
+
+
+def told(found: Sequence[Tried], rule: ComparisonParams) -> Iterator[str]:
+    """Yield what the terminal shows: the trials, the best one, and how far apart they lie."""
+    table = as_table(found).drop(columns="failed")
+    of_settings = {key: key.rsplit(".", 1)[-1] if key.count(".") > 1 else key for key in table}
+    yield table.rename(columns=of_settings).to_string(index=False, float_format="{:.4g}".format)
+    for one in found:
+        if one.why:
+            yield f"trial {one.number} failed: {one.why}"
+    best, good = best_of(found), [one for one in found if one.seeds]
+    errors = 100 * np.array([one.error for one in good])
+    spread = errors.std(ddof=1) if len(errors) > 1 else 0.0
+    share = f"{100 * best.error:.2f} %"
+    yield f"best: trial {best.number}, {share} on held-out images{_range(best, rule)}"
+    yield (
+        f"all {len(good)} trials: {errors.min():.2f} to {errors.max():.2f} %, median "
+        f"{np.median(errors):.2f}, standard deviation {spread:.2f}"
+    )
+    alike = [one.number for one in good if one is not best and not _is_worse(one, best, rule)]
+    if alike:
+        yield (
+            f"not told apart from it by these images: {len(alike)} of the others, "
+            f"trials {', '.join(map(str, alike))}"
+        )
+
+
+def _range(one: Tried, rule: ComparisonParams) -> str:
+    wrong = _wrong(one)
+    if wrong is None:
+        return ""
+    interval = _interval(wrong, rule)
+    return (
+        f" ({100 * rule.confidence:g} % interval {100 * interval.low:.2f} to "
+        f"{100 * interval.high:.2f}; images: {wrong.shape[1]}, seeds: {wrong.shape[0]})"
+    )
+
+
+def _is_worse(one: Tried, best: Tried, rule: ComparisonParams) -> bool:
+    """Return whether the interval of the paired difference excludes none at all."""
+    mine, theirs = _wrong(one), _wrong(best)
+    if mine is None or theirs is None:
+        return one.error > best.error
+    return _interval(mine - theirs, rule).low > 0
+
+
+def _wrong(one: Tried) -> NDArray[np.float64] | None:
+    """Return ``Float[S, M]``: 1 where a held-out image's box is wrong."""
+    rows = [held.wrong for held in one.seeds]
+    known = [row for row in rows if row is not None]
+    return np.stack(known).astype(np.float64) if len(known) == len(rows) else None
+
+
+def _interval(values: NDArray[np.float64], rule: ComparisonParams) -> Interval:
+    rng = np.random.default_rng(rule.seed)
+    return two_way_interval(values, resamples=rule.resamples, confidence=rule.confidence, rng=rng)

@@ -1,0 +1,71 @@
+"""What a trial is chosen by: held-out images alone, each map cut where that set does best."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spg.data.images.manifest import TRAIN_FULLSUP
+from spg.data.results.columns import select
+from spg.evaluate.choice import batches_of
+from spg.evaluate.cuts import Cuts, read_cuts
+from spg.evaluate.image_errors import select_places
+from spg.evaluate.metrics.pixels import pixel_average_precision
+from spg.evaluate.sweep.table import TABLE
+from spg.project.errors import UserError
+
+
+class Held(NamedTuple):
+    """A cell's error on the held-out images."""
+
+    error: float
+    """GT-known error at its best place, or 1 - PxAP where the images have masks and no boxes."""
+    wrong: NDArray[np.bool_] | None
+    """Of each image at that place, ``bool [M]``; ``None`` for PxAP."""
+
+
+def held_out_error(swept: Path, extractor: str, iou_threshold: float) -> Held:
+    """Return what a cell's sweep says of the held-out images, and of no other.
+
+    Args:
+        swept: folder of sweep.parquet and sweep.json.
+        extractor: whose maps.
+        iou_threshold: delta.
+
+    Raises:
+        UserError: when no image is held out.
+    """
+    cuts = read_cuts(swept)
+    iou, pixels = [], []
+    for batch in batches_of(swept / TABLE, extractor, ("split", "iou", "pixels")):
+        rows = select(batch, batch["split"] == TRAIN_FULLSUP)
+        if len(rows["split"]):
+            iou.append(rows["iou"])
+            pixels.append(rows["pixels"].astype(np.int64).sum(axis=0))
+    if not iou:
+        raise UserError(
+            "no image is held out to choose on: set datasets.NAME.prepare.holdout_per_class or "
+            "datasets.NAME.source.fullsup in params.yaml (PROTOCOL 10, 36)"
+        )
+    values = np.concatenate(iou)
+    boxed = ~np.isnan(values[:, 0])
+    if not boxed.any():
+        return Held(1 - _best_precision(np.sum(pixels, axis=0), cuts), None)
+    wrong = values[boxed] < iou_threshold
+    (place,) = select_places(wrong.mean(axis=0)[None], curves=cuts.curves)
+    return Held(float(wrong[:, place].mean()), wrong[:, place])
+
+
+def _best_precision(pixels: NDArray[Any], cuts: Cuts) -> float:
+    """Return PxAP of the best percentile, from pixels of all held-out images together."""
+    found = [
+        pixel_average_precision(way[:2])
+        for way in pixels.reshape(cuts.curves, 3, len(cuts.thresholds) + 2)
+    ]
+    known = [precision for precision in found if precision is not None]
+    if not known:
+        raise UserError("the held-out images have neither boxes nor masks: nothing to choose by")
+    return max(known)
