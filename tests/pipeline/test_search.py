@@ -59,7 +59,7 @@ def search(root, log):
 def result(root):
     chosen = read_yaml(root / "params.yaml")
     optimizer = chosen["datasets"]["synthetic_birds"]["backbones"]["inception_v3"]["train"]
-    table = pd.read_csv(root / "reports/synthetic_birds/search/has.csv")
+    table = pd.read_csv(root / "reports/synthetic_birds/search/inception_v3-has.csv")
     return table, chosen["has"], optimizer["optimizer"]["stem_lr"]
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -17,10 +19,12 @@ from spg.compare.statistics.intervals import two_way_interval
 from spg.evaluate.metrics.pixels import pixel_average_precision
 from spg.evaluate.sweep.table import TABLE
 from spg.project.errors import UserError
-from spg.project.params import parse_params, read_yaml
+from spg.project.params import load_params, parse_params, read_yaml
 from spg.project.schema.evaluation import ComparisonParams
+from spg.project.workspace import Workspace
 from spg.tools.check_params import check_params
 from spg.tools.effect.settings import with_settings
+from spg.tools.search import command
 from spg.tools.search.command import Tried, as_table, best_of, told
 from spg.tools.search.criterion import Held, held_out_error
 from spg.tools.search.params_file import in_file
@@ -78,6 +82,10 @@ def test_draws_have_the_laws_that_they_name():
         ({"a": {"uniform": ["b", 1.0]}}, "a: its bound 'b' is not a key that is drawn before it"),
         ({"a": {"uniform": [1.0, 0.5]}}, r"a: \[1.0, 0.5\] is not low < high"),
         ({"a": {"log_uniform": [0.0, 0.5]}}, r"a: \[0.0, 0.5\] is not 0 < low < high"),
+        (
+            {"a": {"choice": [[1]]}, "b": {"uniform": ["a", 9]}},
+            r"b: its bound 'a' was drawn as \[1\], which is no number",
+        ),
     ],
 )
 def test_bounds_that_make_no_range_are_named(distributions, said):
@@ -85,10 +93,64 @@ def test_bounds_that_make_no_range_are_named(distributions, said):
         draw(space(**distributions), seed=0, trial=0)
 
 
-@pytest.mark.parametrize("wrong", [{}, {"uniform": [0, 1], "choice": [1]}, {"normal": [0, 1]}])
+@pytest.mark.parametrize("wrong", [{}, {"uniform": [0, 1], "choice": [1]}, {"normal": [0, 1]},
+                                   {"uniform": None}])  # fmt: skip
 def test_a_distribution_is_one_of_three(wrong):
     with pytest.raises(ValidationError):
         Distribution.model_validate(wrong)
+
+
+def test_rounding_leaves_no_range(monkeypatch):
+    """Two thresholds that are equal after rounding are none that params.yaml can say."""
+    narrow = space(a={"uniform": [0.12341, 0.12344]}, b={"uniform": ["a", 0.12344]})
+    for trial in range(100):
+        drawn = draw(narrow, seed=0, trial=trial)
+        assert 0.12341 < drawn["a"] < drawn["b"] < 0.12344
+
+
+def study(tmp_path, **methods):
+    text = json.dumps({"seed": 0, "common": {}, "methods": methods})  # in the order of the draws
+    (tmp_path / "params.yaml").write_text(text)
+    return tmp_path / "params.yaml"
+
+
+def test_names_stand_for_data_set_and_backbone_in_bounds_too(tmp_path):
+    of = "datasets.{dataset}.backbones.{backbone}.mask_side"
+    path = study(
+        tmp_path, cam={of: {"choice": [2]}, "b": {"uniform": [of, 3]}, "{c}": {"choice": [1]}}
+    )
+    seed, drawn_of = read_space(path, dataset="cub", backbone="vgg16", method="cam")
+    drawn = draw(drawn_of, seed=seed, trial=0)
+    assert list(drawn) == ["datasets.cub.backbones.vgg16.mask_side", "b", "{c}"]
+    assert 2 < drawn["b"] < 3
+
+
+@pytest.mark.parametrize(
+    "key", ["evaluation.iou_threshold", "sweep.step", "datasets.{dataset}.prepare.short_side"]
+)
+def test_what_trials_are_judged_by_is_not_drawn(tmp_path, key):
+    path = study(tmp_path, cam={key: {"choice": [0.5]}})
+    with pytest.raises(UserError, match="it changes what trials are judged by"):
+        read_space(path, dataset=DATASET, backbone=BACKBONE, method="cam")
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"seeds": 99}, r"^params\.yaml: seeds has 8, and --seeds wants 99 of them"),
+        ({"backbone": "mine"}, r"backbones has no 'mine'"),
+        ({}, r"^no image is held out to choose on"),
+    ],
+)
+def test_what_cannot_be_searched_is_said_before_the_first_trial(changed, said, monkeypatch):
+    labels = SimpleNamespace(rows_of=lambda *_: np.zeros(0, int))
+    monkeypatch.setattr(command, "repro", lambda *_: None)
+    monkeypatch.setattr(command, "read_labels", lambda _: labels)
+    monkeypatch.setattr(command, "run_trials", None)
+    settings = {"backbone": BACKBONE, "trials": 1, "seeds": 1} | changed
+    params = load_params(ROOT / "params.yaml")
+    with pytest.raises(UserError, match=said):
+        command.search(Workspace(ROOT), params, "has", used=[{}], said=print, **settings)
 
 
 def test_a_method_that_the_file_lacks_is_named():
@@ -216,6 +278,12 @@ def test_comments_keep_their_column_where_there_is_room():
     text = "a:\n  b: 0.5                 # one\n  c: {d: null, e: 2}   # two\n"
     changed = in_file(text, {"a.b": 0.0625, "a.c.d": 3}, "test")
     assert changed == "a:\n  b: 0.0625              # one\n  c: {d: 3, e: 2}   # two\n"
+
+
+def test_a_key_that_stands_elsewhere_is_named():
+    text = "x: &x {b: 1}\na:\n  <<: *x\n"
+    with pytest.raises(UserError, match=r"^test: params\.yaml: a\.b does not stand there"):
+        in_file(text, {"a.b": 2}, "test")
 
 
 def test_a_key_that_is_not_there_is_named():

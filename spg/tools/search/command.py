@@ -13,6 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from spg.compare.statistics.intervals import Interval, two_way_interval
+from spg.data.images.manifest import TRAIN_FULLSUP, read_labels
 from spg.project.errors import UserError
 from spg.project.files import whole_file, write_text
 from spg.project.fingerprint import code_of, fingerprint
@@ -25,7 +26,7 @@ from spg.tools.effect.inputs import read_by
 from spg.tools.effect.rerun import ROOMS
 from spg.tools.effect.settings import with_settings
 from spg.tools.rebuild import Slots, repro
-from spg.tools.search.criterion import Held, held_out_error
+from spg.tools.search.criterion import Held, held_out_error, nothing_held_out
 from spg.tools.search.experiments import Trial, run_trials, why_it_failed
 from spg.tools.search.params_file import in_file
 from spg.tools.search.ranges import draw, read_space
@@ -78,16 +79,28 @@ def search(
         said: gets the lines to show.
 
     Raises:
-        UserError: when a draw does not fit params.yaml, no image is held out, or all trials fail.
+        UserError: when there is no such backbone, a draw does not fit params.yaml or cannot be
+            written into it, there are fewer seeds, no image is held out, or all trials fail.
     """
-    path = workspace.root / STUDY
+    params.setup(params.dataset, backbone)
+    if seeds > len(params.seeds):
+        raise UserError(
+            f"params.yaml: seeds has {len(params.seeds)}, and --seeds wants {seeds} of them"
+        )
+    path, file = workspace.root / STUDY, workspace.params_file
     seed, space = read_space(path, dataset=params.dataset, backbone=backbone, method=method)
     cells = [Cell(params.dataset, backbone, method, one) for one in params.seeds[:seeds]]
     drawn = [draw(space, seed=seed, trial=number) for number in range(trials)]
-    planned = [
-        _trial(workspace, params, cells, number, values) for number, values in enumerate(drawn)
-    ]
+    read = [_read_as_a_stage(workspace, cells[0], n, values) for n, values in enumerate(drawn)]
+    in_file(file.read_text(encoding="utf-8"), drawn[0], STUDY)  # before hours, not behind them
     repro(workspace.root, "prepare", "weights")
+    labels = read_labels(workspace.packed(params.dataset) / "manifest.parquet")
+    if not len(labels.rows_of(TRAIN_FULLSUP)):
+        raise nothing_held_out()
+    planned = [
+        _trial(workspace, changed, cells, number, values)
+        for number, (changed, values) in enumerate(zip(read, drawn, strict=True))
+    ]
     done = run_trials(workspace.root, planned, used, said=said)
     found = []
     for number, (trial, values) in enumerate(zip(planned, drawn, strict=True)):
@@ -100,15 +113,32 @@ def search(
         raise UserError(f"all {trials} trials failed; the first: {found[0].why}")
     best = best_of(found)
     table = as_table(found)
-    target = workspace.report(params.dataset) / f"search/{method}.csv"
+    target = workspace.report(params.dataset) / f"search/{backbone}-{method}.csv"
     with whole_file(target) as temporary:
         table.to_csv(temporary, index=False, float_format="%.6g")
     for line in told(found, params.comparison):
         said(line)
     said(f"wrote {target.relative_to(workspace.root)}")
-    file = workspace.params_file
     write_text(file, in_file(file.read_text(encoding="utf-8"), best.drawn, STUDY))
     said(f"{file.name} has the settings of trial {best.number} now; `dvc repro` reports them")
+    shared = [key for key in best.drawn if key.split(".")[0] != method]
+    if shared:
+        said(f"other methods that read these have them as well: {', '.join(shared)}")
+
+
+def _settings(drawn: Mapping[str, Any]) -> tuple[str, ...]:
+    return tuple(f"{key}={json.dumps(value)}" for key, value in drawn.items())
+
+
+def _read_as_a_stage(
+    workspace: Workspace, cell: Cell, number: int, drawn: Mapping[str, Any]
+) -> Params:
+    """Return the parameters of one draw, all of them read as the stages will."""
+    where = f"{STUDY}: trial {number} of {cell.method}"
+    mapping = with_settings(read_yaml(workspace.params_file), _settings(drawn), where)
+    params = parse_params(mapping, where)
+    check_params(params)
+    return params
 
 
 def _trial(
@@ -118,14 +148,19 @@ def _trial(
     number: int,
     drawn: Mapping[str, Any],
 ) -> Trial:
-    """Return the experiment of one draw, after its settings were read as a stage would."""
+    """Return the experiment of one draw; its name holds parameters, images, weights and code."""
     first = cells[0]
-    settings = [f"{key}={json.dumps(value)}" for key, value in drawn.items()]
-    where = f"{STUDY}: trial {number} of {first.method}"
-    changed = parse_params(with_settings(read_yaml(workspace.params_file), settings, where), where)
-    check_params(changed)
-    module = find_plugin("method", params.method_module(first.method))
-    identity = fingerprint(read_by(changed, first), repr(cells), *code_of(ROOMS, module))
+    plugins = [find_plugin("method", params.method_module(first.method))]
+    for extractor in params.extractors_of(first.dataset, first.method):
+        plugins.append(find_plugin("extractor", extractor))
+    identity = fingerprint(
+        read_by(params, first),
+        repr(cells),
+        workspace.packed(first.dataset) / "manifest.parquet",
+        workspace.weights(first.backbone),
+        workspace.root / "dvc.yaml",
+        *code_of((*ROOMS, "stages"), *plugins),
+    )
     lists: dict[str, list[Any]] = {"own_methods": [], "guided": [], "ablations": []}
     if first.method in params.variants:
         group, lists["guided"] = "sweep_guided", [first.method]
@@ -136,7 +171,7 @@ def _trial(
     lists |= {"backbones": [first.backbone], "seeds": [cell.seed for cell in cells]}
     plan = [f"{key}={json.dumps(value)}" for key, value in lists.items()]
     name = f"search-{first.method.replace('_', '-')}-{number}-{identity[:8]}"
-    return Trial(name, (*settings, *plan), group)
+    return Trial(name, (*_settings(drawn), *plan), group)
 
 
 def _read(root: Path, revision: str, params: Params, cells: Sequence[Cell]) -> list[Held]:

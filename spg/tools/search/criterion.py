@@ -46,10 +46,7 @@ def held_out_error(swept: Path, extractor: str, iou_threshold: float) -> Held:
             iou.append(rows["iou"])
             pixels.append(rows["pixels"].astype(np.int64).sum(axis=0))
     if not iou:
-        raise UserError(
-            "no image is held out to choose on: set datasets.NAME.prepare.holdout_per_class or "
-            "datasets.NAME.source.fullsup in params.yaml (PROTOCOL 10, 36)"
-        )
+        raise nothing_held_out()
     values = np.concatenate(iou)
     boxed = ~np.isnan(values[:, 0])
     if not boxed.any():
@@ -57,6 +54,14 @@ def held_out_error(swept: Path, extractor: str, iou_threshold: float) -> Held:
     wrong = values[boxed] < iou_threshold
     (place,) = select_places(wrong.mean(axis=0)[None], curves=cuts.curves)
     return Held(float(wrong[:, place].mean()), wrong[:, place])
+
+
+def nothing_held_out() -> UserError:
+    """Return what to raise where no image is held out."""
+    return UserError(
+        "no image is held out to choose on: set datasets.NAME.prepare.holdout_per_class or "
+        "datasets.NAME.source.fullsup in params.yaml (PROTOCOL 10, 36)"
+    )
 
 
 def _best_precision(pixels: NDArray[Any], cuts: Cuts) -> float:

@@ -36,7 +36,10 @@ def in_file(text: str, values: Mapping[str, Any], where: str) -> str:
     for key, value in values.items():
         node = YAML(pure=True).compose(io.StringIO(text))
         for part in key.split("."):
-            node = next(value for name, value in node.value if name.value == part)
+            found = [value for name, value in node.value if name.value == part]
+            if not found:  # it comes from elsewhere: `<<: *another`
+                raise UserError(f"{where}: params.yaml: {key} does not stand there; write it there")
+            (node,) = found
         start, end = node.start_mark.index, node.end_mark.index
         new = json.dumps(value)
         before, rest = text[:start], text[end:]

@@ -17,6 +17,9 @@ from spg.project.schema.kinds import Name, Seed, Strict
 DIGITS = 4
 """Significant ones of a drawn number: what params.yaml then says is what was tried."""
 
+JUDGES = frozenset({"comparison", "evaluation", "localization", "prepare", "source", "sweep"})
+"""Sections of params.yaml that no trial may change."""
+
 Bound = float | str
 """A number, or a key that is drawn before."""
 Bounds = Annotated[list[Bound], Field(min_length=2, max_length=2)]
@@ -34,7 +37,7 @@ class Distribution(Strict):
 
     @model_validator(mode="after")
     def _is_one(self) -> Distribution:
-        if len(self.model_fields_set) != 1:
+        if sum(given is not None for given in (self.uniform, self.log_uniform, self.choice)) != 1:
             raise ValueError(f"give one of {', '.join(type(self).model_fields)}")
         return self
 
@@ -55,20 +58,37 @@ def read_space(path: Path, *, dataset: str, backbone: str, method: str) -> tuple
     """Return the seed of the draws and what is drawn for a method.
 
     Raises:
-        UserError: when the file is wrong or has no entry for the method.
+        UserError: when the file is wrong, has no entry for the method, or draws a key that changes
+            what trials are judged by.
     """
+
+    def named(text: Bound) -> Bound:
+        if not isinstance(text, str):
+            return text
+        return text.replace("{dataset}", dataset).replace("{backbone}", backbone)
+
     study = read_model(SearchParams, path)
     if method not in study.methods:
         raise UserError(
             f"{path}: methods has no {method!r}; there are {sorted(study.methods)}: add what is to "
             "be drawn for it"
         )
-    space = {
-        key.format(dataset=dataset, backbone=backbone): distribution
-        for key, distribution in (study.common | study.methods[method]).items()
-    }
+    space = {}
+    for key, law in (study.common | study.methods[method]).items():
+        bounds = {
+            name: [named(bound) for bound in of]
+            for name, of in (("uniform", law.uniform), ("log_uniform", law.log_uniform))
+            if of is not None
+        }
+        space[str(named(key))] = law.model_copy(update=bounds)
     if not space:
         raise UserError(f"{path}: methods.{method}: nothing to draw, neither here nor in `common`")
+    for key in space:
+        if any(part in JUDGES for part in key.split(".")):
+            raise UserError(
+                f"{path}: {key}: it changes what trials are judged by, so that they could not be "
+                "compared; set it in params.yaml"
+            )
     return study.seed, space
 
 
@@ -100,7 +120,9 @@ def draw(space: Space, *, seed: int, trial: int) -> dict[str, Any]:
             if of_magnitudes
             else scipy.stats.uniform(low, high - low)
         )
-        drawn[key] = float(f"{law.rvs(random_state=rng):.{DIGITS}g}")
+        value = float(law.rvs(random_state=rng))
+        short = float(f"{value:.{DIGITS}g}")
+        drawn[key] = short if low < short < high else value
     return drawn
 
 
@@ -110,5 +132,10 @@ def _number(bound: Bound, drawn: Mapping[str, Any], key: str) -> float:
     if bound not in drawn:
         raise UserError(
             f"search/params.yaml: {key}: its bound {bound!r} is not a key that is drawn before it"
+        )
+    if not isinstance(drawn[bound], (int, float)):
+        raise UserError(
+            f"search/params.yaml: {key}: its bound {bound!r} was drawn as {drawn[bound]!r}, which "
+            "is no number"
         )
     return float(drawn[bound])
