@@ -91,16 +91,7 @@ def search(
     seed, space = read_space(path, dataset=params.dataset, backbone=backbone, method=method)
     cells = [Cell(params.dataset, backbone, method, one) for one in params.seeds[:seeds]]
     drawn = [draw(space, seed=seed, trial=number) for number in range(trials)]
-    read = [_read_as_a_stage(workspace, cells[0], n, values) for n, values in enumerate(drawn)]
-    in_file(file.read_text(encoding="utf-8"), drawn[0], STUDY)  # before hours, not behind them
-    repro(workspace.root, "prepare", "weights")
-    labels = read_labels(workspace.packed(params.dataset) / "manifest.parquet")
-    if not len(labels.rows_of(TRAIN_FULLSUP)):
-        raise nothing_held_out()
-    planned = [
-        _trial(workspace, changed, cells, number, values)
-        for number, (changed, values) in enumerate(zip(read, drawn, strict=True))
-    ]
+    planned = _plan(workspace, cells, drawn)
     done = run_trials(workspace.root, planned, used, said=said)
     found = []
     for number, (trial, values) in enumerate(zip(planned, drawn, strict=True)):
@@ -124,6 +115,23 @@ def search(
     shared = [key for key in best.drawn if key.split(".")[0] != method]
     if shared:
         said(f"other methods that read these have them as well: {', '.join(shared)}")
+
+
+def _plan(
+    workspace: Workspace, cells: Sequence[Cell], drawn: Sequence[Mapping[str, Any]]
+) -> list[Trial]:
+    """Return the experiments of all draws, once nothing is left that would end them all."""
+    file, dataset = workspace.params_file, cells[0].dataset
+    read = [_read_as_a_stage(workspace, cells[0], n, values) for n, values in enumerate(drawn)]
+    in_file(file.read_text(encoding="utf-8"), drawn[0], STUDY)  # before hours, not behind them
+    repro(workspace.root, "prepare", "weights")
+    labels = read_labels(workspace.packed(dataset) / "manifest.parquet")
+    if not len(labels.rows_of(TRAIN_FULLSUP)):
+        raise nothing_held_out()
+    return [
+        _trial(workspace, changed, cells, number, values)
+        for number, (changed, values) in enumerate(zip(read, drawn, strict=True))
+    ]
 
 
 def _settings(drawn: Mapping[str, Any]) -> tuple[str, ...]:
