@@ -14,6 +14,7 @@ from spg.project.portable import in_force
 assert in_force(), "run pytest in the project's folder, whose params.yaml asks for portable bits"
 
 import shutil
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,11 @@ from spg.project.workspace import Cell, Workspace
 from spg.train.stage import train_cell
 
 ROOT = Path(__file__).parent.parent
+
+# pytest imports each test file by its bare name. One whose name is taken would be an error at the
+# end of the whole run, so it is one at the start.
+_NAMES = Counter(path.stem for path in (ROOT / "tests").glob("*/test_*.py"))
+assert max(_NAMES.values()) == 1, f"two test files are called {_NAMES.most_common(1)[0][0]}.py"
 DATASET = "synthetic_birds"
 BACKBONE = "inception_v3"
 
