@@ -61,8 +61,8 @@ def search(method: str, trials: int, seeds: int, backbone: str | None, jobs: int
 
     Each trial is a queued DVC experiment on the data set of params.yaml, chosen by held-out images
     and never by test images (PROTOCOL 36). A search that was killed goes on with the same command;
-    Ctrl-C ends the waiting, and `dvc queue stop --kill` the trials. Writes
-    reports/DATASET/search/BACKBONE-METHOD.csv.
+    Ctrl-C ends the waiting, and `dvc queue stop --kill` the trials. What else waits in DVC's queue
+    runs with them. Writes reports/DATASET/search/BACKBONE-METHOD.csv.
     """
     import torch
 

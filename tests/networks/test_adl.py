@@ -168,6 +168,41 @@ def _step(model, images, labels):
     return [outputs.class_maps.detach(), *(p.grad for p in model.parameters())]
 
 
+def by_hand(hides, threshold):
+    """Return a hook's function that does to features what the paper says."""
+
+    def weigh(x):
+        mean = x.sum(1, keepdim=True) / x.shape[1]
+        if not hides:
+            return x / (1 + torch.exp(-mean))
+        kept = torch.stack([image < threshold * image.max() for image in mean.detach()])
+        return torch.where(kept, x, torch.zeros_like(x))
+
+    return weigh
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_training_step_is_the_gap_networks_with_the_rule_by_hand_between_its_layers(
+    network, seed
+):
+    """Loss and the gradient of every parameter, at a threshold that is not the published one."""
+    images, labels = torch.randn(4, 3, 32, 32).double(), torch.tensor([0, 1, 2, 1])
+    plain = network(method="cam").double()
+    torch.manual_seed(seed)
+    hides = [float(torch.rand(())) < 0.5 for _ in range(3)]
+    first, second, last = [by_hand(hide, 0.6) for hide in hides]
+    layers = dict(plain.stem.named_modules())
+    layers["Mixed_5d"].register_forward_hook(lambda _, __, x: first(x))
+    layers["Mixed_6e"].register_forward_hook(lambda _, __, x: second(x))
+    plain.branch_a.a4.register_forward_pre_hook(lambda _, inputs: (last(inputs[0]),))
+    want = _step(plain, images, labels)
+    attended = network(drop_rate=0.5, threshold=0.6).double()
+    torch.manual_seed(seed)
+    got = _step(attended, images, labels)
+    for one, other in zip(got, want, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-6, atol=1e-9)
+
+
 def test_a_test_is_the_gap_networks(network):
     images = torch.randn(2, 3, 32, 32)
     with torch.no_grad():

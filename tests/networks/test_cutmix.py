@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import copy
-
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
+from tiny import with_setup
 from torchvision.transforms import v2
 
 from spg.networks.methods import cutmix
@@ -100,7 +99,7 @@ def test_the_center_may_lie_anywhere_and_borders_cut(monkeypatch):
 @pytest.fixture
 def network(tiny_mapping, cell_of):
     def build(method="cutmix", **rule):
-        mapping = copy.deepcopy(tiny_mapping)
+        mapping = with_setup(tiny_mapping, train={"dropout": 0.5})
         mapping["cutmix"] |= rule
         torch.manual_seed(0)
         return build_network(parse_params(mapping, "tiny"), cell_of(method), CLASSES)
@@ -124,8 +123,9 @@ def test_at_probability_0_it_is_the_gap_network_to_the_bit(network):
         assert torch.equal(one, other)
 
 
-def test_in_training_the_stem_sees_the_mixed_images(network):
-    model, criterion = network()
+@pytest.mark.parametrize("beta", [1.0, 0.2])
+def test_in_training_the_stem_sees_the_mixed_images(network, beta):
+    model, criterion = network(beta=beta)
     seen = []
     model.stem.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
     torch.manual_seed(2)
@@ -133,7 +133,7 @@ def test_in_training_the_stem_sees_the_mixed_images(network):
     torch.manual_seed(2)
     torch.rand(())
     order = torch.randperm(6)
-    want, share = mixed(IMAGES, order, drawn_patch(32, 1.0))
+    want, share = mixed(IMAGES, order, drawn_patch(32, beta))
     assert not torch.equal(want, IMAGES)
     assert torch.equal(seen[0], want)
     assert torch.equal(outputs.partners, LABELS[order])
@@ -145,6 +145,24 @@ def test_in_training_the_stem_sees_the_mixed_images(network):
     ]
     got = criterion(outputs, LABELS)["cls"].item()
     assert got == pytest.approx(torch.stack(terms).mean().item(), rel=1e-5)
+
+
+@given(st.integers(0, 2**31), st.floats(0, 1))
+def test_the_losss_gradient_is_that_of_both_classes(seed, share):
+    """Softmax less what was asked for: the own class by its share, the partner's by the rest."""
+    torch.manual_seed(seed)
+    logits = torch.randn(6, CLASSES, dtype=torch.float64, requires_grad=True)
+    partners = LABELS[torch.randperm(6)]
+    outputs = Mixed(logits, logits[..., None, None], partners, share)
+    Criterion()(outputs, LABELS)["cls"].backward()
+    want = np.empty((6, CLASSES))
+    own, others = LABELS.tolist(), partners.tolist()
+    for row, scores in enumerate(logits.detach().numpy()):
+        softmax = np.exp(scores) / np.exp(scores).sum()
+        for k in range(CLASSES):
+            asked = share * (own[row] == k) + (1 - share) * (others[row] == k)
+            want[row, k] = (softmax[k] - asked) / 6
+    np.testing.assert_allclose(logits.grad.numpy(), want, atol=1e-12)
 
 
 def test_a_test_and_a_network_without_labels_mix_nothing(network):

@@ -126,7 +126,16 @@ def test_names_stand_for_data_set_and_backbone_in_bounds_too(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "key", ["evaluation.iou_threshold", "sweep.step", "datasets.{dataset}.prepare.short_side"]
+    "key",
+    [
+        "evaluation.iou_threshold",
+        "sweep.step",
+        "datasets.{dataset}.prepare.short_side",
+        "protocol",
+        "datasets.{dataset}.extractors",
+        "dataset",
+        "seeds",
+    ],
 )
 def test_what_trials_are_judged_by_is_not_drawn(tmp_path, key):
     path = study(tmp_path, cam={key: {"choice": [0.5]}})
@@ -151,6 +160,20 @@ def test_what_cannot_be_searched_is_said_before_the_first_trial(changed, said, m
     params = load_params(ROOT / "params.yaml")
     with pytest.raises(UserError, match=said):
         command.search(Workspace(ROOT), params, "has", used=[{}], said=print, **settings)
+
+
+def test_a_layer_that_the_backbone_lacks_is_named_before_the_first_trial(monkeypatch):
+    labels = SimpleNamespace(rows_of=lambda *_: np.zeros(9, int), classes=["a", "b"])
+    monkeypatch.setattr(command, "repro", lambda *_: None)
+    monkeypatch.setattr(command, "read_labels", lambda _: labels)
+    monkeypatch.setattr(command, "run_trials", None)
+    mapping = read_yaml(ROOT / "params.yaml")
+    mapping["adl"]["positions"] = ["Mixed_9z"]
+    monkeypatch.setattr(command, "read_yaml", lambda _: mapping)
+    params = parse_params(mapping, "")
+    words = {"backbone": BACKBONE, "trials": 1, "seeds": 1, "used": [{}], "said": print}
+    with pytest.raises(UserError, match=r"adl\.positions: 'Mixed_9z' is no layer"):
+        command.search(Workspace(ROOT), params, "adl", **words)
 
 
 def test_a_method_that_the_file_lacks_is_named():

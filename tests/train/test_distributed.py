@@ -105,7 +105,7 @@ CASES = {  # method, changes of its training, of guidance.minimum_foreground
     "acol": ("acol", {}, {}),
     "has": ("has", {}, {}),
     "adl": ("adl", {}, {}),
-    "cutmix": ("cutmix", {}, {}),
+    "cutmix": ("cutmix", {"dropout": 0.5}, {}),
 }
 
 

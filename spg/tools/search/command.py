@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from spg.compare.statistics.intervals import Interval, two_way_interval
 from spg.data.images.manifest import TRAIN_FULLSUP, read_labels
+from spg.networks.parts.build import build_network
 from spg.project.errors import UserError
 from spg.project.files import whole_file, write_text
 from spg.project.fingerprint import code_of, fingerprint
@@ -128,6 +129,7 @@ def _plan(
     labels = read_labels(workspace.packed(dataset) / "manifest.parquet")
     if not len(labels.rows_of(TRAIN_FULLSUP)):
         raise nothing_held_out()
+    build_network(read[0], cells[0], len(labels.classes))  # whose layers a setting may name
     return [
         _trial(workspace, changed, cells, number, values)
         for number, (changed, values) in enumerate(zip(read, drawn, strict=True))

@@ -3,22 +3,28 @@
 DVC keeps the queue and the results, so a search that is killed goes on: what is done stays done,
 what waits in the queue is not put there twice, and what was running when its worker died starts
 again, from its last checkpoint.
+
+The queue is the project's, not the search's: a worker also runs what else the user has put there.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
+
+import psutil
 
 from spg.project.errors import UserError
 from spg.tools.rebuild import DVC, Slots
 
 SECONDS_BETWEEN_LOOKS = 5.0
+SECONDS_TO_START = 30.0  # for a worker, which imports DVC
 ATTEMPTS = 5  # to be told how the experiments stand
 DONE, FAILED, QUEUED, RUNNING = "success", "failed", "queued", "running"
 
@@ -50,46 +56,64 @@ def run_trials(
     """Run what is not done yet; return the commit of each trial that succeeded, by name.
 
     Those that failed in an earlier search are tried again. Ctrl-C ends the waiting alone: DVC's
-    workers go on, and ``dvc queue stop --kill`` ends them.
+    workers go on, and ``dvc queue stop --kill`` ends them. The trials belong to the commit that is
+    checked out when they are put into the queue; one made while they run changes nothing.
 
     Args:
         root: the project, a Git repository whose pipeline is committed.
         trials: all of them.
         used: variables of each worker, one of which runs one trial at a time.
         said: gets a line for each trial that ends.
+
+    Raises:
+        UserError: when DVC fails, or somebody takes a trial out of its queue meanwhile.
     """
-    states = experiments(root)
-    _forget(root, [t.name for t in trials if _is_lost(states.get(t.name)) or _failed(t, states)])
-    states = experiments(root)
-    for trial in trials:
-        if trial.name not in states:
-            words = [word for setting in trial.settings for word in ("--set-param", setting)]
-            _dvc(root, "exp", "run", "--queue", "--name", trial.name, *words, trial.target)
-    waiting, done = {trial.name for trial in trials}, 0
-    while waiting:
-        states = experiments(root)
-        ended = {n for n in waiting if n in states and states[n].state in (DONE, FAILED)}
-        for name in sorted(ended):
-            done += 1
-            said(f"{done}/{len(trials)} {name}: {states[name].state}")
-        waiting -= ended
-        lost = [name for name in waiting if _is_lost(states.get(name))]
-        if lost:
-            _forget(root, lost)
-            return run_trials(root, trials, used, said=said)
-        if waiting:
-            running = sum(1 for n in waiting if n in states and states[n].state == RUNNING)
-            if running < min(len(used), len(waiting)):
-                _start_workers(root, used)
+    commit = _present_commit(root)
+    states = experiments(root, commit)
+    _queue_again(root, [t for t in trials if t.name in states and states[t.name].state == FAILED])
+    _queue(root, [t for t in trials if t.name not in states])
+    ended: dict[str, State] = {}
+    absent: set[str] = set()
+    while left := [trial for trial in trials if trial.name not in ended]:
+        states = experiments(root, commit)
+        absent, before = {trial.name for trial in left} - set(states), absent
+        if absent & before:  # DVC may leave out for once what passes from its queue to its results
+            raise UserError(
+                f"{root}: {min(absent)} is not among DVC's experiments on {commit[:8]} any more; "
+                "start the search again to put it there"
+            )
+        known = [trial for trial in left if trial.name in states]
+        for name in [trial.name for trial in known]:
+            if states[name].state in (DONE, FAILED):
+                ended[name] = states[name]
+                said(f"{len(ended)}/{len(trials)} {name}: {states[name].state}")
+        lost = [trial for trial in known if _is_lost(states[trial.name], root)]
+        _queue_again(root, lost)
+        running = sum(1 for t in known if states[t.name].state == RUNNING) - len(lost)
+        if running < min(len(used), len(trials) - len(ended)):
+            _start_workers(root, used)
+        if len(ended) < len(trials):
             time.sleep(SECONDS_BETWEEN_LOOKS)
-    return {t.name: states[t.name].revision for t in trials if states[t.name].state == DONE}
+    return {name: state.revision for name, state in ended.items() if state.state == DONE}
 
 
-def experiments(root: Path) -> dict[str, State]:
-    """Return what DVC knows of the experiments on the present commit, by their names."""
+def _present_commit(root: Path) -> str:
+    git = ["git", "rev-parse", "--verify", "HEAD"]
+    try:
+        done = subprocess.run(git, cwd=root, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        raise UserError(
+            f"{root}: DVC's experiments need a Git repository with a commit; clone the project "
+            "with git"
+        ) from None
+    return done.stdout.strip()
+
+
+def experiments(root: Path, commit: str) -> dict[str, State]:
+    """Return what DVC knows of the experiments on a commit, by their names."""
     for left in reversed(range(ATTEMPTS)):
         try:
-            listed = json.loads(_dvc(root, "exp", "show", "--json"))
+            listed = json.loads(_dvc(root, "exp", "show", "--json", "--rev", commit))
             break
         except UserError:  # DVC stops where an experiment ends, and its folder goes, meanwhile
             if not left:
@@ -113,32 +137,54 @@ def why_it_failed(root: Path, name: str) -> str:
     return errors[0] if errors else f"see `dvc queue logs {name}`"
 
 
-def _failed(trial: Trial, states: Mapping[str, State]) -> bool:
-    return trial.name in states and states[trial.name].state == FAILED
+def _is_lost(state: State, root: Path) -> bool:
+    """Return whether a trial is said to be running, and what ran it is gone.
 
-
-def _is_lost(state: State | None) -> bool:
-    """Return whether a trial is said to be running, and the process that ran it is gone."""
-    if state is None or state.state != RUNNING or state.process is None:
+    DVC notes a trial's process when its folder is ready, so that one killed before has none; and
+    after a restart of the machine the number may be another's. Without a worker nothing runs.
+    """
+    if state.state != RUNNING:
         return False
-    try:
-        os.kill(state.process, 0)
-    except ProcessLookupError:
+    if state.process is not None and not psutil.pid_exists(state.process):
         return True
-    except PermissionError:
-        pass
-    return False
+    return not _workers(root)
 
 
-def _forget(root: Path, names: Sequence[str]) -> None:
-    """Take trials that ended without a result out of DVC's queue, so that they can be put there."""
-    if names:
-        _dvc(root, "queue", "kill", "--force", *names, may_fail=True)
-        _dvc(root, "queue", "remove", *names, may_fail=True)
+def _workers(root: Path) -> set[str]:
+    """Return the names under which DVC's workers run in a project."""
+    found = set()
+    for process in psutil.process_iter():
+        try:
+            words = process.cmdline()
+            if "queue-worker" in words and Path(process.cwd()) == root.resolve():
+                found.add(words[words.index("queue-worker") + 1])
+        except psutil.Error:  # it ended meanwhile, or is another user's
+            continue
+    return found
+
+
+def _queue(root: Path, trials: Sequence[Trial]) -> None:
+    """Put trials into DVC's queue."""
+    for trial in trials:
+        words = [word for setting in trial.settings for word in ("--set-param", setting)]
+        _dvc(root, "exp", "run", "--queue", "--name", trial.name, *words, trial.target)
+
+
+def _queue_again(root: Path, trials: Sequence[Trial]) -> None:
+    """Put trials that ended without a result into the queue, out of which they are taken first."""
+    for trial in trials:  # one by one: given several of which it lacks one, DVC removes none
+        _dvc(root, "queue", "kill", "--force", trial.name, may_fail=True)
+        _dvc(root, "queue", "remove", trial.name, may_fail=True)
+    _queue(root, trials)
 
 
 def _start_workers(root: Path, used: Slots) -> None:
-    """Let DVC have as many workers as slots; those that run already are left alone."""
+    """Let DVC have as many workers as slots; those that run already are left alone.
+
+    DVC asks its workers for their names and starts those that do not answer. One that is still
+    starting does not, and would be started twice, with the variables of two slots: each is waited
+    for.
+    """
     path = f"{Path(DVC[0]).parent}{os.pathsep}{os.environ.get('PATH', '')}"  # they call `dvc`
     for number, variables in enumerate(used, start=1):
         done = subprocess.run(
@@ -151,15 +197,34 @@ def _start_workers(root: Path, used: Slots) -> None:
         )
         if done.returncode:
             raise UserError(f"{root}: dvc queue start ended with status {done.returncode}")
+        until = time.monotonic() + SECONDS_TO_START
+        while _answering(root) < number and time.monotonic() < until:
+            time.sleep(1)
+
+
+def _answering(root: Path) -> int:
+    """Return how many workers answer DVC."""
+    counts = re.search(r"(\d+) active, (\d+) idle", _dvc(root, "queue", "status"))
+    return int(counts[1]) + int(counts[2]) if counts else 0
 
 
 def _dvc(root: Path, *words: str, may_fail: bool = False) -> str:
     """Run DVC and return what it prints.
 
+    DVC changes files of the working tree to put a trial into its queue, and puts them back. In a
+    session of its own it does so to the end, even where the search is killed or Ctrl-C is pressed.
+
     Raises:
         UserError: with DVC's own last line, when it fails.
     """
-    done = subprocess.run([*DVC, *words], cwd=root, check=False, capture_output=True, text=True)
+    done = subprocess.run(
+        [*DVC, *words],
+        cwd=root,
+        check=False,
+        capture_output=True,
+        text=True,
+        start_new_session=True,
+    )
     if done.returncode and not may_fail:
         lines = done.stderr.splitlines()
         errors = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR")]

@@ -17,8 +17,11 @@ from spg.project.schema.kinds import Name, Seed, Strict
 DIGITS = 4
 """Significant ones of a drawn number: what params.yaml then says is what was tried."""
 
-JUDGES = frozenset({"comparison", "evaluation", "localization", "prepare", "source", "sweep"})
-"""Sections of params.yaml that no trial may change."""
+JUDGES = frozenset({
+    "comparison", "dataset", "evaluation", "extractors", "localization", "prepare", "protocol",
+    "seeds", "source", "sweep",
+})  # fmt: skip
+"""Keys and sections of params.yaml that no trial may change."""
 
 Bound = float | str
 """A number, or a key that is drawn before."""
