@@ -37,7 +37,7 @@ grid: setup  ## Run every method, kind of map and backbone on the default data, 
 	dvc exp run --name backbones -S 'backbones=[vgg16,resnet50]' -S 'methods=[cam]' -S 'guided=[]' \
 	    -S 'ablations=[]' -S 'seeds=[0,1,2]' -S 'localization.extractors.cam=[cam,grad_cam]'
 
-wsolevaluation: setup  ## Run every row of wsolevaluation's table on DATASET: cub, ilsvrc or openimages30k (a GPU)
+wsolevaluation: setup  ## Run the methods of wsolevaluation's table on DATASET: cub, ilsvrc or openimages30k (a GPU)
 	dvc exp run --name wsolevaluation-$(DATASET) -S protocol=wsolevaluation -S dataset=$(DATASET) \
 	    -S datasets.$(DATASET).recipe=wsolevaluation -S 'backbones=[vgg16,inception_v3,resnet50]' \
 	    -S 'methods=[cam,has,acol,adl,cutmix]' -S 'guided=[spg]' -S 'ablations=[]' -S 'seeds=[0,1,2]' \
