@@ -124,6 +124,16 @@ def test_a_trial_whose_worker_is_killed_starts_again(project):
     assert sorted(done) == ["first", "second"]
 
 
+def test_a_trial_whose_worker_was_killed_behind_its_result_is_done(project, monkeypatch):
+    """DVC goes on calling it running, and refuses another of its name."""
+    root = project()
+    done = run_trials(root, trials("first"), [{}], said=print)
+    told, left = queue.experiments, [{"first": State("running", "", None)}] * 2
+    monkeypatch.setattr(queue, "experiments", lambda *args: left.pop() if left else told(*args))
+    monkeypatch.setattr(queue, "_workers", lambda _: set())
+    assert run_trials(root, trials("first"), [{}], said=print) == done
+
+
 def test_a_trial_that_failed_is_tried_again_with_one_that_dvc_has_forgotten(project):
     root = project("if not (ROOT / 'mended').exists(): sys.exit(1)")
     assert run_trials(root, trials("first", "second"), [{}], said=print) == {}

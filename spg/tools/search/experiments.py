@@ -70,7 +70,8 @@ def run_trials(
     """
     commit = _present_commit(root)
     states = experiments(root, commit)
-    _queue_again(root, [t for t in trials if t.name in states and states[t.name].state == FAILED])
+    failed = [t for t in trials if t.name in states and states[t.name].state == FAILED]
+    _queue_again(root, failed, commit)
     _queue(root, [t for t in trials if t.name not in states])
     ended: dict[str, State] = {}
     absent: set[str] = set()
@@ -88,7 +89,7 @@ def run_trials(
                 ended[name] = states[name]
                 said(f"{len(ended)}/{len(trials)} {name}: {states[name].state}")
         lost = [trial for trial in known if _is_lost(states[trial.name], root)]
-        _queue_again(root, lost)
+        _queue_again(root, lost, commit)
         running = sum(1 for t in known if states[t.name].state == RUNNING) - len(lost)
         if running < min(len(used), len(trials) - len(ended)):
             _start_workers(root, used)
@@ -170,12 +171,18 @@ def _queue(root: Path, trials: Sequence[Trial]) -> None:
         _dvc(root, "exp", "run", "--queue", "--name", trial.name, *words, trial.target)
 
 
-def _queue_again(root: Path, trials: Sequence[Trial]) -> None:
-    """Put trials that ended without a result into the queue, out of which they are taken first."""
+def _queue_again(root: Path, trials: Sequence[Trial], commit: str) -> None:
+    """Put trials that ended without a result into the queue, out of which they are taken first.
+
+    One whose worker was killed between the result and the end of its task has a result then.
+    """
+    if not trials:
+        return
     for trial in trials:  # one by one: given several of which it lacks one, DVC removes none
         _dvc(root, "queue", "kill", "--force", trial.name, may_fail=True)
         _dvc(root, "queue", "remove", trial.name, may_fail=True)
-    _queue(root, trials)
+    states = experiments(root, commit)
+    _queue(root, [trial for trial in trials if trial.name not in states])
 
 
 def _start_workers(root: Path, used: Slots) -> None:
@@ -198,8 +205,8 @@ def _start_workers(root: Path, used: Slots) -> None:
         if done.returncode:
             raise UserError(f"{root}: dvc queue start ended with status {done.returncode}")
         until = time.monotonic() + SECONDS_TO_START
-        while _answering(root) < number and time.monotonic() < until:
-            time.sleep(1)
+        while _answering(root) < number <= len(_workers(root)) and time.monotonic() < until:
+            time.sleep(1)  # fewer workers than asked for: one has ended already, with the queue
 
 
 def _answering(root: Path) -> int:
