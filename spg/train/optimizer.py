@@ -72,6 +72,9 @@ def build_optimizer(
         params: the rule.
         scaled: whether a ``GradScaler`` steps it (fp16). The fused kernel skips a step that
             overflows by itself, and leaves its momentum unset when that is the first one.
+
+    The fused kernels are torch's own. The others take AdamW's square root from MKL, which in a
+    portable process rounds it otherwise on Intel's processors than on AMD's (PROTOCOL 30).
     """
     groups = parameter_groups(model, params)
     if params.name == "sgd":
@@ -80,7 +83,7 @@ def build_optimizer(
             weight_decay=params.weight_decay, fused=not scaled,
         )  # fmt: skip
     return torch.optim.AdamW(
-        groups, lr=params.new_lr, weight_decay=params.weight_decay, foreach=True
+        groups, lr=params.new_lr, weight_decay=params.weight_decay, fused=not scaled
     )
 
 
