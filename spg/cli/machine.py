@@ -10,7 +10,7 @@ import click
 
 from spg.cli.options import cell_of, command, dataset_option, json_option, params_of
 from spg.project.command_line import checked_params, workspace
-from spg.project.environment import is_first, usable_cores
+from spg.project.environment import is_first
 from spg.project.files import write_json
 from spg.project.params import Params, load_params
 from spg.project.workspace import Cell, Workspace
@@ -26,16 +26,15 @@ from spg.project.workspace import Cell, Workspace
 def repro(jobs: int | None) -> None:
     """Rebuild every result as `dvc repro` does, several cells at once: the same bytes.
 
-    A cell's output goes to .scratch/repro/CELL.log. One that fails stops no other and is named at
-    the end. After Ctrl-C the same command goes on.
+    Each has its share of the cores, and of the GPUs in CUDA_VISIBLE_DEVICES: SPG_NPROC of them,
+    one without it; with SPG_DEVICE=cpu none. A cell's output goes to .scratch/repro/CELL.log. One
+    that fails stops no other and is named at the end. After Ctrl-C the same command goes on.
     """
-    import torch
-
-    from spg.tools.rebuild import rebuild, slots
+    from spg.tools.rebuild import rebuild
+    from spg.tools.slots import slots_here
 
     params, _ = params_of(None)
-    gpus = torch.cuda.device_count()
-    rebuild(workspace(), params, slots(jobs, gpus=gpus, cores=usable_cores()))
+    rebuild(workspace(), params, slots_here(jobs))
 
 
 @command()
@@ -64,17 +63,14 @@ def search(method: str, trials: int, seeds: int, backbone: str | None, jobs: int
     Ctrl-C ends the waiting, and `dvc queue stop --kill` the trials. What else waits in DVC's queue
     runs with them. Writes reports/DATASET/search/BACKBONE-METHOD.csv.
     """
-    import torch
-
-    from spg.tools.rebuild import slots
     from spg.tools.search.command import search as run
+    from spg.tools.slots import slots_here
 
     name = load_params(workspace().params_file).dataset
     params = checked_params(name, method)
-    gpus = torch.cuda.device_count()
     run(
         workspace(), params, method, backbone=backbone or params.backbones[0], trials=trials,
-        seeds=seeds, used=slots(jobs, gpus=gpus, cores=usable_cores()), said=click.echo,
+        seeds=seeds, used=slots_here(jobs), said=click.echo,
     )  # fmt: skip
 
 

@@ -23,37 +23,18 @@ from typing import Any
 
 import click
 
-from spg.project import portable
 from spg.project.errors import UserError, first_few
 from spg.project.params import Params
 from spg.project.workspace import Cell, Workspace
+from spg.tools.slots import Slot
 
-Slots = list[dict[str, str]]
-"""For each cell that runs at once, variables beside those of this process."""
 STAGES = ("train", "localize", "sweep")
 """Of a cell, in their order."""
 SECONDS_TO_END = 20.0
 """For DVC to take note of an interruption, before it is killed."""
 
 
-def slots(jobs: int | None, *, gpus: int, cores: int) -> Slots:
-    """Return, for each cell that runs at once, the variables that say what it may use.
-
-    Args:
-        jobs: as asked for; ``None``: one a GPU, else one for every core of a portable process, else
-            one, which then has all threads.
-        gpus: of this machine.
-        cores: that this process may use.
-    """
-    own_threads = portable.in_force() and not gpus
-    count = jobs or gpus or (cores // portable.THREADS if own_threads else 1)
-    if gpus:
-        return [{"CUDA_VISIBLE_DEVICES": str(number % gpus)} for number in range(count)]
-    threads = {} if own_threads else {"OMP_NUM_THREADS": str(max(1, cores // count))}
-    return [dict(threads if count > 1 else {}) for _ in range(count)]
-
-
-def rebuild(workspace: Workspace, params: Params, used: Slots) -> None:
+def rebuild(workspace: Workspace, params: Params, used: Sequence[Slot]) -> None:
     """Make what all cells share, then the cells that are not up to date, then the rest.
 
     One line for each cell that ends, with an estimate of the time left. A cell that fails stops no
@@ -76,7 +57,7 @@ def rebuild(workspace: Workspace, params: Params, used: Slots) -> None:
 
 
 def _run_cells(
-    workspace: Workspace, stale: Mapping[str, Sequence[str]], used: Slots
+    workspace: Workspace, stale: Mapping[str, Sequence[str]], used: Sequence[Slot]
 ) -> dict[str, Path]:
     """Run DVC for the stages of each cell; return the logs of those that failed.
 
@@ -84,29 +65,30 @@ def _run_cells(
     """
     logs = workspace.scratch / "repro"
     logs.mkdir(parents=True, exist_ok=True)
-    free: queue.SimpleQueue[dict[str, str]] = queue.SimpleQueue()
-    for environment in used:
-        free.put(environment)
+    free: queue.SimpleQueue[Slot] = queue.SimpleQueue()
+    for slot in used:
+        free.put(slot)
     running: set[subprocess.Popen[bytes]] = set()
 
     def run(name: str, targets: Sequence[str]) -> tuple[Path, int, float]:
-        environment, start, log = free.get(), time.monotonic(), logs / f"{name}.log"
+        slot, start, log = free.get(), time.monotonic(), logs / f"{name}.log"
         try:
             with log.open("wb") as said:
-                process = subprocess.Popen(
-                    [*DVC, "--wait-for-lock", "repro", "--single-item", *targets],
-                    cwd=workspace.root,
-                    env=os.environ | environment,
-                    stdout=said,
-                    stderr=subprocess.STDOUT,
-                    start_new_session=True,
-                )
+                with slot.taken() as environment:
+                    process = subprocess.Popen(
+                        [*DVC, "--wait-for-lock", "repro", "--single-item", *targets],
+                        cwd=workspace.root,
+                        env=environment,
+                        stdout=said,
+                        stderr=subprocess.STDOUT,
+                        start_new_session=True,
+                    )
                 running.add(process)
                 status = process.wait()
                 running.discard(process)
             return log, status, time.monotonic() - start
         finally:
-            free.put(environment)
+            free.put(slot)
 
     failed: dict[str, Path] = {}
     start = time.monotonic()

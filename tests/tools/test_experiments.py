@@ -15,6 +15,7 @@ import pytest
 from spg.project.errors import UserError
 from spg.tools.search import experiments as queue
 from spg.tools.search.experiments import State, Trial, run_trials
+from spg.tools.slots import Slot
 
 pytestmark = pytest.mark.slow
 
@@ -93,7 +94,7 @@ def written(root, revision):
 def test_a_commit_made_meanwhile_changes_nothing(project):
     root = project("subprocess.run(['git', 'commit', '--allow-empty', '-qm', 'x'], cwd=ROOT)")
     lines = []
-    done = run_trials(root, trials("first", "second"), [{}], said=lines.append)
+    done = run_trials(root, trials("first", "second"), [Slot({})], said=lines.append)
     assert sorted(done) == ["first", "second"]
     assert lines == ["1/2 first: success", "2/2 second: success"]
     assert [written(root, done[name]) for name in ("first", "second")] == ["x: 1", "x: 2"]
@@ -102,7 +103,7 @@ def test_a_commit_made_meanwhile_changes_nothing(project):
 def test_a_trial_that_somebody_takes_out_of_the_queue_is_named(project):
     removes = "subprocess.run([sys.executable, '-m', 'dvc', 'queue', 'remove', 'second'], cwd=ROOT)"
     with pytest.raises(UserError, match=r"second is not among DVC's experiments on .{8} any more"):
-        run_trials(project(removes), trials("first", "second"), [{}], said=print)
+        run_trials(project(removes), trials("first", "second"), [Slot({})], said=print)
 
 
 KILLS_ITS_WORKER = """
@@ -119,7 +120,7 @@ if not (ROOT / "killed").exists():
 
 def test_a_trial_whose_worker_is_killed_starts_again(project):
     root = project(KILLS_ITS_WORKER)
-    done = run_trials(root, trials("first", "second"), [{}], said=print)
+    done = run_trials(root, trials("first", "second"), [Slot({})], said=print)
     assert (root / "killed").exists()
     assert sorted(done) == ["first", "second"]
 
@@ -127,19 +128,19 @@ def test_a_trial_whose_worker_is_killed_starts_again(project):
 def test_a_trial_whose_worker_was_killed_behind_its_result_is_done(project, monkeypatch):
     """DVC goes on calling it running, and refuses another of its name."""
     root = project()
-    done = run_trials(root, trials("first"), [{}], said=print)
+    done = run_trials(root, trials("first"), [Slot({})], said=print)
     told, left = queue.experiments, [{"first": State("running", "", None)}] * 2
     monkeypatch.setattr(queue, "experiments", lambda *args: left.pop() if left else told(*args))
     monkeypatch.setattr(queue, "_workers", lambda _: set())
-    assert run_trials(root, trials("first"), [{}], said=print) == done
+    assert run_trials(root, trials("first"), [Slot({})], said=print) == done
 
 
 def test_a_trial_that_failed_is_tried_again_with_one_that_dvc_has_forgotten(project):
     root = project("if not (ROOT / 'mended').exists(): sys.exit(1)")
-    assert run_trials(root, trials("first", "second"), [{}], said=print) == {}
+    assert run_trials(root, trials("first", "second"), [Slot({})], said=print) == {}
     (root / "mended").write_text("")
     subprocess.run([*queue.DVC, "queue", "remove", "first"], cwd=root, check=True)
-    assert sorted(run_trials(root, trials("first", "second"), [{}], said=print)) == [
+    assert sorted(run_trials(root, trials("first", "second"), [Slot({})], said=print)) == [
         "first", "second",
     ]  # fmt: skip
 
@@ -150,22 +151,40 @@ def test_a_trial_is_lost_with_its_process_or_with_the_last_worker(tmp_path):
     ended.wait()
     words = [sys.executable, "-c", "import time; time.sleep(600)", "queue-worker", "name"]
     with subprocess.Popen(words, cwd=tmp_path) as worker:
-        assert queue._workers(tmp_path) == {"name"}
-        assert not queue._is_lost(alive, tmp_path)
-        assert not queue._is_lost(unknown, tmp_path)
-        assert queue._is_lost(State("running", "", ended.pid), tmp_path)
-        assert queue._is_lost(unknown, tmp_path / "..")
-        worker.kill()
+        try:
+            assert queue._workers(tmp_path) == {"name"}
+            assert not queue._is_lost(alive, tmp_path)
+            assert not queue._is_lost(unknown, tmp_path)
+            assert queue._is_lost(State("running", "", ended.pid), tmp_path)
+            assert queue._is_lost(unknown, tmp_path / "..")
+        finally:
+            worker.kill()
     assert queue._is_lost(alive, tmp_path), "its number is another's by now"
     assert queue._is_lost(unknown, tmp_path)
     assert not queue._is_lost(State("queued", "", None), tmp_path)
 
 
-def test_workers_that_start_are_not_started_twice(project):
+def test_the_next_worker_is_asked_for_when_the_one_before_answers(tmp_path, monkeypatch):
+    """A worker that is still starting does not answer, and DVC would start it once more."""
+    diary, answers = [], iter([0, 0, 1, 1, 2])
+    monkeypatch.setattr(queue.subprocess, "run", lambda words, **_: started(words[-1]))
+    monkeypatch.setattr(queue.time, "sleep", lambda _: diary.append("waited"))
+    monkeypatch.setattr(queue, "_answering", lambda _: next(answers))
+    monkeypatch.setattr(queue, "_workers", lambda _: {word for word in diary if word.isdigit()})
+
+    def started(number):
+        diary.append(number)
+        return subprocess.CompletedProcess((), 0)
+
+    queue._start_workers(tmp_path, [Slot({}), Slot({})])
+    assert diary == ["1", "waited", "waited", "2", "waited"]
+
+
+def test_workers_that_run_are_not_started_again(project):
     root = project("import time; time.sleep(60)")
     queue._queue(root, trials("first", "second"))
     for _ in range(2):
-        queue._start_workers(root, [{"SLOT": "a"}, {"SLOT": "b"}])
+        queue._start_workers(root, [Slot({"SLOT": "a"}), Slot({"SLOT": "b"})])
     assert len(queue._workers(root)) == 2
     slots = [p.environ()["SLOT"] for p in running(root) if "queue-worker" in p.cmdline()]
     assert sorted(slots) == ["a", "b"]
@@ -198,4 +217,4 @@ def test_killed_while_dvc_queues_a_trial_it_leaves_the_users_files(project):
 
 def test_without_a_repository_it_is_one_sentence(tmp_path):
     with pytest.raises(UserError, match="need a Git repository with a commit"):
-        run_trials(tmp_path, trials("first"), [{}], said=print)
+        run_trials(tmp_path, trials("first"), [Slot({})], said=print)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import signal
 import subprocess
@@ -15,11 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from spg.project import portable
 from spg.project.errors import UserError
 from spg.project.workspace import Workspace
 from spg.tools import rebuild
-from spg.tools.rebuild import slots
+from spg.tools.slots import Slot
 
 FAKE = textwrap.dedent(
     """
@@ -59,7 +57,7 @@ def diary(project):
 
 
 def test_what_cells_share_comes_first_and_the_rest_last(project, tiny_params):
-    rebuild.rebuild(project, tiny_params, [{}, {}])
+    rebuild.rebuild(project, tiny_params, [Slot({}), Slot({})])
     words = [entry["words"] for entry in diary(project)]
     assert words[0] == ["repro", "prepare", "weights"]
     assert words[-1] == ["repro"]
@@ -77,13 +75,14 @@ def test_what_cells_share_comes_first_and_the_rest_last(project, tiny_params):
 def test_cells_that_are_up_to_date_are_left_alone(project, tiny_params):
     one = "sweep_guided@synthetic_birds-inception_v3-spg-1"
     (project.root / "changed.json").write_text(json.dumps({one: [], "report@x": []}), "utf-8")
-    rebuild.rebuild(project, tiny_params, [{}])
+    rebuild.rebuild(project, tiny_params, [Slot({})])
     assert [entry["words"][-1] for entry in diary(project)] == ["weights", one, "repro"]
 
 
 def test_no_more_cells_run_at_once_than_there_are_slots(project, tiny_params):
     """And each has its own slot's variables."""
-    rebuild.rebuild(project, tiny_params, [{"CUDA_VISIBLE_DEVICES": str(n)} for n in (0, 1)])
+    slots = [Slot({"CUDA_VISIBLE_DEVICES": str(n)}) for n in (0, 1)]
+    rebuild.rebuild(project, tiny_params, slots)
     cells = [entry for entry in diary(project) if "--single-item" in entry["words"]]
     assert {entry["gpu"] for entry in cells} == {"0", "1"}
     for gpu in "01":
@@ -94,7 +93,7 @@ def test_no_more_cells_run_at_once_than_there_are_slots(project, tiny_params):
 def test_a_cell_that_fails_stops_no_other_and_is_named(project, tiny_params, capsys):
     (project.root / "bad.txt").write_text("synthetic_birds-inception_v3-no_c-1", encoding="utf-8")
     with pytest.raises(UserError) as error:
-        rebuild.rebuild(project, tiny_params, [{}, {}])
+        rebuild.rebuild(project, tiny_params, [Slot({}), Slot({})])
     log = project.root / ".scratch/repro/inception_v3-no_c-1.log"
     cells = len(tiny_params.cells("synthetic_birds"))
     assert str(error.value) == (
@@ -127,11 +126,13 @@ def test_an_interruption_ends_every_job(project, tiny_params, tmp_path_factory):
             from spg.project.params import parse_params, read_yaml
             from spg.project.workspace import Workspace
             from spg.tools import rebuild
+            from spg.tools.slots import Slot
             from tiny import tiny
             root = Path({str(Path(__file__).parents[2])!r})
             params = parse_params(tiny(read_yaml(root / "params.yaml")), "tiny")
             rebuild.DVC = (sys.executable, {str(project.root / "fake.py")!r})
-            guarded(lambda: rebuild.rebuild(Workspace(Path.cwd()), params, [{{}}, {{}}]))
+            used = [Slot({{}}), Slot({{}})]
+            guarded(lambda: rebuild.rebuild(Workspace(Path.cwd()), params, used))
             """
         ),
         encoding="utf-8",
@@ -150,20 +151,3 @@ def test_an_interruption_ends_every_job(project, tiny_params, tmp_path_factory):
     assert "run the same command again to go on" in child.stderr.read()
     listed = subprocess.run(["ps", "axo", "args"], check=True, capture_output=True, text=True)
     assert str(project.root / "fake.py") not in listed.stdout.replace(str(script), "")
-
-
-@pytest.mark.parametrize(
-    ("jobs", "gpus", "cores", "capped", "found"),
-    [
-        (None, 0, 4, True, [{}] * 4),
-        (2, 0, 4, True, [{}] * 2),
-        (None, 0, 4, False, [{}]),
-        (2, 0, 4, False, [{"OMP_NUM_THREADS": "2"}] * 2),
-        (None, 2, 8, True, [{"CUDA_VISIBLE_DEVICES": "0"}, {"CUDA_VISIBLE_DEVICES": "1"}]),
-        (3, 2, 8, False, [{"CUDA_VISIBLE_DEVICES": n} for n in "010"]),
-    ],
-)
-def test_slots(jobs, gpus, cores, capped, found, monkeypatch):
-    monkeypatch.setattr(portable, "in_force", lambda: capped)
-    assert slots(jobs, gpus=gpus, cores=cores) == found
-    assert os.environ.get("CUDA_VISIBLE_DEVICES") is None

@@ -29,6 +29,7 @@ from spg.tools.search.command import Tried, as_table, best_of, told
 from spg.tools.search.criterion import Held, held_out_error
 from spg.tools.search.params_file import in_file
 from spg.tools.search.ranges import Distribution, SearchParams, draw, read_space
+from spg.tools.slots import Slot
 
 ROOT = Path(__file__).parents[2]
 STUDY = ROOT / "search/params.yaml"
@@ -159,7 +160,7 @@ def test_what_cannot_be_searched_is_said_before_the_first_trial(changed, said, m
     settings = {"backbone": BACKBONE, "trials": 1, "seeds": 1} | changed
     params = load_params(ROOT / "params.yaml")
     with pytest.raises(UserError, match=said):
-        command.search(Workspace(ROOT), params, "has", used=[{}], said=print, **settings)
+        command.search(Workspace(ROOT), params, "has", used=[Slot({})], said=print, **settings)
 
 
 def test_a_layer_that_the_backbone_lacks_is_named_before_the_first_trial(monkeypatch):
@@ -171,7 +172,7 @@ def test_a_layer_that_the_backbone_lacks_is_named_before_the_first_trial(monkeyp
     mapping["adl"]["positions"] = ["Mixed_9z"]
     monkeypatch.setattr(command, "read_yaml", lambda _: mapping)
     params = parse_params(mapping, "")
-    words = {"backbone": BACKBONE, "trials": 1, "seeds": 1, "used": [{}], "said": print}
+    words = {"backbone": BACKBONE, "trials": 1, "seeds": 1, "used": [Slot({})], "said": print}
     with pytest.raises(UserError, match=r"adl\.positions: 'Mixed_9z' is no layer"):
         command.search(Workspace(ROOT), params, "adl", **words)
 

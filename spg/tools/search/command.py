@@ -26,11 +26,12 @@ from spg.tools.check_params import check_params
 from spg.tools.effect.inputs import read_by
 from spg.tools.effect.rerun import ROOMS
 from spg.tools.effect.settings import with_settings
-from spg.tools.rebuild import Slots, repro
+from spg.tools.rebuild import repro
 from spg.tools.search.criterion import Held, held_out_error, nothing_held_out
 from spg.tools.search.experiments import Trial, run_trials, why_it_failed
 from spg.tools.search.params_file import in_file
 from spg.tools.search.ranges import draw, read_space
+from spg.tools.slots import Slot
 
 STUDY = "search/params.yaml"
 
@@ -60,7 +61,7 @@ def search(
     backbone: str,
     trials: int,
     seeds: int,
-    used: Slots,
+    used: Sequence[Slot],
     said: Callable[[str], None],
 ) -> None:
     """Try ``trials`` settings of a method, say which is best, and write it into params.yaml.
@@ -76,7 +77,7 @@ def search(
         backbone: on which it is tried.
         trials: how many; the first ones are the same whatever their number.
         seeds: of each trial, the first of `seeds` in params.yaml.
-        used: variables of each worker.
+        used: what each worker may use.
         said: gets the lines to show.
 
     Raises:

@@ -21,7 +21,8 @@ from typing import NamedTuple
 import psutil
 
 from spg.project.errors import UserError
-from spg.tools.rebuild import DVC, Slots
+from spg.tools.rebuild import DVC
+from spg.tools.slots import Slot
 
 SECONDS_BETWEEN_LOOKS = 5.0
 SECONDS_TO_START = 30.0  # for a worker, which imports DVC
@@ -51,7 +52,7 @@ class State(NamedTuple):
 
 
 def run_trials(
-    root: Path, trials: Sequence[Trial], used: Slots, *, said: Callable[[str], None]
+    root: Path, trials: Sequence[Trial], used: Sequence[Slot], *, said: Callable[[str], None]
 ) -> dict[str, str]:
     """Run what is not done yet; return the commit of each trial that succeeded, by name.
 
@@ -62,7 +63,7 @@ def run_trials(
     Args:
         root: the project, a Git repository whose pipeline is committed.
         trials: all of them.
-        used: variables of each worker, one of which runs one trial at a time.
+        used: what each worker may use, one of which runs one trial at a time.
         said: gets a line for each trial that ends.
 
     Raises:
@@ -185,23 +186,23 @@ def _queue_again(root: Path, trials: Sequence[Trial], commit: str) -> None:
     _queue(root, [trial for trial in trials if trial.name not in states])
 
 
-def _start_workers(root: Path, used: Slots) -> None:
+def _start_workers(root: Path, used: Sequence[Slot]) -> None:
     """Let DVC have as many workers as slots; those that run already are left alone.
 
     DVC asks its workers for their names and starts those that do not answer. One that is still
-    starting does not, and would be started twice, with the variables of two slots: each is waited
-    for.
+    starting does not, and would be started twice, in two slots: each is waited for.
     """
     path = f"{Path(DVC[0]).parent}{os.pathsep}{os.environ.get('PATH', '')}"  # they call `dvc`
-    for number, variables in enumerate(used, start=1):
-        done = subprocess.run(
-            [*DVC, "queue", "start", "--jobs", str(number)],
-            cwd=root,
-            env={**os.environ, "PATH": path, **variables},
-            check=False,
-            stdout=subprocess.DEVNULL,  # a pipe would stay open in the workers, and be waited for
-            stderr=subprocess.DEVNULL,
-        )
+    for number, slot in enumerate(used, start=1):
+        with slot.taken() as environment:
+            done = subprocess.run(
+                [*DVC, "queue", "start", "--jobs", str(number)],
+                cwd=root,
+                env=environment | {"PATH": path},
+                check=False,
+                stdout=subprocess.DEVNULL,  # a pipe would stay open in the workers
+                stderr=subprocess.DEVNULL,
+            )
         if done.returncode:
             raise UserError(f"{root}: dvc queue start ended with status {done.returncode}")
         until = time.monotonic() + SECONDS_TO_START
