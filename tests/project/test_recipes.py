@@ -15,28 +15,30 @@ from spg.project.presets import apply_presets
 from spg.project.workspace import Cell
 from spg.train.optimizer import build_optimizer, build_schedule, parameter_groups
 
-# data set, recipe, backbone: epochs, batch, resize, crop, weight decay; rate of the stem, of new
-# layers, factor of biases; from which epoch on (counted from 0) the rates are a tenth, a hundredth.
+# data set, recipe, backbone: epochs, batch, resize, crop, aspect, weight decay; rate of the stem,
+# of new layers, factor of biases; from which epoch on (counted from 0) the rates are a tenth, a
+# hundredth.
 # wsolevaluation counts epochs from 1 and lowers the rate before one that 15 (or 3) divides: so 14
 # epochs (or 2) have the full rate (main.py, adjust_learning_rate).
 TABLE = {
-    ("ilsvrc", "released", "inception_v3"): (3, 30, 356, 321, 5e-4, 1e-3, 1e-2, 2, []),
-    ("ilsvrc", "i2c", "inception_v3"): (5, 80, 256, 224, 5e-4, 1e-3, 1e-2, 2, [2, 3, 4]),
+    ("ilsvrc", "released", "inception_v3"): (3, 30, 356, 321, "squash", 5e-4, 1e-3, 1e-2, 2, []),
+    ("ilsvrc", "i2c", "inception_v3"): (5, 80, 256, 224, "keep", 5e-4, 1e-3, 1e-2, 2, [2, 3, 4]),
     ("ilsvrc", "wsolevaluation", "inception_v3"): (
-        10, 32, 256, 224, 5e-4, 1e-3, 1e-2, 1, [2, 5, 8]),
-    ("ilsvrc", "wsolevaluation", "resnet50"): (10, 32, 256, 224, 1e-4, 1e-3, 1e-2, 1, [2, 5, 8]),
+        10, 32, 256, 224, "squash", 5e-4, 1e-3, 1e-2, 1, [2, 5, 8]),
+    ("ilsvrc", "wsolevaluation", "resnet50"): (
+        10, 32, 256, 224, "squash", 1e-4, 1e-3, 1e-2, 1, [2, 5, 8]),
     ("openimages30k", "wsolevaluation", "inception_v3"): (
-        10, 32, 256, 224, 5e-4, 1e-3, 1e-2, 1, [2, 5, 8]),
+        10, 32, 256, 224, "squash", 5e-4, 1e-3, 1e-2, 1, [2, 5, 8]),
     ("openimages30k", "wsolevaluation", "vgg16"): (
-        10, 32, 256, 224, 5e-4, 0.00227913316, 0.0227913316, 1, [2, 5, 8]),
-    ("cub", "constant", "inception_v3"): (50, 30, 356, 321, 5e-4, 1e-3, 1e-2, 2, []),
-    ("cub", "i2c", "inception_v3"): (51, 80, 256, 224, 5e-4, 1e-3, 1e-2, 2, [30, 40]),
+        10, 32, 256, 224, "squash", 5e-4, 0.00227913316, 0.0227913316, 1, [2, 5, 8]),
+    ("cub", "constant", "inception_v3"): (50, 30, 356, 321, "squash", 5e-4, 1e-3, 1e-2, 2, []),
+    ("cub", "i2c", "inception_v3"): (51, 80, 256, 224, "keep", 5e-4, 1e-3, 1e-2, 2, [30, 40]),
     ("cub", "wsolevaluation", "inception_v3"): (
-        50, 32, 256, 224, 5e-4, 0.0003360682, 0.003360682, 1, [14, 29, 44]),
+        50, 32, 256, 224, "squash", 5e-4, 0.0003360682, 0.003360682, 1, [14, 29, 44]),
     ("cub", "wsolevaluation", "vgg16"): (
-        50, 32, 256, 224, 5e-4, 0.00012558923, 0.0012558923, 1, [14, 29, 44]),
+        50, 32, 256, 224, "squash", 5e-4, 0.00012558923, 0.0012558923, 1, [14, 29, 44]),
     ("cub", "wsolevaluation", "resnet50"): (
-        50, 32, 256, 224, 1e-4, 0.00004521947, 0.0004521947, 1, [14, 29, 44]),
+        50, 32, 256, 224, "squash", 1e-4, 0.00004521947, 0.0004521947, 1, [14, 29, 44]),
 }  # fmt: skip
 
 
@@ -63,11 +65,12 @@ def test_the_table_has_every_recipe(mapping):
 
 @pytest.mark.parametrize("key", TABLE, ids="-".join)
 def test_a_recipe_is_the_published_one_at_every_epoch(mapping, key):
-    epochs, batch, resize, crop, decay, stem, new, biases, milestones = TABLE[key]
+    epochs, batch, resize, crop, aspect, decay, stem, new, biases, milestones = TABLE[key]
     setup = setup_of(mapping, *key)
     train = setup.train
     assert (train.epochs, train.batch_size) == (epochs, batch)
-    assert (setup.input.resize, setup.input.crop) == (resize, crop)
+    given = setup.input
+    assert (given.resize, given.crop, given.aspect) == (resize, crop, aspect)
     model = Two()
     optimizer = build_optimizer(model, train.optimizer)
     assert isinstance(optimizer, torch.optim.SGD)

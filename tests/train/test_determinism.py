@@ -10,8 +10,10 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 from tiny import tiny, with_setup
 
+from spg.project.files import read_json
 from spg.project.params import read_yaml
 
 ROOT = Path(__file__).parents[2]
@@ -74,3 +76,15 @@ def test_the_precision_changes_the_model(made, tmp_path):
     if precision == "bf16":
         pytest.skip("compared once")
     assert results(tmp_path / "project", "bf16") != want
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize("precision", ["float32", "bf16"])
+def test_two_runs_on_one_gpu_are_the_same_bytes(precision, tmp_path):
+    """`execution.deterministic` is on; nothing that was made on a CPU stands for it."""
+    first, second = (
+        results(tmp_path / name, precision, SPG_DEVICE="cuda") for name in ("first", "second")
+    )
+    (made,) = (tmp_path / "first/runs").rglob("provenance.json")
+    assert read_json(made)["machine"]["device"] != "cpu"
+    assert first == second

@@ -312,6 +312,38 @@ def disagree(values: list[int]) -> None:
         agree_on(values[rank], "state.pt is of step", remedy="share it")
 
 
+def train_apart(roots: list[Path], mapping: dict, cell: Cell) -> None:
+    """Each process on a disk of its own, as nodes whose .scratch is not shared."""
+    root = roots[world().rank]
+    try:
+        train_cell(Workspace(root), parse_params(mapping, "tiny"), cell)
+    except UserError as error:
+        (root / "said").write_text(str(error))
+        raise
+
+
+def test_a_training_that_two_nodes_know_at_different_steps_goes_on_on_neither(
+    tiny_workspace, tmp_path, tiny_mapping, cell_of
+):
+    cell, ends = cell_of("spg"), (ProcessExitedException, ProcessRaisedException)
+    mapping = with_setup(tiny_mapping, train={"batch_size": BATCH, "epochs": 2})
+    nodes = [project(tiny_workspace, tmp_path / name, mapping) for name in ("first", "second")]
+    for node, last_step in zip(nodes, (3, 2), strict=True):
+        with pytest.raises(ends):
+            run_in_processes(train_on, 1, node.root, mapping, cell, last_step, 1)
+    kept = [next(node.scratch.glob("train-*.pt")) for node in nodes]
+    steps = [load_checkpoint(path)["step"] for path in kept]
+    assert steps[0] != steps[1]
+    with pytest.raises(ends):
+        run_in_processes(train_apart, 2, [node.root for node in nodes], mapping, cell)
+    assert (nodes[1].root / "said").read_text() == (
+        f"{kept[1]} is of step {steps[1]} for process 1, but {steps[0]} for the first one: let all "
+        "nodes see the same .scratch, or delete it on all of them"
+    )
+    assert not any(node.run(cell).exists() for node in nodes)
+    assert [load_checkpoint(path)["step"] for path in kept] == steps
+
+
 @pytest.mark.parametrize("values", [[7, 7], [7, 0]])
 def test_processes_that_read_different_checkpoints_stop(values):
     agree_on(3, "alone it is never asked", remedy="")
