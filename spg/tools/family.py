@@ -2,8 +2,8 @@
 
 A short form of a probe of 70 operations: those that the default's results go through, on drawn
 numbers, in a process that is capped as a portable one (:mod:`spg.project.portable`). The expected
-digests were made by an AMD EPYC that has AVX2 and nothing beyond it, but for the last: an Intel Xeon
-with AVX-512 and AMX, which computes all others as the EPYC does.
+digests were made by an AMD EPYC that has AVX2 and nothing beyond it, but for the last: by an Intel
+Xeon with AVX-512 and AMX, which computes all others as the EPYC does.
 """
 
 from __future__ import annotations

@@ -189,6 +189,21 @@ def test_a_server_without_ranges_and_other_bytes(archive, published, tmp_path, m
     assert not Workspace(tmp_path / "other").raw("imagenette").exists()
 
 
+def test_what_a_desktop_leaves_between_photographs_is_none(tree, published, tmp_path, monkeypatch):
+    """``._x.JPEG`` of macOS's archives, which are no pictures, and folders such as .thumbnails."""
+    own = tmp_path / "own"
+    shutil.copytree(tree, own)
+    known = read_annotations(tree)
+    photo = next((own / "train" / WNIDS[0]).glob("*.JPEG"))
+    (photo.parent / f"._{photo.name}").write_bytes(b"\x00\x05\x16\x07")
+    (own / "val/.thumbnails").mkdir()
+    assert read_annotations(own) == known
+    monkeypatch.setenv("SPG_IMAGENETTE", str(own))
+    fetch_into(tmp_path, published)
+    assert not list(tmp_path.glob("data/raw/*/*/*/._*"))
+    assert imagenette._place(f"{TOP}/train/{WNIDS[0]}/._x.JPEG") is None
+
+
 def test_the_users_archive_is_verified(archive, published, tmp_path, monkeypatch):
     own = tmp_path / "mine.tgz"
     own.write_bytes(archive)

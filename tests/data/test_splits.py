@@ -6,9 +6,13 @@ from collections import Counter
 
 import pytest
 
+from spg.data.images.manifest import TEST, TRAIN_FULLSUP, TRAIN_WEAKSUP
 from spg.data.layouts.annotations import Annotation
+from spg.data.layouts.spec import Sizes
+from spg.data.prepare.checks import say_missing
 from spg.data.prepare.splits import split_images
 from spg.project.errors import UserError
+from spg.project.schema.data import PrepareParams
 
 BOX = ((0.0, 0.0, 1.0, 1.0),)
 
@@ -94,3 +98,27 @@ def test_the_choice_on_the_default_data_is_what_it_was():
     """Golden: recorded before split_images knew of boxes, so that no published split moves."""
     splits = split(some_annotations(classes=2, train=6), 2)
     assert [i for i, name in enumerate(splits) if name == "train_fullsup"] == [2, 3, 10, 13]
+
+
+@pytest.mark.parametrize(
+    ("splits", "rule", "said"),
+    [
+        ({TRAIN_WEAKSUP: 8, TEST: 4}, {}, []),
+        ({TRAIN_WEAKSUP: 6, TRAIN_FULLSUP: 2, TEST: 4}, {}, []),  # held out, or others' own
+        ({TRAIN_WEAKSUP: 7, TEST: 4}, {}, ["7 of 8 published training"]),
+        ({TRAIN_WEAKSUP: 8, TRAIN_FULLSUP: 1, TEST: 3}, {"holdout_from": "test"}, []),
+        (
+            {TRAIN_WEAKSUP: 8, TRAIN_FULLSUP: 1, TEST: 2}, {"holdout_from": "test"},
+            ["3 of 4 published test"],
+        ),
+    ],
+)  # fmt: skip
+def test_a_part_of_a_published_data_set_is_said_to_be_one(splits, rule, said, caplog):
+    rule = PrepareParams(
+        **({"holdout_from": "train", "holdout_per_class": 1, "seed": 0, "short_side": None,
+            "quality": 95, "skip": []} | rule)
+    )  # fmt: skip
+    listed = [split for split, count in splits.items() for _ in range(count)]
+    say_missing(listed, Sizes(8, 4, 2, (5, 5), None), rule)
+    found = [record.getMessage() for record in caplog.records]
+    assert [text.removeprefix("warning: ").partition(" images are")[0] for text in found] == said

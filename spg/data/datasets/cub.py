@@ -17,4 +17,5 @@ SPEC = DatasetSpec(
         archive_bytes=1_150_585_339 + 39_272_883,
     ),
     published_classes=200,
+    published=True,
 )

@@ -20,4 +20,5 @@ SPEC = DatasetSpec(
     far_corner_is_last_pixel=True,
     published_classes=CLASSES,
     class_names=sorted_wnids,
+    published=True,
 )

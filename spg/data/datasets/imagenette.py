@@ -31,4 +31,5 @@ SPEC = DatasetSpec(
     ),
     far_corner_is_last_pixel=True,
     class_names=lambda: list(WNIDS),
+    published=True,
 )

@@ -22,4 +22,5 @@ SPEC = DatasetSpec(
         archive_bytes=None,
     ),
     published_classes=100,
+    published=True,
 )

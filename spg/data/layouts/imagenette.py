@@ -59,6 +59,11 @@ def published_boxes() -> dict[str, Boxed]:
     return found
 
 
+def is_hidden(name: str) -> bool:
+    """Return whether a file system or a desktop made it, e.g. ``._x.JPEG`` of macOS's archives."""
+    return name.startswith(".")
+
+
 def read_annotations(root: Path) -> list[Annotation]:
     """Read the annotations of all images, training before test, each sorted by name.
 
@@ -74,13 +79,14 @@ def read_annotations(root: Path) -> list[Annotation]:
     for split in FOLDERS:
         if not (root / split).is_dir():
             raise BadDataError(root, [f"{split}: no such folder"])
-        present = {path.name for path in (root / split).iterdir() if path.is_dir()}
+        folders_here = (path.name for path in (root / split).iterdir() if path.is_dir())
+        present = {name for name in folders_here if not is_hidden(name)}
         problems += [f"{split}/{name}: no such folder" for name in sorted(set(NAMES) - present)]
         problems += [
             f"{split}/{name}: no class of Imagenette" for name in sorted(present - set(NAMES))
         ]
         for file in (root / split).glob("*/*.JPEG"):
-            if file.parent.name in NAMES and file.is_file():
+            if file.parent.name in NAMES and file.is_file() and not is_hidden(file.name):
                 places[f"{split}/{file.parent.name}/{file.name}"] = file.name
     folders: dict[str, list[str]] = {}
     for place, name in sorted(places.items()):

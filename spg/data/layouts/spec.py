@@ -43,6 +43,8 @@ class DatasetSpec(NamedTuple):
     """Outputs of published checkpoints that were trained on it; ``None``: there are none."""
     class_names: Callable[[], list[str]] | None = None
     """Names of all classes in the order of their ids, where they are known without the data."""
+    published: bool = False
+    """Whether `sizes` are those of what somebody has published, so that fewer images are a part."""
 
 
 def spec_of(dataset: str, source: SourceParams) -> DatasetSpec:

@@ -10,6 +10,7 @@ from spg.data.images.manifest import TEST, TRAIN_FULLSUP, TRAIN_WEAKSUP
 from spg.data.layouts.annotations import Annotation
 from spg.data.layouts.doubts import doubts
 from spg.data.layouts.problems import Problems
+from spg.data.layouts.spec import Sizes
 from spg.data.prepare.boxes import box_fault, box_faults, in_own_pixels, is_stretched
 from spg.data.prepare.shards import Packed
 from spg.data.prepare.splits import split_images
@@ -141,6 +142,26 @@ def say_doubts(images: Sequence[Annotation], splits: Sequence[str], packed: Pack
     """Log what is accepted and looks odd, with counts."""
     for sentence in _doubts(images, splits, packed):
         log.warning("warning: %s", sentence)
+
+
+def say_missing(splits: Sequence[str], sizes: Sizes, rule: PrepareParams) -> None:
+    """Log how many images a published data set has beside those that are here.
+
+    Held-out images are of the split that they were taken from.
+    """
+    here = Counter(splits)
+    from_test = rule.holdout_per_class > 0 and rule.holdout_from == "test"
+    held = here.pop(TRAIN_FULLSUP, 0)
+    for found, published, kind in (
+        (here[TRAIN_WEAKSUP] + (0 if from_test else held), sizes.train, "training"),
+        (here[TEST] + (held if from_test else 0), sizes.test, "test"),
+    ):
+        if found < published:
+            log.warning(
+                "warning: %s of %s published %s images are here: results of a part are not those "
+                "of the whole",
+                f"{found:,}", f"{published:,}", kind,
+            )  # fmt: skip
 
 
 def _doubts(images: Sequence[Annotation], splits: Sequence[str], packed: Packed) -> Iterator[str]:

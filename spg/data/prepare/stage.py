@@ -17,8 +17,15 @@ from spg.data.layouts.annotations import Annotation
 from spg.data.layouts.problems import BadDataError, Problems
 from spg.data.layouts.raw import check_root, is_indexed
 from spg.data.layouts.space import require_space
-from spg.data.layouts.spec import spec_of
-from spg.data.prepare.checks import hold_out, in_files_pixels, note_faults, numbered, say_doubts
+from spg.data.layouts.spec import read_source, spec_of
+from spg.data.prepare.checks import (
+    hold_out,
+    in_files_pixels,
+    note_faults,
+    numbered,
+    say_doubts,
+    say_missing,
+)
 from spg.data.prepare.rows import manifest_rows
 from spg.data.prepare.shards import bytes_left, pack_all, shards_of, work_folder
 from spg.project.errors import NAMED, UserError, first_few
@@ -36,12 +43,13 @@ def prepare(workspace: Workspace, params: Params, dataset: str) -> None:
         UserError: names all that is wrong with the data set's files, each in a sentence.
     """
     raw, rule = workspace.raw(dataset), params.datasets[dataset].prepare
+    source = params.datasets[dataset].source
+    spec = spec_of(dataset, source)
     check_root(raw)
     again = f" and run `spg fetch {dataset}` again" if is_indexed(raw) else ""
     skip_key = f"datasets.{dataset}.prepare.skip"
     problems = Problems(raw, skip=skip_key, remedy=f"mend the files{again}")
-    read = spec_of(dataset, params.datasets[dataset].source).read
-    annotations = _annotations(read, raw, problems, workspace.problems(dataset))
+    annotations = _annotations(spec.read, raw, problems, workspace.problems(dataset))
     places = _kept(annotations, rule.skip, skip_key)
     for item in (annotations[place] for place in places):
         if item.problem:
@@ -59,6 +67,8 @@ def prepare(workspace: Workspace, params: Params, dataset: str) -> None:
     note_faults(good, splits, packed, problems)
     problems.complain(workspace.problems(dataset))
     say_doubts(good, splits, packed)
+    if spec.published:
+        say_missing(splits, spec.sizes(read_source(dataset, source)), rule)
     with whole_folder(workspace.packed(dataset)) as folder:
         write_manifest(folder / "manifest.parquet", manifest_rows(good, splits, packed.sizes))
         if rule.skip:

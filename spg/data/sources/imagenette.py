@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 from spg.data.datasets.imagenette import Source
 from spg.data.fetch.download import Remote, download, md5_of
 from spg.data.fetch.unpack import Limits, unpack
-from spg.data.layouts.imagenette import FOLDERS, NAMES, read_annotations
+from spg.data.layouts.imagenette import FOLDERS, NAMES, is_hidden, read_annotations
 from spg.project.errors import UserError
 from spg.project.files import whole_folder
 from spg.project.workspace import Workspace
@@ -118,4 +118,5 @@ def _place(name: str) -> str | None:
 
 
 def _wanted(parts: tuple[str, ...]) -> bool:
-    return len(parts) == 3 and parts[0] in FOLDERS and parts[1] in NAMES
+    known = len(parts) == 3 and parts[0] in FOLDERS and parts[1] in NAMES
+    return known and not is_hidden(parts[2])
