@@ -10,10 +10,10 @@
 # # The images and their boxes
 
 # %%
+import os
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 from IPython.display import Image, Markdown, display
 from matplotlib.figure import Figure
 
@@ -26,8 +26,9 @@ from spg.report.figures import as_png
 root = next(folder for folder in (Path.cwd(), *Path.cwd().parents) if (folder / "params.yaml").exists())
 workspace = Workspace(root)
 params = load_params(workspace.params_file)
-manifest = read_manifest(workspace.packed(params.dataset) / "manifest.parquet")
-packed = PackedImages(workspace.packed(params.dataset))
+dataset = os.environ.get("SPG_DATASET", params.dataset)  # whose report runs this
+manifest = read_manifest(workspace.packed(dataset) / "manifest.parquet")
+packed = PackedImages(workspace.packed(dataset))
 
 # %% [markdown]
 # ## How many

@@ -15,6 +15,7 @@
 # seed of each variant.
 
 # %%
+import os
 from pathlib import Path
 
 import numpy as np
@@ -31,8 +32,9 @@ from spg.report.render import markdown_text
 root = next(folder for folder in (Path.cwd(), *Path.cwd().parents) if (folder / "params.yaml").exists())
 workspace = Workspace(root)
 params = load_params(workspace.params_file)
-rows = grid(params, params.dataset)
-manifest = read_manifest(workspace.packed(params.dataset) / "manifest.parquet")
+dataset = os.environ.get("SPG_DATASET", params.dataset)  # whose report runs this
+rows = grid(params, dataset)
+manifest = read_manifest(workspace.packed(dataset) / "manifest.parquet")
 tests = np.flatnonzero(manifest["split"] == TEST)
 
 # %%
@@ -44,6 +46,6 @@ for place in places:
     name, image_id = markdown_text(row["class_name"]), markdown_text(row["image_id"])
     display(Markdown(f"**{name}**, {image_id}, {row['width']} x {row['height']} pixels"))
     sheet = contact_sheet(
-        workspace, params.dataset, rows, normalization=params.sweep.normalization, places=np.array([place])
+        workspace, dataset, rows, normalization=params.sweep.normalization, places=np.array([place])
     )
     display(Image(as_png(sheet)))

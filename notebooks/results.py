@@ -13,6 +13,7 @@
 # `dvc repro` runs it; open it in Jupyter to go on from here.
 
 # %%
+import os
 from pathlib import Path
 
 import pandas as pd
@@ -22,7 +23,8 @@ from spg.project.params import load_params
 
 root = next(folder for folder in (Path.cwd(), *Path.cwd().parents) if (folder / "params.yaml").exists())
 params = load_params(root / "params.yaml")
-folder = root / "reports" / params.dataset
+dataset = os.environ.get("SPG_DATASET", params.dataset)  # whose report runs this
+folder = root / "reports" / dataset
 display(Markdown((folder / "tables.md").read_text(encoding="utf-8")))
 
 # %% [markdown]

@@ -14,9 +14,9 @@
 # each has its own, never selected on the image that it cuts (PROTOCOL 10).
 
 # %%
+import os
 from pathlib import Path
 
-import pandas as pd
 from IPython.display import Image, Markdown, display
 
 from spg.compare.variants import grid
@@ -29,8 +29,9 @@ from spg.report.figures import as_png
 root = next(folder for folder in (Path.cwd(), *Path.cwd().parents) if (folder / "params.yaml").exists())
 workspace = Workspace(root)
 params = load_params(workspace.params_file)
-rows = grid(params, params.dataset)
-manifest = read_manifest(workspace.packed(params.dataset) / "manifest.parquet")
+dataset = os.environ.get("SPG_DATASET", params.dataset)  # whose report runs this
+rows = grid(params, dataset)
+manifest = read_manifest(workspace.packed(dataset) / "manifest.parquet")
 places = spread(manifest.index[manifest["split"] == TEST].to_numpy(), 2)
 
 
@@ -38,7 +39,7 @@ def show(threshold: float) -> None:
     """Draw the same images at one threshold for all variants; call it with any value in (0, 1)."""
     display(Markdown(f"Threshold **{threshold}**"))
     sheet = contact_sheet(
-        workspace, params.dataset, rows, normalization=params.sweep.normalization, places=places, threshold=threshold
+        workspace, dataset, rows, normalization=params.sweep.normalization, places=places, threshold=threshold
     )
     display(Image(as_png(sheet)))
 
@@ -53,7 +54,7 @@ for threshold in (0.2, 0.4, 0.6, 0.8):
 # images would have it, which no one may report.
 
 # %%
-folder = workspace.report(params.dataset)
+folder = workspace.report(dataset)
 for figure in sorted((folder / "figures").glob("threshold_curves.png")):
     display(Image(figure))
 

@@ -190,8 +190,13 @@ def _judge(
 
 
 def _not_run(keys: Sequence[Key], errors: Errors) -> dict[str, Any]:
-    missing = next(("/".join(key[0]) for key in keys if key not in errors), None)
-    why = "its sides have no seed in common" if missing is None else f"{missing} has no cell here"
+    variant, _, metric = next((key for key in keys if key not in errors), (None, "", ""))
+    if variant is None:
+        why = "its sides have no seed in common"
+    elif any(ran == variant for ran, *_ in errors):
+        why = f"these images have not what {metric} is measured by"
+    else:
+        why = f"{'/'.join(variant)} has no cell here"
     return {"verdict": "not run", "sentence": f"Not run: {why}."}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -17,6 +18,17 @@ ACCURACIES = (
     "max_box_acc", "max_box_acc_v2", "px_ap", "gt_known_loc_acc", "top1_loc_acc", "top5_loc_acc",
     "top1_cls_acc", "top5_cls_acc",
 )  # fmt: skip
+
+GOOGLENET = "inception_v3"
+"""Our backbone that is the paper's GoogLeNet, of which a row is that names no backbone."""
+
+
+def stand_in(backbones: Sequence[str]) -> str:
+    """Return which of our backbones stands beside the paper's GoogLeNet: it, where it ran.
+
+    Another says something of the order of methods, and nothing of the level.
+    """
+    return GOOGLENET if GOOGLENET in backbones else backbones[0]
 
 
 def _known(metric: str) -> str:
@@ -43,7 +55,7 @@ class Result(Strict):
     normalization: Literal["min_max", "max", "pas", "ivr"] = "min_max"
     """How its maps are brought to [0, 1] (PROTOCOL 32)."""
     backbone: str | None = None
-    """Which one the row names besides GoogLeNet; ``None``: the backbone of the run."""
+    """Which one the row names besides GoogLeNet; ``None``: that one (:func:`stand_in`)."""
     classifier: str | None = None
     """Whose classes stand beside the boxes; ``None``: the method's own."""
     dataset: str
@@ -66,7 +78,7 @@ class Side(Strict):
     """One side of a claim: a variant of ours."""
 
     backbone: str | None
-    """``None``: the backbone of the run."""
+    """``None``: the paper's GoogLeNet (:func:`stand_in`)."""
     method: str
     extractor: str
     metric: Metric | None = None
@@ -145,16 +157,19 @@ class Paper(Strict):
         known = self.datasets.get(kind)
         return kind if known is not None and known.classes == classes else None
 
-    def stands_beside(self, dataset: str | None) -> str:
-        """Return the data set whose reported errors stand beside ours.
+    def stands_beside(self, dataset: str | None, metric: str) -> str:
+        """Return the data set whose reported numbers stand beside ours.
 
-        It is the same one where the paper reports errors on it. Errors on any other stand beside
-        those on ILSVRC, whose levels say nothing there, but whose order of methods does.
+        It is the same one where something of that kind is reported on it: any error beside errors,
+        else the same metric. Numbers on any other stand beside those on ILSVRC, whose levels say
+        nothing there, but whose order of methods does.
 
         Args:
             dataset: as :meth:`whole` names it.
+            metric: one of the errors, or another.
         """
-        own = any(r.dataset == dataset and r.metric in ERRORS for r in self.results)
+        kind = ERRORS if metric in ERRORS else (metric,)
+        own = any(r.dataset == dataset and r.metric in kind for r in self.results)
         return str(dataset) if own else "ilsvrc"
 
     def result(self, result_id: str) -> Result:
@@ -162,23 +177,34 @@ class Paper(Strict):
         return next(result for result in self.results if result.id == result_id)
 
     def find(
-        self, variant: Variant, metric: str, *, dataset: str | None, classifier: str | None = None
+        self,
+        variant: Variant,
+        metric: str,
+        *,
+        dataset: str | None,
+        stand_in: str,
+        normalization: str,
+        classifier: str | None = None,
     ) -> Result | None:
         """Return the reported number of a variant that ours stands beside, where there is one.
 
         Args:
             variant: one of ours.
-            metric: one of the errors.
+            metric: one of the errors, or another.
             dataset: that ours are of, as :meth:`whole` names it; see :meth:`stands_beside`.
+            stand_in: our backbone beside rows that name none (:func:`stand_in`).
+            normalization: of our maps. Beside errors stand the paper's all the same, which are of
+                min-max; an accuracy stands beside one of the same normalization alone.
             classifier: whose classes stand beside its boxes; ``None``: its own.
         """
-        where = self.stands_beside(dataset)
+        where = self.stands_beside(dataset, metric)
         found = [
             result
             for result in self.results
             if (result.method, result.extractor) == (variant.method, variant.extractor)
-            and result.backbone in (None, variant.backbone)
+            and (result.backbone or stand_in) == variant.backbone
             and (result.metric, result.classifier) == (metric, classifier)
+            and (metric in ERRORS or result.normalization == normalization)
             and result.dataset == where
         ]
         return min(found, key=lambda result: result.backbone is None, default=None)

@@ -7,7 +7,7 @@ from spg.compare.comparison import comparison_table, external_table, summary
 from spg.compare.errors import baseline_errors, collect_errors, collect_values
 from spg.compare.fits import fit_of
 from spg.compare.other_classes import classifiers_of, external_guesses
-from spg.compare.paper import load_paper
+from spg.compare.paper import load_paper, stand_in
 from spg.compare.side_tables import detail_tables
 from spg.compare.trace import TRACE, trace
 from spg.compare.variants import grid, read_tables
@@ -39,16 +39,26 @@ def compare(workspace: Workspace, params: Params, dataset: str) -> None:
     }
     fit = fit_of(workspace, params, rows, manifest, next(iter(tables.values()))[0])
     own = fit(tables)
-    comparison = comparison_table(errors, paper, rule, dataset=theirs, resampled_of=own)
+    comparison = comparison_table(
+        errors, paper, rule, dataset=theirs, normalization=params.sweep.normalization,
+        resampled_of=own,
+    )  # fmt: skip
     claims = claims_table(
-        errors, paper, rule, dataset=theirs, backbone=params.backbones[0],
+        errors, paper, rule, dataset=theirs, backbone=stand_in(params.backbones),
         seeds_of=params.seeds_of, resampled_of=own,
     )  # fmt: skip
     every = {
         "comparison": comparison,
         "claims": claims,
         "external": external_table(
-            guesses, tables, paper, rule, dataset=theirs, iou_threshold=delta, fit=fit
+            guesses,
+            tables,
+            paper,
+            rule,
+            dataset=theirs,
+            iou_threshold=delta,
+            fit=fit,
+            normalization=params.sweep.normalization,
         ),
         **detail_tables(workspace, rows, tables),
     }

@@ -15,6 +15,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from spg.compare.selection import selection
+from spg.data.images.manifest import read_manifest
 from spg.data.results.provenance import read_provenance
 from spg.project.files import read_json
 from spg.project.fingerprint import fingerprint
@@ -26,6 +28,10 @@ _AFTER_TRAINING = (
     "localization", "sweep", "evaluation", "comparison", "external_classifier", "ensembles",
 )  # fmt: skip
 """Sections of params.yaml that the stages after training read; a training records its own."""
+
+_CELLS = ("protocol", "backbones", "methods", "own_methods", "guided", "ablations", "seeds",
+          "ablation_seeds")  # fmt: skip
+"""Keys of params.yaml that say which cells were compared."""
 
 
 def trace(
@@ -47,9 +53,13 @@ def trace(
     weights: dict[str, list[Any]] = {}
     for cell, own in zip(cells, inputs, strict=True):
         weights.setdefault(cell.backbone, []).append(own.get("stem_weights"))
+    manifest = read_manifest(workspace.packed(dataset) / "manifest.parquet")
+    rule = params.datasets[dataset].prepare
     return {
         "code": code_commit(workspace.root, params.plugins),
         "command": f"dvc repro, with dataset={dataset} in params.yaml",
+        "settings": {name: mapping[name] for name in _CELLS},
+        "selected": f"at the map threshold {selection(manifest, params.evaluation.folds, rule)}",
         "parameters": fingerprint(
             json.dumps([*(record.params for record in records), *read], sort_keys=True)
         ),

@@ -22,31 +22,36 @@ from spg.project.files import write_text
 CELL_SECONDS = 300
 
 
-def execute(sources: Mapping[Path, Path], *, root: Path) -> None:
+def execute(
+    sources: Mapping[Path, Path], *, root: Path, environment: Mapping[str, str] | None = None
+) -> None:
     """Run notebooks, all at once: most of their time is the start of a kernel each.
 
     Args:
         sources: percent-format scripts without outputs, and for each the executed notebook (.ipynb)
             to write; its .html lies beside it.
         root: folder in which they run.
+        environment: variables that they see beside those of this process.
 
     Raises:
         UserError: when a cell fails.
     """
     os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")  # else a warning on stderr
     for (source, target), executed in zip(
-        sources.items(), asyncio.run(_executed(list(sources), root)), strict=True
+        sources.items(), asyncio.run(_executed(list(sources), root, environment or {})), strict=True
     ):
         scrub(executed)
         write_text(target, nbformat.writes(executed) + "\n")
         write_text(target.with_suffix(".html"), to_html(executed, title=source.stem))
 
 
-async def _executed(sources: Sequence[Path], root: Path) -> list[NotebookNode]:
-    return await asyncio.gather(*(_execute(source, root) for source in sources))
+async def _executed(
+    sources: Sequence[Path], root: Path, environment: Mapping[str, str]
+) -> list[NotebookNode]:
+    return await asyncio.gather(*(_execute(source, root, environment) for source in sources))
 
 
-async def _execute(source: Path, root: Path) -> NotebookNode:
+async def _execute(source: Path, root: Path, environment: Mapping[str, str]) -> NotebookNode:
     notebook = jupytext.read(source)
     for index, cell in enumerate(notebook.cells):
         cell["id"] = hashlib.sha1(f"{index}{cell.source}".encode()).hexdigest()[:8]
@@ -54,7 +59,7 @@ async def _execute(source: Path, root: Path) -> NotebookNode:
         notebook, timeout=CELL_SECONDS, record_timing=False, resources={"metadata": {"path": root}}
     )
     try:
-        await client.async_execute()
+        await client.async_execute(env=os.environ | environment)
     except CellExecutionError as error:
         raise UserError(f"{source}: a cell failed: {error.ename}: {error.evalue}") from None
     return notebook

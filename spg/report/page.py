@@ -14,6 +14,7 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from spg.compare.paper import load_paper
+from spg.compare.selection import selection
 from spg.compare.trace import TRACE, trace_facts
 from spg.compare.variants import grid
 from spg.data.images.manifest import TEST, class_names, read_manifest
@@ -23,8 +24,8 @@ from spg.project.files import write_text
 from spg.project.params import Params
 from spg.project.workspace import Workspace
 from spg.report.page_data import gallery_data
-from spg.report.paper_tables import reported_numbers
 from spg.report.render import to_html
+from spg.report.run import reported_numbers
 from spg.report.tables import (
     KIND_NAMES,
     METRIC_NAMES,
@@ -35,7 +36,6 @@ from spg.report.tables import (
     judged,
     not_run,
     percent,
-    selection,
     variant_name,
 )
 

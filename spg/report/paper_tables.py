@@ -3,141 +3,51 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pandas as pd
 
-from spg.compare.paper import Paper, Result
-from spg.data.images.manifest import class_names
-from spg.data.results.tables import read_table
-from spg.project.params import Params
+from spg.compare.paper import GOOGLENET, Paper, Result
+from spg.report.accuracy_tables import ACCURACIES, accuracy_table
+from spg.report.run import Run
 from spg.report.tables import (
+    DASH,
     KIND_NAMES,
     METRIC_NAMES,
     Table,
+    has_boxes,
     judged,
     not_run,
+    number_text,
     percent,
-    selection,
+    with_interval,
 )
 
 KIND = "selected"
 RULES = {"threshold": KIND, "graph_cut": "graph_cut"}  # which kind of threshold a row's boxes have
-DASH = "–"
-BACKBONES = {"vgg16": "VGG", "inception_v3": "Inception", "resnet50": "ResNet"}
 TITLES = {
     "1": "Table 1 of the paper: ILSVRC validation",
     "2": "Table 2 of the paper: CUB-200-2011 test",
     "3": "Table 3 of the paper: ILSVRC validation, boxes of SPG with labels of another classifier",
     "4": "Table 4 of the paper: ILSVRC validation, true label given",
     "ablation": "Ablations of the paper: ILSVRC validation",
-    "wsolevaluation": "Table of wsolevaluation: MaxBoxAccV2, for OpenImages30k PxAP, test splits",
-    "normalization": "Table of Kim and others, ICCV 2021: maps of wsolevaluation's networks, in "
-    "four normalizations, MaxBoxAccV2, for OpenImages30k PxAP, test splits",
-    "wsolevaluation_v1": "Means of wsolevaluation's first version: MaxBoxAcc, OpenImages30k PxAP",
-    "hal": "The authors' checkpoints, evaluated by halbielee/SPG_pytorch",
-}
-# The tables of accuracies, and which of ours stands beside them.
-ACCURACIES = {
-    "wsolevaluation": "max_box_acc_v2",
-    "wsolevaluation_v1": "max_box_acc",
-    "hal": None,
-    "normalization": "max_box_acc_v2",
-}
-ACCURACY_DIGITS = {"wsolevaluation": 1, "wsolevaluation_v1": 1, "hal": 3, "normalization": 2}
-"""After the point, as printed."""
-ORACLE = (
-    "the threshold is the one that is best on the test images. Reproduced: mean and standard "
-    "deviation of the seeds."
-)
-SINGLE_THRESHOLD = (
-    "images squashed to 224 x 224, one threshold (0.2 by default, 0.05 in its scripts), the first "
-    "true box of an image alone."
-)
-ACCURACY_TITLES = {
-    "gt_known_loc_acc": "GT-known loc. acc.",
-    "top1_loc_acc": "Top-1 loc. acc.",
-    "top5_loc_acc": "Top-5 loc. acc.",
-    "top1_cls_acc": "Top-1 cls. acc.",
-    "top5_cls_acc": "Top-5 cls. acc.",
 }
 # The starred rows' top-5 error stands in the paper's column of top-5 errors.
 BLOCKS = {**METRIC_NAMES, "top5_loc_star_err": METRIC_NAMES["top5_loc_err"]}
 
 
-class Run(NamedTuple):
-    """What ``compare`` found, and how to show it."""
-
-    dataset: str
-    theirs: str | None
-    """Which of the paper's data sets that is (:meth:`spg.compare.paper.Paper.whole`)."""
-    backbone: str
-    """The one that stands beside the paper's, where there are several."""
-    comparison: pd.DataFrame
-    external: pd.DataFrame
-    """The same with the classes of external classifiers."""
-    accuracies: pd.DataFrame
-    claims: pd.DataFrame
-    confidence: float
-    digits: int
-    selection: str
-    """How thresholds were selected, as :func:`spg.report.tables.selection` says it."""
-    normalization: str
-    """Of the maps."""
-
-
-def read_run(
-    folder: Path, params: Params, dataset: str, manifest: pd.DataFrame, paper: Paper
-) -> Run:
-    """Return what ``compare`` left in a report's folder, and how params.yaml wants it shown.
-
-    Args:
-        folder: of the report.
-        params: all parameters.
-        dataset: whose report.
-        manifest: of all its images.
-        paper: what is reported.
-    """
-    entry = params.datasets[dataset]
-    return Run(
-        dataset=dataset,
-        theirs=paper.whole(entry.source.kind, len(class_names(manifest))),
-        backbone=params.backbones[0],
-        comparison=read_table(folder / "comparison.csv"),
-        external=read_table(folder / "external.csv"),
-        accuracies=read_table(folder / "accuracies.csv"),
-        claims=read_table(folder / "claims.csv"),
-        confidence=params.comparison.confidence,
-        digits=params.report.digits,
-        selection=selection(manifest, params.evaluation.folds, entry.prepare),
-        normalization=params.sweep.normalization,
-    )
-
-
-def reported_numbers(paper: Paper, theirs: str | None) -> str:
-    """Return which numbers stand in columns called *reported*, as the end of a sentence.
-
-    Args:
-        paper: what is reported.
-        theirs: which of the paper's data sets the run's is.
-    """
-    where = paper.stands_beside(theirs)
-    text = f"on {paper.title_of(where)} with the paper's own network, where it has a number"
-    if where == theirs:
-        return text
-    return f"{text}; only the order of rows can be compared, not the level"
-
-
 def paper_tables(paper: Paper, run: Run) -> list[Table]:
     """Return every table of paper.yaml, row by row, in its order.
+
+    Where the test images have no boxes, those alone that report something of the same images.
 
     A row that this run has no number for shows a dash and the reason, with what paper.yaml says of
     the number. A verdict stands in the row that SPG is compared with.
     """
-    keys = dict.fromkeys(result.table for result in paper.results)
+    boxed = has_boxes(run.comparison)
+    keys = dict.fromkeys(r.table for r in paper.results if boxed or r.dataset == run.theirs)
     return [
-        (_accuracy_table if key in ACCURACIES else _paper_table)(key, paper, run) for key in keys
+        (accuracy_table if key in ACCURACIES else _paper_table)(key, paper, run) for key in keys
     ]
 
 
@@ -148,17 +58,17 @@ def claims_table(paper: Paper, run: Run) -> Table:
     rows = [
         {
             "claim": row["text"],
-            "reported gain, points": _number(row["reported_points"], run.digits),
+            "reported gain, points": number_text(row["reported_points"], run.digits),
             "reported on": DASH
             if pd.isna(row["reported_dataset"])
             else paper.title_of(row["reported_dataset"]),
-            f"reproduced gain ({interval})": _with_interval(row, run.digits),
-            "p, McNemar": _number(row["p_mcnemar"], 3),
-            "p, images and seeds": _number(row["p_interval"], 3),
-            f"p, corrected for {len(claims)} claim{'s' if len(claims) != 1 else ''}": _number(
+            f"reproduced gain ({interval})": with_interval(row, run.digits),
+            "p, McNemar": number_text(row["p_mcnemar"], 3),
+            "p, images and seeds": number_text(row["p_interval"], 3),
+            f"p, corrected for {len(claims)} claim{'s' if len(claims) != 1 else ''}": number_text(
                 row["p_holm"], 3
             ),
-            "power": _number(row["power"], 2),
+            "power": number_text(row["power"], 2),
             "detectable gain": percent(row["detectable"], 1),
             "seeds needed": _count(row["seeds_needed"]),
             "images needed": _count(row["images_needed"]),
@@ -216,17 +126,19 @@ def _block(title: str, cells: Sequence[Result], where: str, run: Run) -> dict[st
     """Return the columns of one error in one row; ``cells`` is empty for the paper's own dash."""
     found = _find(cells[0], run) if cells else None
     return {
-        f"{title}: reported on {where}": _number(cells[0].value, 2) if cells else DASH,
+        f"{title}: reported on {where}": number_text(cells[0].value, 2) if cells else DASH,
         f"{title}: reproduced on {run.dataset}": (
-            DASH if found is None else _with_interval(found, run.digits)
+            DASH if found is None else with_interval(found, run.digits)
         ),
     }
 
 
 def _difference(cells: Sequence[Result], run: Run) -> str:
-    """Return how far ours is above the reported number: of use on its own data set alone."""
+    """Return how far ours is above the reported number: on its own data set and network alone."""
     found = _find(cells[0], run) if cells else None
-    return DASH if found is None else f"{100 * found['mean'] - cells[0].value:+.{run.digits}f}"
+    if found is None or found["backbone"] != (cells[0].backbone or GOOGLENET):
+        return DASH
+    return f"{100 * found['mean'] - cells[0].value:+.{run.digits}f}"
 
 
 def _find(result: Result, run: Run) -> dict[str, Any] | None:
@@ -267,50 +179,6 @@ def _not_run(result: Result) -> str:
     return f"{name}{on} was not run"
 
 
-def _accuracy_table(key: str, paper: Paper, run: Run) -> Table:
-    """Return a table of accuracies: all that is reported, and ours of this run in one column."""
-    results = [result for result in paper.results if result.table == key]
-    metric = ACCURACIES[key]
-    lines: dict[str, dict[str, str]] = {}
-    for result in results:
-        line = lines.setdefault(result.row, {"method": result.row})
-        line[_column(result, paper)] = f"{result.value:.{ACCURACY_DIGITS[key]}f}"
-    for result in results:
-        line = lines[result.row]
-        if metric is not None:
-            line[f"reproduced: {run.backbone} on {run.dataset}"] = _accuracy(result, metric, run)
-        line["remark"] = result.missing or ""
-    how = ORACLE if metric else SINGLE_THRESHOLD
-    confirmed = sum(result.status == "confirmed" for result in results)
-    sources = "Single source."
-    if confirmed:
-        sources = f"A second source confirms {confirmed} of {len(results)} numbers (paper.yaml)."
-    caption = f"{TITLES[key]}. Accuracies in per cent, higher is better; {how} {sources}"
-    return Table(f"table_{key}", caption, pd.DataFrame(list(lines.values())))
-
-
-def _column(result: Result, paper: Paper) -> str:
-    if result.metric in ACCURACY_TITLES:
-        return ACCURACY_TITLES[result.metric]
-    if result.dataset == "mean":
-        return "mean of the data sets"
-    name = BACKBONES.get(str(result.backbone), str(result.backbone))
-    return f"{paper.datasets[result.dataset].short}, {name}"
-
-
-def _accuracy(result: Result, metric: str, run: Run) -> str:
-    """Return ours, mean and spread of the seeds, or a dash; maps are normalized as theirs."""
-    if result.normalization != run.normalization:
-        return DASH
-    wanted = {"backbone": run.backbone, "method": result.method, "extractor": result.extractor}
-    rows = run.accuracies
-    for column, value in wanted.items():
-        rows = rows[rows[column] == value]
-    if rows.empty:
-        return DASH
-    return f"{percent(rows.iloc[0][metric], 1)} ± {percent(rows.iloc[0][f'{metric}_std'], 1)}"
-
-
 def _verdicts(paper: Paper, claims: pd.DataFrame) -> dict[str, str]:
     """Return the verdict on each claim by the id of the reported number that should be higher."""
     judged = dict(zip(claims["claim"], claims["verdict"], strict=True))
@@ -336,14 +204,3 @@ def _caption(key: str, first: Result, paper: Paper, run: Run) -> str:
         return f"{text} Difference: reproduced less reported, in points."
     where = paper.title_of(first.dataset)
     return f"{text} Reported numbers are of {where}: compare the order of rows, not the level."
-
-
-def _with_interval(row: dict[str, Any], digits: int) -> str:
-    if pd.isna(row["mean"]):
-        return DASH
-    mean, low, high = (percent(row[name], digits) for name in ("mean", "low", "high"))
-    return f"{mean} ({low} to {high})"
-
-
-def _number(value: Any, digits: int) -> str:
-    return DASH if pd.isna(value) else f"{float(value):.{digits}f}"

@@ -20,8 +20,9 @@ from spg.project.workspace import Workspace
 from spg.report import figures, notebook, tables
 from spg.report.drawing import SHEETS, draw_figures
 from spg.report.page import NOTEBOOKS, write_page
-from spg.report.paper_tables import claims_table, paper_tables, read_run, reported_numbers
+from spg.report.paper_tables import claims_table, paper_tables
 from spg.report.render import to_latex_page, to_markdown
+from spg.report.run import read_run, reported_numbers
 from spg.report.tables import Table
 
 ONE_SEED = "one seed, so that intervals and verdicts cover the images alone and no other training"
@@ -40,7 +41,7 @@ class PageRule(NamedTuple):
     normalization: str
     """Of the maps."""
     selection: str
-    """How *selected* thresholds were chosen, as :func:`spg.report.tables.selection` says it."""
+    """How *selected* thresholds were chosen, as :func:`spg.compare.selection.selection` says it."""
     reported: str
     """Whose numbers the *reported* ones are."""
 
@@ -63,16 +64,17 @@ def report(workspace: Workspace, params: Params, dataset: str) -> None:
         reported_numbers(paper, run.theirs),
     )
     write_text(folder / "tables.md", tables_page(folder, rule, [claims, *papers]))
-    write_text(folder / "tables.tex", to_latex_page([claims, *papers]))
+    shown = [table for table in (claims, *papers) if len(table.frame)]
+    write_text(folder / "tables.tex", to_latex_page(shown))
     with whole_folder(folder / "figures") as target:
         for name, figure in draw_figures(workspace, params, dataset):
             for kind in ("png",) if name in SHEETS else ("png", "svg"):
                 figures.save(figure, target / f"{name}.{kind}")
-    write_page(workspace, params, dataset, [claims, *papers])
+    write_page(workspace, params, dataset, shown)
     notebooks = {
         workspace.root / f"notebooks/{name}.py": folder / f"{name}.ipynb" for name in NOTEBOOKS
     }
-    notebook.execute(notebooks, root=workspace.root)
+    notebook.execute(notebooks, root=workspace.root, environment={"SPG_DATASET": dataset})
 
 
 def tables_page(folder: Path, rule: PageRule, rendered: Sequence[Table]) -> str:
@@ -97,7 +99,7 @@ def tables_page(folder: Path, rule: PageRule, rendered: Sequence[Table]) -> str:
         f"at the map threshold {rule.selection}; "
         f"*fixed*: at {rule.map_threshold}. *reported*: the error {rule.reported}.{normalized}\n",
         *(_localization(comparison, digits) if boxed else [f"{tables.NO_BOXES}\n"]),
-        *(_claims(claims, rendered[0]) if boxed else ()),
+        *(_claims(claims, rendered[0]) if boxed or len(tables.judged(claims)) else ()),
         "\n## All errors at the selected threshold\n",
         to_markdown(tables.metrics_table(comparison, digits=digits)),
         *(_outcomes(folder, comparison, digits) if boxed else ()),
@@ -106,7 +108,7 @@ def tables_page(folder: Path, rule: PageRule, rendered: Sequence[Table]) -> str:
         "images, as published; PxAP needs none. pIoU is of all pixels together, at the threshold "
         "that is best for it on these images and at the selected one.\n",
         to_markdown(tables.accuracy_table(read_table(folder / "accuracies.csv"), digits=digits)),
-        *(_of_others(rendered[1:]) if boxed else ()),
+        *(_of_others(rendered[1:]) if rendered[1:] else ()),
     ]
     return "\n".join([*parts, *_further_tables(folder, digits)])
 

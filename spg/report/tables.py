@@ -10,10 +10,6 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from spg.data.images.manifest import TEST, TRAIN_FULLSUP
-from spg.evaluate.cross_fitting import boxed_in, fold_count
-from spg.project.schema.data import PrepareParams
-
 Row = Mapping[str, object]
 
 METHOD_NAMES = {
@@ -80,8 +76,9 @@ ACCURACY_NAMES = {
 
 NO_BOXES = (
     "The test images have no true boxes, so nothing is said of localization: no GT-known, top-1 or "
-    "top-5 localization error, no MaxBoxAcc, no outcome of an image, no verdict. What is left are "
-    "classification errors, the maps in the gallery and, where there are masks, PxAP and pIoU."
+    "top-5 localization error, no MaxBoxAcc, no outcome of an image, no verdict on them. What is "
+    "left are classification errors, the maps in the gallery and, where there are masks, PxAP, "
+    "pIoU and the claims on what maps cover."
 )
 
 
@@ -96,34 +93,6 @@ class Table(NamedTuple):
     """The first column names the row."""
     marked: bool = False
     """Whether cells hold Markdown of their own, which only Markdown can show."""
-
-
-def selection(manifest: pd.DataFrame, folds: int | None, rule: PrepareParams) -> str:
-    """Return how *selected* thresholds were chosen, to stand behind "the map threshold".
-
-    It says what the choice cost: held-out images are missing elsewhere, cross-fitted ones are not.
-
-    Args:
-        manifest: of all images.
-        folds: ``evaluation.folds`` (PROTOCOL 10).
-        rule: of the data set, where images are held out from.
-    """
-    count = fold_count(manifest, folds)
-    if count is not None:
-        return (
-            f"that is best on the other {count - 1} of {count} folds of the test images "
-            "(cross-fitted)"
-        )
-    held_out = boxed_in(manifest, TRAIN_FULLSUP)
-    if held_out and not rule.holdout_per_class:
-        return f"chosen on {held_out} further images"
-    if held_out and rule.holdout_from == "train":
-        return f"chosen on {held_out} images that no network was trained on"
-    if held_out:
-        return f"chosen on {held_out} images that are not among those reported"
-    if not boxed_in(manifest, TEST):
-        return "that is fixed, since no image has a box to choose one by"
-    return "that is fixed, since no image is held out to choose one on"
 
 
 def variant_name(row: Row) -> str:
@@ -142,9 +111,26 @@ def variant_name(row: Row) -> str:
     return ", ".join(parts)
 
 
+DASH = "–"
+"""Where there is no number."""
+
+
+def number_text(value: object, digits: int) -> str:
+    """Format a number, or a dash where there is none."""
+    return DASH if pd.isna(value) else f"{float(value):.{digits}f}"  # type: ignore[arg-type]
+
+
+def with_interval(row: Row, digits: int) -> str:
+    """Format a row's mean with its interval, fractions as per cent, or a dash."""
+    if pd.isna(row["mean"]):
+        return DASH
+    mean, low, high = (percent(row[name], digits) for name in ("mean", "low", "high"))
+    return f"{mean} ({low} to {high})"
+
+
 def percent(value: object, digits: int) -> str:
     """Format a fraction as per cent, or a dash where there is none."""
-    return "–" if pd.isna(value) else f"{100 * float(value):.{digits}f}"  # type: ignore[arg-type]
+    return DASH if pd.isna(value) else f"{100 * float(value):.{digits}f}"  # type: ignore[arg-type]
 
 
 def has_boxes(comparison: pd.DataFrame) -> bool:
@@ -234,7 +220,7 @@ def accuracy_table(accuracies: pd.DataFrame, *, digits: int) -> Table:
 
     def cell(row: Row, name: str) -> str:
         spread = percent(row[f"{name}_std"], digits)
-        return "–" if pd.isna(row[name]) else f"{percent(row[name], digits)} ± {spread}"
+        return DASH if pd.isna(row[name]) else f"{percent(row[name], digits)} ± {spread}"
 
     lines = [
         [variant_name(row), *(cell(row, name) for name in ACCURACY_NAMES)]
@@ -262,19 +248,12 @@ def not_run(claims: pd.DataFrame) -> str:
 def claims_table(claims: pd.DataFrame, *, digits: int) -> Table:
     """Return each claim that ran with its verdict; see :func:`not_run` for the others."""
 
-    def points(row: Row) -> str:
-        if pd.isna(row["mean"]):
-            return "–"
-        low, high = percent(row["low"], digits), percent(row["high"], digits)
-        return f"{percent(row['mean'], digits)} ({low} to {high})"
-
     def reported(row: Row) -> str:
-        gain = row["reported_points"]
-        return "–" if pd.isna(gain) else f"{gain:.{digits}f}"
+        return number_text(row["reported_points"], digits)
 
     header = ["claim", "reported gain, points", "reproduced gain (95 % interval)", "verdict"]
     lines = [
-        [str(row["text"]), reported(row), points(row), f"**{row['verdict']}**"]
+        [str(row["text"]), reported(row), with_interval(row, digits), f"**{row['verdict']}**"]
         for row in judged(claims).to_dict("records")
     ]
     return _table(header, lines)

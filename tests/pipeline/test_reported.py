@@ -26,7 +26,8 @@ from spg.networks.weights.stage import make_weights
 from spg.project.files import read_json
 from spg.project.params import parse_params
 from spg.project.workspace import Cell, Workspace
-from spg.report.paper_tables import claims_table, paper_tables, read_run, reported_numbers
+from spg.report.paper_tables import claims_table, paper_tables
+from spg.report.run import read_run, reported_numbers
 from spg.tools.effect.rerun import run_cell
 
 ROOT = Path(__file__).parents[2]

@@ -756,7 +756,9 @@ def test_no_two_variants_share_a_line_of_the_summary(finished, params):
     rates = {("spg_plain", "cam"): 0.1, ("spg_plain", "grad_cam"): 0.2}
     rates |= {("spg", "cam"): 0.3, ("spg", "grad_cam"): 0.4}
     errors, paper = errors_of(rates), load_paper(finished.paper_file)
-    comparison = comparison_table(errors, paper, params.comparison, dataset=None)
+    comparison = comparison_table(
+        errors, paper, params.comparison, dataset=None, normalization="min_max"
+    )
     told = summary(comparison, judged(errors, paper, params))
     del told["gain"]
     values = sorted(line["gt_known_loc_err"] for line in told.values())

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from spg.compare.paper import load_paper
+from spg.compare.paper import load_paper, stand_in
 from spg.compare.variants import Variant
 from spg.project.errors import UserError
 from spg.project.files import write_json
@@ -428,21 +428,27 @@ def test_a_row_has_a_method_or_a_reason(paper, tmp_path):
         load_paper(changed_paper(tmp_path, forget))
 
 
+MIN_MAX = {"stand_in": "inception_v3", "normalization": "min_max"}
+
+
 @pytest.mark.parametrize(
     ("variant", "metric", "classifier", "found"),
     [
         (("inception_v3", "spg", "cam"), "gt_known_loc_err", None, "t4_spg_gt_known"),
         (("vgg16", "acol", "cam"), "top1_loc_err", None, "t1_vgg_acol_top1_loc"),
-        (("resnet50", "acol", "cam"), "top1_loc_err", None, "t1_googlenet_acol_top1_loc"),
+        (("inception_v3", "acol", "cam"), "top1_loc_err", None, "t1_googlenet_acol_top1_loc"),
+        (("resnet50", "acol", "cam"), "top1_loc_err", None, None),  # GoogLeNet's stands elsewhere
         (("vgg16", "cam", "backprop"), "top5_loc_err", None, "t1_backprop_vgg_top5_loc"),
-        (("vgg16", "spg", "cam"), "top1_cls_err", "dpn92", "t3_dpn92_top1_cls"),
-        (("vgg16", "spg", "cam"), "top1_cls_err", None, None),
+        (("inception_v3", "spg", "cam"), "top1_cls_err", "dpn92", "t3_dpn92_top1_cls"),
+        (("inception_v3", "spg", "cam"), "top1_cls_err", None, None),
         (("vgg16", "cam", "grad_cam"), "gt_known_loc_err", None, None),
     ],
 )
 def test_ours_stands_beside_the_row_of_its_backbone(paper, variant, metric, classifier, found):
     for dataset in ("ilsvrc", None):
-        result = paper.find(Variant(*variant), metric, dataset=dataset, classifier=classifier)
+        result = paper.find(
+            Variant(*variant), metric, dataset=dataset, classifier=classifier, **MIN_MAX
+        )
         assert (result and result.id) == found
 
 
@@ -451,14 +457,15 @@ def test_ours_stands_beside_the_row_of_its_backbone(paper, variant, metric, clas
     [
         (("inception_v3", "spg", "cam"), "top1_loc_err", "t2_spg_top1_loc"),
         (("inception_v3", "spg", "cam"), "top5_loc_star_err", "t2_spg_star_top5_loc"),
-        (("vgg16", "acol", "cam"), "top5_loc_err", "t2_acol_top5_loc"),
+        (("inception_v3", "acol", "cam"), "top5_loc_err", "t2_acol_top5_loc"),
+        (("vgg16", "acol", "cam"), "top5_loc_err", None),
         (("inception_v3", "cam", "cam"), "top5_loc_err", None),  # a dash in the paper
         (("inception_v3", "spg", "cam"), "gt_known_loc_err", None),  # ILSVRC has one
         (("inception_v3", "no_c", "cam"), "gt_known_loc_err", None),
     ],
 )
 def test_on_cub_only_cubs_numbers_stand_beside_ours(paper, variant, metric, found):
-    result = paper.find(Variant(*variant), metric, dataset="cub")
+    result = paper.find(Variant(*variant), metric, dataset="cub", **MIN_MAX)
     assert (result and result.id) == found
 
 
@@ -475,7 +482,31 @@ def test_on_cub_only_cubs_numbers_stand_beside_ours(paper, variant, metric, foun
 )
 def test_a_data_set_is_the_papers_by_source_and_classes(paper, kind, classes, found):
     assert paper.whole(kind, classes) == found
-    assert paper.stands_beside(found) == (found or "ilsvrc")
+    assert paper.stands_beside(found, "top1_loc_err") == (found or "ilsvrc")
+
+
+def test_an_accuracy_stands_beside_one_of_the_same_images_and_normalization(paper):
+    cam = Variant("inception_v3", "cam", "cam")
+
+    def value(metric, dataset, normalization):
+        found = paper.find(
+            cam, metric, dataset=dataset, stand_in="vgg16", normalization=normalization
+        )
+        return found and (found.dataset, found.normalization, found.metric)
+
+    assert paper.whole("openimages30k", 100) == "openimages30k"
+    for normalization in ("min_max", "pas"):
+        assert value("px_ap", "openimages30k", normalization) == (
+            "openimages30k", normalization, "px_ap"
+        )  # fmt: skip
+    assert value("px_ap", "cub", "min_max") is None
+    assert value("max_box_acc_v2", "cub", "ivr") == ("cub", "ivr", "max_box_acc_v2")
+    assert value("max_box_acc_v2", None, "max") == ("ilsvrc", "max", "max_box_acc_v2")
+
+
+def test_the_papers_network_is_inception_where_it_ran():
+    assert stand_in(["vgg16", "inception_v3", "resnet50"]) == "inception_v3"
+    assert stand_in(["vgg16", "resnet50"]) == "vgg16"
 
 
 def test_a_claim_about_one_data_set_is_asked_there_alone(paper):

@@ -27,8 +27,9 @@ from spg.evaluate.metrics.maps import localization_map
 from spg.evaluate.metrics.rules import largest_box
 from spg.report.page import page_facts, render, script_json, write_page
 from spg.report.page_data import gallery_data, picture, quantize
-from spg.report.paper_tables import claims_table, paper_tables, read_run
+from spg.report.paper_tables import claims_table, paper_tables
 from spg.report.render import to_html
+from spg.report.run import read_run
 
 NAME = "synthetic_birds"
 EVIL = "<script>alert('x')</script>\"&amp;ü"

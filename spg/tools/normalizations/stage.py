@@ -17,7 +17,7 @@ from spg.compare.claims import claims_table
 from spg.compare.comparison import comparison_table
 from spg.compare.errors import Errors, collect_errors, collect_values
 from spg.compare.fits import fit_of
-from spg.compare.paper import load_paper
+from spg.compare.paper import load_paper, stand_in
 from spg.compare.variants import Grid, grid, read_tables
 from spg.data.images.manifest import class_names, read_manifest
 from spg.evaluate.metrics.normalization import IVR, NORMALIZATIONS
@@ -122,8 +122,14 @@ def _compared(
     resampled = fit_of(workspace, params, rows, manifest, images)(tables)
     shown: Errors = {key: values for key, values in found.items() if key[1:] in SHOWN}
     settings: dict[str, Any] = {"dataset": theirs, "resampled_of": resampled}
-    yield comparison_table(shown, paper, rule, **settings)
+    normalization = params.sweep.normalization
+    yield comparison_table(shown, paper, rule, normalization=normalization, **settings)
     claims = claims_table(
-        found, paper, rule, backbone=params.backbones[0], seeds_of=params.seeds_of, **settings
+        found,
+        paper,
+        rule,
+        backbone=stand_in(params.backbones),
+        seeds_of=params.seeds_of,
+        **settings,
     )
     yield claims[claims["verdict"] != "not run"]

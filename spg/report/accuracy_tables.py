@@ -1,0 +1,162 @@
+"""The tables of accuracies that others report, wsolevaluation's first, with ours beside them.
+
+Ours stand there for every backbone that ran, with the difference where the images are those of the
+reported number; on another data set only the order of rows can be compared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from spg.compare.paper import Paper, Result
+from spg.report.run import Run
+from spg.report.tables import DASH, Table, percent, with_interval
+
+TITLES = {
+    "wsolevaluation": "Table of wsolevaluation: MaxBoxAccV2, for OpenImages30k PxAP, test splits",
+    "normalization": "Table of Kim and others, ICCV 2021: maps of wsolevaluation's networks, in "
+    "four normalizations, MaxBoxAccV2, for OpenImages30k PxAP, test splits",
+    "wsolevaluation_v1": "Means of wsolevaluation's first version: MaxBoxAcc, OpenImages30k PxAP",
+    "hal": "The authors' checkpoints, evaluated by halbielee/SPG_pytorch",
+}
+ACCURACIES = {
+    "wsolevaluation": "max_box_acc_v2",
+    "wsolevaluation_v1": "max_box_acc",
+    "hal": None,
+    "normalization": "max_box_acc_v2",
+}
+"""The tables, and which of ours stands beside them; PxAP where that is what is reported."""
+DIGITS = {"wsolevaluation": 1, "wsolevaluation_v1": 1, "hal": 3, "normalization": 2}
+"""After the point, as printed."""
+BACKBONES = {"vgg16": "VGG", "inception_v3": "Inception", "resnet50": "ResNet", "mean": "mean"}
+REPRODUCED = (
+    "Reproduced: one decimal, with the interval over images and seeds where a number has one, else "
+    "with the standard deviation of the seeds."
+)
+ORACLE = f"the threshold is the one that is best on the test images. {REPRODUCED}"
+SINGLE_THRESHOLD = (
+    "images squashed to 224 x 224, one threshold (0.2 by default, 0.05 in its scripts), the first "
+    "true box of an image alone."
+)
+COLUMN_TITLES = {
+    "gt_known_loc_acc": "GT-known loc. acc.",
+    "top1_loc_acc": "Top-1 loc. acc.",
+    "top5_loc_acc": "Top-5 loc. acc.",
+    "top1_cls_acc": "Top-1 cls. acc.",
+    "top5_cls_acc": "Top-5 cls. acc.",
+}
+
+
+def accuracy_table(key: str, paper: Paper, run: Run) -> Table:
+    """Return one table: all that is reported, row by row, and ours beside it.
+
+    Args:
+        key: of the table in paper.yaml.
+        paper: what is reported.
+        run: what this run found.
+    """
+    results = [result for result in paper.results if result.table == key]
+    metric, same = _metric(results, ACCURACIES[key], run), _same(results, run)
+    by_row: dict[str, list[Result]] = {}
+    for result in results:
+        by_row.setdefault(result.row, []).append(result)
+    lines = []
+    for name, own in by_row.items():
+        line = {"method": name}
+        line |= {_column(one, paper): f"{one.value:.{DIGITS[key]}f}" for one in own}
+        if metric is not None:
+            line |= _reproduced(own, metric, same, run)
+        lines.append(line | {"remark": own[0].missing or ""})
+    confirmed = sum(result.status == "confirmed" for result in results)
+    sources = "Single source."
+    if confirmed:
+        sources = f"A second source confirms {confirmed} of {len(results)} numbers (paper.yaml)."
+    how = SINGLE_THRESHOLD if metric is None else ORACLE
+    apart = " Difference: reproduced less reported, in points." if metric and same else ""
+    caption = f"{TITLES[key]}. Accuracies in per cent, higher is better; {how}{apart} {sources}"
+    return Table(f"table_{key}", caption, pd.DataFrame(lines))
+
+
+def _metric(results: Sequence[Result], metric: str | None, run: Run) -> str | None:
+    """Return what of ours stands beside a table: what it reports on this very data set, if so."""
+    on_ours = {result.metric for result in results if result.dataset == run.theirs}
+    return metric if metric is None or metric in on_ours or not on_ours else on_ours.pop()
+
+
+def _same(results: Sequence[Result], run: Run) -> bool:
+    """Return whether something of the run's own data set is reported."""
+    return any(result.dataset == run.theirs for result in results)
+
+
+def _reproduced(own: Sequence[Result], metric: str, same: bool, run: Run) -> dict[str, str]:
+    """Return ours of one row: a column for each backbone that ran, and their mean."""
+    found = {name: _found(own[0], name, metric, run) for name in _backbones(run)}
+    reported = {str(one.backbone): one.value for one in own if one.dataset == run.theirs}
+    wanted = [name for name in BACKBONES if name in reported and name != "mean"]
+    if len(wanted) > 1 and "mean" in reported:
+        members = [found.get(name) for name in wanted]
+        means = [member["mean"] for member in members if member is not None]
+        found["mean"] = {"mean": sum(means) / len(means)} if len(means) == len(wanted) else None
+    cells = {}
+    for name, row in found.items():
+        title = BACKBONES.get(name, name)
+        cells[f"reproduced on {run.dataset}, {title}"] = _text(row)
+        if same:
+            apart = (
+                None if row is None or name not in reported else row["mean"] - reported[name] / 100
+            )
+            cells[f"difference, {title}"] = DASH if apart is None else f"{100 * apart:+.1f}"
+    return cells
+
+
+def _backbones(run: Run) -> list[str]:
+    """Return those that ran; the naive boxes have none."""
+    return [name for name in dict.fromkeys(run.accuracies["backbone"]) if name != "none"]
+
+
+def _found(result: Result, backbone: str, metric: str, run: Run) -> dict[str, Any] | None:
+    """Return our number beside a reported one; of maps that are normalized as theirs alone."""
+    if result.method is None or result.normalization != run.normalization:
+        return None
+    wanted = {"backbone": backbone, "method": result.method, "extractor": result.extractor}
+    compared = _where(run.comparison, wanted | {"metric": metric})
+    if compared:
+        return compared
+    row = _where(run.accuracies, wanted)
+    if row is None or pd.isna(row[metric]):
+        return None
+    return {"mean": row[metric], "std": row[f"{metric}_std"]}
+
+
+def _difference(row: Mapping[str, Any] | None, reported: float | None) -> str:
+    """Return ours less a reported number, which is in per cent, or a dash where one is missing."""
+    if row is None or reported is None:
+        return DASH
+    return f"{100 * row['mean'] - reported:+.1f}"
+
+
+def _where(table: pd.DataFrame, wanted: Mapping[str, str]) -> dict[str, Any] | None:
+    for column, value in wanted.items():
+        table = table[table[column] == value]
+    return None if table.empty else dict(table.iloc[0])
+
+
+def _text(row: Mapping[str, Any] | None) -> str:
+    if row is None:
+        return DASH
+    if "low" in row:
+        return with_interval(row, 1)
+    spread = f" ± {percent(row['std'], 1)}" if "std" in row else ""
+    return f"{percent(row['mean'], 1)}{spread}"
+
+
+def _column(result: Result, paper: Paper) -> str:
+    if result.metric in COLUMN_TITLES:
+        return COLUMN_TITLES[result.metric]
+    if result.dataset == "mean":
+        return "mean of the data sets"
+    name = BACKBONES.get(str(result.backbone), str(result.backbone))
+    return f"{paper.datasets[result.dataset].short}, {name}"
