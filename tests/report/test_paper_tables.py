@@ -36,6 +36,8 @@ def comparison_rows(*found):
             row | {"backbone": "vgg16", "mean": 0.7},
             row,
         ]
+    center = row | {"backbone": "none", "method": "center_box", "extractor": "none"}
+    rows.append(center | {"metric": "gt_known_loc_err", "threshold": "none"})  # there are boxes
     return pd.DataFrame(rows)
 
 
@@ -232,17 +234,18 @@ def test_tables_of_accuracies_show_every_number_and_ours_beside_them():
             for column in frame.columns[1 : count + 1]
         ]
         assert sorted(shown) == sorted(result.value for result in results)
-    column = "reproduced: inception_v3 on synthetic_birds"
+    column = "reproduced on synthetic_birds, Inception"
     assert row_of(tables["table_wsolevaluation"], "SPG")[column] == "40.0 ± 2.0"
     assert row_of(tables["table_wsolevaluation_v1"], "SPG")[column] == "50.0 ± 1.0"
     assert row_of(tables["table_wsolevaluation"], "CAM")[column] == "–"
+    assert "difference" not in " ".join(tables["table_wsolevaluation"].frame)
     spg = row_of(tables["table_wsolevaluation"], "SPG")
     assert (spg["CUB, VGG"], spg["ILSVRC, mean"]) == ("56.3", "62.2")
     assert "confirms 71 of" in tables["table_wsolevaluation"].caption
 
 
 def test_ours_stand_beside_numbers_of_the_same_normalization_alone():
-    column = "reproduced: inception_v3 on synthetic_birds"
+    column = "reproduced on synthetic_birds, Inception"
     for name in ("min_max", "max", "pas", "ivr"):
         tables = tables_of(run_of()._replace(normalization=name))
         rows = tables["table_normalization"].frame
@@ -251,6 +254,69 @@ def test_ours_stand_beside_numbers_of_the_same_normalization_alone():
         same = row_of(tables["table_wsolevaluation"], "SPG")[column] != "–"
         assert same == (name == "min_max")
     assert row_of(tables["table_normalization"], "SPG, ivr")["CUB, mean"] == "61.73"
+
+
+def accurate(**values):
+    """accuracies.csv of SPG on each backbone, and no interval of any number."""
+    rows = [
+        {"backbone": backbone, "method": "spg", "extractor": "cam"}
+        | {name: value for metric in ("max_box_acc", "max_box_acc_v2", "px_ap")
+           for name, value in ((metric, found.get(metric)), (f"{metric}_std", 0.01))}
+        for backbone, found in values.items()
+    ]  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def test_on_its_own_data_set_each_backbone_that_ran_has_its_difference():
+    three = {"vgg16": 0.50, "inception_v3": 0.56, "resnet50": 0.60}
+    found = accurate(**{name: {"max_box_acc_v2": value} for name, value in three.items()})
+    run = run_of(dataset="cub")._replace(accuracies=found)
+    table = tables_of(run)["table_wsolevaluation"]
+    spg = row_of(table, "SPG")
+    titles = {"vgg16": "VGG", "inception_v3": "Inception", "resnet50": "ResNet"}
+    for name, title in titles.items():
+        reported = float(spg[f"CUB, {title}"])
+        assert spg[f"reproduced on cub, {title}"] == f"{100 * three[name]:.1f} ± 1.0"
+        assert spg[f"difference, {title}"] == f"{100 * three[name] - reported:+.1f}"
+    mean = 100 * sum(three.values()) / 3
+    assert spg["reproduced on cub, mean"] == f"{mean:.1f}"
+    assert spg["difference, mean"] == f"{mean - float(spg['CUB, mean']):+.1f}"
+    assert set(row_of(table, "CAM")[[c for c in table.frame if "cub, " in c]]) == {"–"}
+    assert "Difference: reproduced less reported" in table.caption
+    two = run._replace(accuracies=found[found["backbone"] != "vgg16"])
+    frame = tables_of(two)["table_wsolevaluation"].frame
+    assert set(frame["reproduced on cub, mean"]) == {"–"}  # of fewer it is another mean
+    assert "reproduced on cub, VGG" not in frame
+
+
+def test_an_interval_stands_where_a_number_has_one():
+    wide = {"backbone": "inception_v3", "method": "spg", "extractor": "cam", "threshold": "none",
+            "metric": "max_box_acc_v2", "mean": 0.4, "low": 0.3, "high": 0.5}  # fmt: skip
+    run = run_of()
+    run = run._replace(comparison=pd.concat([run.comparison, pd.DataFrame([wide])]))
+    row = row_of(tables_of(run)["table_wsolevaluation"], "SPG")
+    assert row["reproduced on synthetic_birds, Inception"] == "40.0 (30.0 to 50.0)"
+    assert row["reproduced on synthetic_birds, VGG"] == "30.0 ± 2.0"
+
+
+def test_where_there_are_masks_alone_pxap_stands_beside_pxap_and_no_error_is_asked_for():
+    run = run_of(dataset="cub")._replace(dataset="photos", theirs="openimages30k")
+    masks = run.comparison[run.comparison["metric"] != "gt_known_loc_err"]
+    found = accurate(resnet50={"px_ap": 0.6, "max_box_acc_v2": float("nan")})
+    run = run._replace(comparison=masks, accuracies=found)
+    tables = tables_of(run)
+    assert set(tables) == {"table_wsolevaluation", "table_wsolevaluation_v1", "table_normalization"}
+    spg = row_of(tables["table_wsolevaluation"], "SPG")
+    assert spg["reproduced on photos, ResNet"] == "60.0 ± 1.0"
+    assert spg["difference, ResNet"] == f"{60 - float(spg['OpenImages, ResNet']):+.1f}"
+    assert paper_tables(PAPER, run._replace(theirs=None)) == []
+
+
+def test_googlenets_number_has_no_difference_to_another_network():
+    run = run_of(dataset="ilsvrc")._replace(backbone="vgg16")
+    row = row_of(tables_of(run)["table_4"], "SPG")
+    assert row["GT-known loc. err.: reproduced on ilsvrc"].startswith("70.00 ")
+    assert row["GT-known loc. err.: difference"] == "–"
 
 
 def test_reported_numbers_of_another_data_set_are_not_to_be_compared_by_level():
