@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export DVC_NO_ANALYTICS := 1
 .DEFAULT_GOAL := help
-.PHONY: help setup repro stem grid wsolevaluation effects telling test test-slow smoke quality bench readme clean
+.PHONY: help setup repro stem grid imagenette wsolevaluation effects telling test test-slow smoke quality bench readme clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,6 +36,12 @@ grid: setup  ## Run every method, kind of map and backbone on the default data, 
 	    $(foreach method,$(GRID),-S 'localization.extractors.$(method)=[cam,grad_cam,backprop]')
 	dvc exp run --name backbones -S 'backbones=[vgg16,resnet50]' -S 'methods=[cam]' -S 'guided=[]' \
 	    -S 'ablations=[]' -S 'seeds=[0,1,2]' -S 'localization.extractors.cam=[cam,grad_cam]'
+
+imagenette: setup  ## Run every method on Imagenette's photographs, JOBS=N cells at once; edits params.yaml
+	dvc exp run -S dataset=imagenette -S 'backbones=[efficientnet_lite0]' -S execution.portable=false \
+	    -S 'methods=[spg_plain,cam,has,acol,adl,cutmix]' -S 'seeds=[0,1,2,3,4,5]' \
+	    -S 'external_classifier=[efficientnet_lite0]' prepare weights
+	spg repro $(if $(JOBS),--jobs $(JOBS))
 
 wsolevaluation: setup  ## Run the methods of wsolevaluation's table on DATASET: cub, ilsvrc or openimages30k (a GPU)
 	dvc exp run --name wsolevaluation-$(DATASET) -S protocol=wsolevaluation -S dataset=$(DATASET) \

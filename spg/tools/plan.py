@@ -90,16 +90,16 @@ def sizes_of(workspace: Workspace, params: Params, dataset: str) -> Sizes:
         return _packed_sizes(manifest)
     entry = params.datasets[dataset]
     known = spec_of(dataset, entry.source).sizes(read_source(dataset, entry.source))
-    train, test, classes, image_wh, data_bytes = known
+    train, test, classes, image_wh, data_bytes, apart = known
     origin = "params.yaml" if data_bytes is None else "published sizes"
     if data_bytes is None:
-        data_bytes = (train + test) * DrawnImages(image_wh).encoded.nbytes
+        data_bytes = (train + test + apart) * DrawnImages(image_wh).encoded.nbytes
     held_out = classes * entry.prepare.holdout_per_class
     if entry.prepare.holdout_from == "train":
         train -= held_out
     else:
         test -= held_out
-    return Sizes(train, held_out, test, classes, image_wh, data_bytes, origin)
+    return Sizes(train, held_out + apart, test, classes, image_wh, data_bytes, origin)
 
 
 def _packed_sizes(manifest: Path) -> Sizes:

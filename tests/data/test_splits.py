@@ -101,24 +101,30 @@ def test_the_choice_on_the_default_data_is_what_it_was():
 
 
 @pytest.mark.parametrize(
-    ("splits", "rule", "said"),
+    ("splits", "rule", "apart", "said"),
     [
-        ({TRAIN_WEAKSUP: 8, TEST: 4}, {}, []),
-        ({TRAIN_WEAKSUP: 6, TRAIN_FULLSUP: 2, TEST: 4}, {}, []),  # held out, or others' own
-        ({TRAIN_WEAKSUP: 7, TEST: 4}, {}, ["7 of 8 published training"]),
-        ({TRAIN_WEAKSUP: 8, TRAIN_FULLSUP: 1, TEST: 3}, {"holdout_from": "test"}, []),
+        ({TRAIN_WEAKSUP: 8, TEST: 4}, {}, 0, []),
+        ({TRAIN_WEAKSUP: 6, TRAIN_FULLSUP: 2, TEST: 4}, {}, 0, []),  # held out, or others' own
+        ({TRAIN_WEAKSUP: 8, TRAIN_FULLSUP: 3, TEST: 4}, {}, 3, []),  # OpenImages30k
         (
-            {TRAIN_WEAKSUP: 8, TRAIN_FULLSUP: 1, TEST: 2}, {"holdout_from": "test"},
+            {TRAIN_WEAKSUP: 7, TRAIN_FULLSUP: 2, TEST: 4}, {}, 3,
+            ["7 of 8 published training", "2 of 3 published held-out"],
+        ),
+        ({TRAIN_WEAKSUP: 7, TEST: 4}, {}, 0, ["7 of 8 published training"]),
+        ({TRAIN_WEAKSUP: 8, TRAIN_FULLSUP: 1, TEST: 3}, {"holdout_from": "test"}, 0, []),
+        (
+            {TRAIN_WEAKSUP: 8, TRAIN_FULLSUP: 1, TEST: 2}, {"holdout_from": "test"}, 0,
             ["3 of 4 published test"],
         ),
     ],
 )  # fmt: skip
-def test_a_part_of_a_published_data_set_is_said_to_be_one(splits, rule, said, caplog):
+def test_a_part_of_a_published_data_set_is_said_to_be_one(splits, rule, apart, said, caplog):
     rule = PrepareParams(
         **({"holdout_from": "train", "holdout_per_class": 1, "seed": 0, "short_side": None,
             "quality": 95, "skip": []} | rule)
     )  # fmt: skip
     listed = [split for split, count in splits.items() for _ in range(count)]
-    say_missing(listed, Sizes(8, 4, 2, (5, 5), None), rule)
+    sizes = Sizes(8, 4, 2, (5, 5), None, apart)
+    say_missing(listed, sizes, rule)
     found = [record.getMessage() for record in caplog.records]
     assert [text.removeprefix("warning: ").partition(" images are")[0] for text in found] == said

@@ -92,6 +92,8 @@ def test_sizes_before_there_is_data(tmp_path, params):
     assert ilsvrc[:4] == (1_281_167, 0, 50_000, 1_000)
     assert cub.source == ilsvrc.source == "published sizes"
     assert cub.data_bytes == 1_189_858_222
+    masked = sizes_of(nowhere, params, "openimages30k")
+    assert masked[:4] == (29_819, 2_500, 5_000, 100)  # those with masks train nothing
     drawn = sizes_of(nowhere, params, NAME)
     assert drawn[:5] == (1_000, 400, 1_000, 10, (160, 160))
     assert drawn.source == "params.yaml"

@@ -10,12 +10,13 @@ from spg.data.layouts.spec import DatasetSpec, Sizes
 SPEC = DatasetSpec(
     source=Source,
     read=read_annotations,
-    sizes=lambda _: Sizes(
+    sizes=lambda source: Sizes(
         train=1_281_167,
         test=50_000,
         classes=CLASSES,
         image_wh=(500, 375),
         archive_bytes=138_000_000_000 + 6_300_000_000,
+        apart=0 if source.fullsup == "none" else 10_000,
     ),
     far_corner_is_last_pixel=True,
     published_classes=CLASSES,

@@ -18,13 +18,15 @@ class Sizes(NamedTuple):
     """How large a data set is before any of it is there."""
 
     train: int
-    """Training images, held-out ones included."""
+    """Training images, those included that prepare holds out of them."""
     test: int
     classes: int
     image_wh: tuple[int, int]
     """The commonest size of an image, pixels."""
     archive_bytes: int | None
     """Of all images as they are published; ``None`` where nothing is."""
+    apart: int = 0
+    """Further images with boxes or masks, published to select thresholds on."""
 
 
 class DatasetSpec(NamedTuple):

@@ -150,12 +150,15 @@ def say_missing(splits: Sequence[str], sizes: Sizes, rule: PrepareParams) -> Non
     Held-out images are of the split that they were taken from.
     """
     here = Counter(splits)
-    from_test = rule.holdout_per_class > 0 and rule.holdout_from == "test"
-    held = here.pop(TRAIN_FULLSUP, 0)
-    for found, published, kind in (
-        (here[TRAIN_WEAKSUP] + (0 if from_test else held), sizes.train, "training"),
-        (here[TEST] + (held if from_test else 0), sizes.test, "test"),
+    if not sizes.apart:
+        taken_from = TEST if rule.holdout_from == "test" else TRAIN_WEAKSUP
+        here[taken_from] += here.pop(TRAIN_FULLSUP, 0)
+    for split, published, kind in (
+        (TRAIN_WEAKSUP, sizes.train, "training"),
+        (TRAIN_FULLSUP, sizes.apart, "held-out"),
+        (TEST, sizes.test, "test"),
     ):
+        found = here[split]
         if found < published:
             log.warning(
                 "warning: %s of %s published %s images are here: results of a part are not those "
