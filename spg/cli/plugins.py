@@ -28,6 +28,7 @@ def new(kind: str, name: str) -> None:
         raise UserError(f"{name}: small letters, digits and underscores, e.g. my_method")
     params, _ = params_of(None)
     root = workspace().root
-    for path in new_method(root / params.plugins, name):
+    taken = {*type(params).model_fields, *params.sections, *params.variants}
+    for path in new_method(root / params.plugins, name, taken):
         click.echo(f"wrote {path.relative_to(root)}")
     click.echo(f"\nparams.yaml, beside what stands there:\n\n{PARAMS.format(name=name)}")

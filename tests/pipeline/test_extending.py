@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +16,7 @@ from smoke import copy_project
 
 from spg.project.files import write_json
 from spg.project.params import read_yaml
-from spg.tools.new.command import new_method
+from spg.tools.new.command import SHELF_FOLDERS, new_method
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/extending.md").read_text(encoding="utf-8")
@@ -60,6 +61,26 @@ def test_what_new_writes_passes_its_own_test_and_the_linter(tmp_path):
         cwd=tmp_path, env=run_in, check=False, capture_output=True, text=True,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout
+
+
+def test_new_makes_every_shelf_that_the_pipeline_names(tmp_path):
+    """Else DVC stops at the first stage: a folder that dvc.yaml names is not there."""
+    new_method(tmp_path / "mine", "my_method")
+    named = set(re.findall(r"\$\{plugins\}/(\w+)", (ROOT / "dvc.yaml").read_text("utf-8")))
+    assert named == set(SHELF_FOLDERS) <= {path.name for path in (tmp_path / "mine").iterdir()}
+
+
+@pytest.mark.parametrize("name", ["guidance", "no_c", "has", "evaluation"])
+def test_a_name_that_params_has_for_something_else_is_refused(tmp_path, name):
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    done = subprocess.run(
+        [sys.executable, "-m", "spg", "new", "method", name], cwd=tmp_path, check=False,
+        env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"error: {name}: ")
+    assert done.stderr.endswith("; choose another name\n")
+    assert not (tmp_path / "plugins").exists()
 
 
 @pytest.mark.slow

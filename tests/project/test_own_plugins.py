@@ -103,6 +103,21 @@ def test_a_plug_in_of_an_installed_package_is_found(package):
     assert "luck" not in plugin_names("method")
 
 
+@pytest.mark.parametrize("kind", sorted(SHELVES))
+def test_every_kind_has_a_group_of_entry_points(kind, tmp_path, monkeypatch):
+    """It is called after the shelf, as docs/extending.md says."""
+    (tmp_path / "windfall.py").write_text(f"KIND = {kind!r}\n", encoding="utf-8")
+    facts = tmp_path / "windfall-1.0.dist-info"
+    facts.mkdir()
+    (facts / "METADATA").write_text("Metadata-Version: 2.1\nName: windfall\nVersion: 1.0\n")
+    (facts / "entry_points.txt").write_text(f"[spg.{kind}s]\nwindfall = windfall\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "windfall", raising=False)
+    found = find_plugin(kind, "windfall").KIND
+    assert found == kind
+    assert [k for k in SHELVES if "windfall" in plugin_names(k)] == [kind]
+
+
 def test_a_file_comes_before_a_package(package, folder):
     use_folder(folder)
     assert word_of("luck") == "folder"
