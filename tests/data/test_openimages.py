@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import copy
 import shutil
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pandas as pd
 import pytest
 
+from spg.compare.stage import compare
 from spg.compare.variants import grid
 from spg.data.fetch.stage import fetch
 from spg.data.images.manifest import TEST, TRAIN_FULLSUP, read_manifest
@@ -22,12 +24,14 @@ from spg.evaluate.sweep.measures import energy
 from spg.evaluate.sweep.stage import sweep_cell
 from spg.localize.stage import localize_cell
 from spg.project.errors import UserError
-from spg.project.files import read_json
-from spg.project.params import parse_params
+from spg.project.files import read_json, write_json
+from spg.project.params import parse_params, read_yaml
 from spg.project.workspace import Workspace
 from spg.report import drawing
+from spg.report.stage import report
 from spg.train.stage import train_cell
 
+ROOT = Path(__file__).parents[2]
 CLASSES = ("0bt_c3", "01b9n", "0dv5r")
 WIDTH, HEIGHT = 64, 48
 HALF = (WIDTH // 2, HEIGHT // 2)
@@ -149,19 +153,25 @@ def average_precision(maps, masks, thresholds):
     return area
 
 
-@pytest.mark.parametrize("protocol", ["paper", "wsolevaluation"])
-def test_it_goes_to_pxap_which_an_independent_evaluator_confirms(
-    made, params, published, protocol, tmp_path
-):
+def evaluated(made, params, folder):
+    """A project of its own with both cells trained, localized, swept and evaluated."""
     for name in ("data", "weights"):
-        (tmp_path / name).symlink_to((made.root / name).resolve())
-    workspace = Workspace(tmp_path)
-    sweep = params.sweep.model_copy(update={"protocol": protocol})
-    params = params.model_copy(update={"sweep": sweep})
+        (folder / name).symlink_to((made.root / name).resolve())
+    workspace = Workspace(folder)
     for cell in params.cells("open"):
         for stage in (train_cell, localize_cell, sweep_cell):
             stage(workspace, params, cell)
     evaluate(workspace, params, "open")
+    return workspace
+
+
+@pytest.mark.parametrize("protocol", ["paper", "wsolevaluation"])
+def test_it_goes_to_pxap_which_an_independent_evaluator_confirms(
+    made, params, published, protocol, tmp_path
+):
+    sweep = params.sweep.model_copy(update={"protocol": protocol})
+    params = params.model_copy(update={"sweep": sweep})
+    workspace = evaluated(made, params, tmp_path)
     cell = params.cells("open")[0]
     found = read_json(workspace.evaluation(cell) / "metrics.json")["cam"]
     assert "gt_known_loc_err" not in found["fixed"]
@@ -189,6 +199,38 @@ def test_it_goes_to_pxap_which_an_independent_evaluator_confirms(
     thresholds = np.arange(1, 10) / 10 if protocol == "paper" else np.arange(0, 1, 0.1)
     assert len(maps) == 6
     assert found["px_ap"] == pytest.approx(average_precision(maps, masks, thresholds), abs=1e-9)
+
+
+def test_its_report_has_pxap_beside_wsolevaluations_and_asks_for_no_box(made, params, tmp_path):
+    workspace = evaluated(made, params, tmp_path)
+    paper = read_yaml(ROOT / "paper.yaml")
+    paper["datasets"]["openimages30k"]["classes"] = len(CLASSES)  # else this is a part of it
+    write_json(workspace.paper_file, paper)
+    write_json(workspace.params_file, params.model_dump(mode="json"))
+    shutil.copytree(ROOT / "notebooks", tmp_path / "notebooks")
+    compare(workspace, params, "open")
+    report(workspace, params, "open")
+    folder = workspace.report("open")
+    claims = pd.read_csv(folder / "claims.csv").set_index("claim")
+    assert claims.loc["spg_raises_px_ap", "verdict"] != "not run"
+    assert claims.loc["spg_beats_plain", "sentence"] == (
+        "Not run: these images have not what gt_known_loc_err is measured by."
+    )
+    found = pd.read_csv(folder / "comparison.csv").set_index("method").loc["spg"]
+    (spg,) = found[found["metric"] == "px_ap"].to_dict("records")
+    reported = next(
+        r["value"] for r in paper["results"]
+        if r["id"] == "wsol_spg_oi_inception_v3"
+    )  # fmt: skip
+    assert (spg["reported"], spg["reported_dataset"]) == (reported / 100, "openimages30k")
+    page = (folder / "tables.md").read_text(encoding="utf-8")
+    assert "have no true boxes" in page
+    assert "reproduced on open, Inception" in page
+    assert f"| {100 * spg['mean'] - reported:+.1f} |" in page
+    assert "Table 1 of the paper" not in page
+    html = (folder / "index.html").read_text(encoding="utf-8")
+    assert 'id="claims"' in html
+    assert "Table of wsolevaluation" in html
 
 
 def test_what_a_sheet_shows_lies_over_each_other(made, params, tmp_path, monkeypatch):
