@@ -264,7 +264,13 @@ def test_every_stem_names_layers_that_it_calls(backbone):
 
 
 @pytest.mark.parametrize(
-    "rule", [{"drop_rate": 1.5}, {"threshold": -0.1}, {"positions": "everywhere"}]
+    "rule",
+    [
+        {"drop_rate": 1.5},
+        {"threshold": -0.1},
+        {"positions": "everywhere"},
+        {"positions": ["Mixed_6e", "head", "Mixed_6e"]},
+    ],
 )
 def test_a_value_out_of_range_is_named(network, rule):
     (key,) = rule

@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 import torch
-from pydantic import Field
+from pydantic import AfterValidator, Field
 from torch import Tensor, nn
 
 from spg.networks.compute.device import full_precision
@@ -26,6 +26,13 @@ POOLS: Pools = "plain"  # as the GAP network
 SIDE = 96  # pixels of an image that any stem can take, to see which of its layers it calls
 
 
+def _each_once(names: list[str]) -> list[str]:
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ValueError(f"{twice[0]!r} stands twice, and a layer is attended to once")
+    return names
+
+
 class Settings(Strict):
     """The GAP network's head, what the layers do, and where they stand."""
 
@@ -34,7 +41,7 @@ class Settings(Strict):
     """Probability that a layer hides in a batch; otherwise it weighs by the sigmoid."""
     threshold: Annotated[float, Field(ge=0, le=1)]
     """What reaches this share of the mean's maximum is hidden."""
-    positions: Literal["published"] | list[str]
+    positions: Literal["published"] | Annotated[list[str], AfterValidator(_each_once)]
     """Names of layers as in ``Stem.attended``, which has the published ones; none: no layer."""
 
 
