@@ -156,3 +156,30 @@ def test_intervals_cover_where_fixed_thresholds_would_not(spread):
     low, high = np.transpose(intervals)
     target = np.mean(means)
     assert np.mean((low <= target) & (target <= high)) >= 0.94
+
+
+@pytest.mark.slow
+def test_intervals_of_gains_cover_new_images_and_new_seeds():
+    """Two methods with six seeds each, on sets of 200 images whose difficulty all of them share."""
+    rng = np.random.default_rng(3)
+    thresholds = np.arange(1, 40) / 40
+    folds, once = deal_folds(np.zeros(200), 5), np.ones((1, 200), dtype=np.uint16)
+    gains, intervals = [], []
+    for _ in range(120):
+        center, width = rng.normal(0.35, 0.15, 200), rng.exponential(0.12, 200)
+        drawn = draw_within(folds, 200, rng)
+        whole, resampled = np.zeros(6), np.zeros((200, 6))
+        for sign, ease in ((1, 0.0), (-1, 0.03)):
+            for seed in range(6):
+                own = center + rng.normal(0, 0.1) + rng.normal(0, 0.05, 200)
+                reach = width + ease + rng.normal(0, 0.02)
+                wrong = np.abs(thresholds - own[:, None]) >= reach[:, None]
+                for images, kept in ((once, whole[None]), (drawn, resampled)):
+                    places = resampled_places(wrong, folds, images)
+                    kept[:, seed] += sign * resampled_means(wrong, places, folds, images)
+        gains.append(whole.mean())
+        interval, _ = fitted_interval(resampled, whole.mean(), confidence=0.95, rng=rng)
+        intervals.append(interval[1:])
+    low, high = np.transpose(intervals)
+    target = np.mean(gains)
+    assert np.mean((low <= target) & (target <= high)) >= 0.9
