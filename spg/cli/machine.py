@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +21,14 @@ from spg.project.workspace import Cell, Workspace
 @click.option(
     "--jobs",
     type=click.IntRange(min=1),
-    help="Number of cells at once. Default: one a GPU; without one, one a core where "
-    "`execution.portable` is true, else one.",
+    help="Number of cells at once. Default: as many as have their GPUs; without one, one a core "
+    "where `execution.portable` is true, else one.",
 )
 def repro(jobs: int | None) -> None:
     """Rebuild every result as `dvc repro` does, several cells at once: the same bytes.
+
+    That is where `execution.portable` is true or a GPU computes; else a cell has fewer threads, as
+    many as its cores.
 
     Each has its share of the cores, and of the GPUs in CUDA_VISIBLE_DEVICES: SPG_NPROC of them,
     one without it; with SPG_DEVICE=cpu none. A cell's output goes to .scratch/repro/CELL.log. One
@@ -34,7 +38,7 @@ def repro(jobs: int | None) -> None:
     from spg.tools.slots import slots_here
 
     params, _ = params_of(None)
-    rebuild(workspace(), params, slots_here(jobs))
+    rebuild(workspace(), params, partial(slots_here, jobs))
 
 
 @command()
@@ -70,7 +74,7 @@ def search(method: str, trials: int, seeds: int, backbone: str | None, jobs: int
     params = checked_params(name, method)
     run(
         workspace(), params, method, backbone=backbone or params.backbones[0], trials=trials,
-        seeds=seeds, used=slots_here(jobs), said=click.echo,
+        seeds=seeds, used=slots_here(jobs, trials), said=click.echo,
     )  # fmt: skip
 
 

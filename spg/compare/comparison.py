@@ -13,7 +13,7 @@ from spg.compare.cross_fitted import fitted_interval
 from spg.compare.errors import NO_THRESHOLD, Errors, Tables, collect_errors
 from spg.compare.fits import ResampledOf, keep_thresholds
 from spg.compare.other_classes import with_classes
-from spg.compare.paper import Paper, stand_in
+from spg.compare.paper import GOOGLENET, Paper, stand_in
 from spg.compare.statistics.intervals import Interval, seed_spread, two_way_interval
 from spg.compare.statistics.significance import standard_error
 from spg.compare.variants import Variant
@@ -121,19 +121,19 @@ def comparison_rows(
     """Return one row for each variant, threshold kind and metric, beside the reported number.
 
     Values are fractions; ``reported`` is too, and belongs to ``reported_dataset``, which is
-    ``dataset`` wherever the paper reports errors on it. ``normalization`` is the maps'.
+    ``dataset`` wherever something of its kind is reported on it. ``normalization`` is the maps'.
     ``classifier`` is whose classes the errors are of; ``own``: the variant's. ``resampled_of``
     gives what is resampled with thresholds chosen anew, where they are cross-fitted.
     """
     rows = []
     backbones = dict.fromkeys(variant.backbone for variant, *_ in errors)
-    ours = stand_in([name for name in backbones if name != "none"])
+    ours = stand_in([name for name in backbones if name != "none"] or [GOOGLENET])
     for (variant, kind, metric), values in errors.items():
         resampled = resampled_of(variant, kind, metric)
         interval, _ = named_interval(values, params, variant, kind, metric, resampled=resampled)
         own = None if classifier == OWN_CLASSES else classifier
         reported = paper.find(
-            variant, metric, dataset=dataset, stand_in=ours, normalization=normalization,
+            variant, metric, dataset=dataset, googlenet=ours, normalization=normalization,
             classifier=own,
         )  # fmt: skip
         rows.append(

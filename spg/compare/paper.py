@@ -182,7 +182,7 @@ class Paper(Strict):
         metric: str,
         *,
         dataset: str | None,
-        stand_in: str,
+        googlenet: str,
         normalization: str,
         classifier: str | None = None,
     ) -> Result | None:
@@ -192,7 +192,7 @@ class Paper(Strict):
             variant: one of ours.
             metric: one of the errors, or another.
             dataset: that ours are of, as :meth:`whole` names it; see :meth:`stands_beside`.
-            stand_in: our backbone beside rows that name none (:func:`stand_in`).
+            googlenet: our backbone beside rows that name none (:func:`stand_in`).
             normalization: of our maps. Beside errors stand the paper's all the same, which are of
                 min-max; an accuracy stands beside one of the same normalization alone.
             classifier: whose classes stand beside its boxes; ``None``: its own.
@@ -202,7 +202,7 @@ class Paper(Strict):
             result
             for result in self.results
             if (result.method, result.extractor) == (variant.method, variant.extractor)
-            and (result.backbone or stand_in) == variant.backbone
+            and (result.backbone or googlenet) == variant.backbone
             and (result.metric, result.classifier) == (metric, classifier)
             and (metric in ERRORS or result.normalization == normalization)
             and result.dataset == where

@@ -22,7 +22,7 @@ TITLES = {
     "wsolevaluation_v1": "Means of wsolevaluation's first version: MaxBoxAcc, OpenImages30k PxAP",
     "hal": "The authors' checkpoints, evaluated by halbielee/SPG_pytorch",
 }
-ACCURACIES = {
+TABLES = {
     "wsolevaluation": "max_box_acc_v2",
     "wsolevaluation_v1": "max_box_acc",
     "hal": None,
@@ -50,7 +50,7 @@ COLUMN_TITLES = {
 }
 
 
-def accuracy_table(key: str, paper: Paper, run: Run) -> Table:
+def reported_accuracies(key: str, paper: Paper, run: Run) -> Table:
     """Return one table: all that is reported, row by row, and ours beside it.
 
     Args:
@@ -59,7 +59,7 @@ def accuracy_table(key: str, paper: Paper, run: Run) -> Table:
         run: what this run found.
     """
     results = [result for result in paper.results if result.table == key]
-    metric, same = _metric(results, ACCURACIES[key], run), _same(results, run)
+    metric, same = _metric(results, TABLES[key], run), _same(results, run)
     by_row: dict[str, list[Result]] = {}
     for result in results:
         by_row.setdefault(result.row, []).append(result)
@@ -95,20 +95,16 @@ def _reproduced(own: Sequence[Result], metric: str, same: bool, run: Run) -> dic
     """Return ours of one row: a column for each backbone that ran, and their mean."""
     found = {name: _found(own[0], name, metric, run) for name in _backbones(run)}
     reported = {str(one.backbone): one.value for one in own if one.dataset == run.theirs}
-    wanted = [name for name in BACKBONES if name in reported and name != "mean"]
-    if len(wanted) > 1 and "mean" in reported:
-        members = [found.get(name) for name in wanted]
+    if "mean" in reported:
+        members = [found.get(name) for name in BACKBONES if name != "mean"]
         means = [member["mean"] for member in members if member is not None]
-        found["mean"] = {"mean": sum(means) / len(means)} if len(means) == len(wanted) else None
+        found["mean"] = {"mean": sum(means) / len(means)} if len(means) == len(members) else None
     cells = {}
     for name, row in found.items():
         title = BACKBONES.get(name, name)
         cells[f"reproduced on {run.dataset}, {title}"] = _text(row)
         if same:
-            apart = (
-                None if row is None or name not in reported else row["mean"] - reported[name] / 100
-            )
-            cells[f"difference, {title}"] = DASH if apart is None else f"{100 * apart:+.1f}"
+            cells[f"difference, {title}"] = _difference(row, reported.get(name))
     return cells
 
 

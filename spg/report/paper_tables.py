@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from spg.compare.paper import GOOGLENET, Paper, Result
-from spg.report.accuracy_tables import ACCURACIES, accuracy_table
+from spg.report.accuracy_tables import TABLES, reported_accuracies
 from spg.report.run import Run
 from spg.report.tables import (
     DASH,
@@ -47,7 +47,7 @@ def paper_tables(paper: Paper, run: Run) -> list[Table]:
     boxed = has_boxes(run.comparison)
     keys = dict.fromkeys(r.table for r in paper.results if boxed or r.dataset == run.theirs)
     return [
-        (accuracy_table if key in ACCURACIES else _paper_table)(key, paper, run) for key in keys
+        (reported_accuracies if key in TABLES else _paper_table)(key, paper, run) for key in keys
     ]
 
 

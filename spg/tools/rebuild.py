@@ -15,7 +15,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from pathlib import Path
@@ -34,18 +34,23 @@ SECONDS_TO_END = 20.0
 """For DVC to take note of an interruption, before it is killed."""
 
 
-def rebuild(workspace: Workspace, params: Params, used: Sequence[Slot]) -> None:
+def rebuild(workspace: Workspace, params: Params, slots: Callable[[int], Sequence[Slot]]) -> None:
     """Make what all cells share, then the cells that are not up to date, then the rest.
 
     One line for each cell that ends, with an estimate of the time left. A cell that fails stops no
     other. Ctrl-C and SIGTERM end every job; the same command goes on from the checkpoints.
+
+    Args:
+        workspace: the project.
+        params: all parameters.
+        slots: from the number of cells to what each of those that run at once may use.
 
     Raises:
         UserError: names the cells that failed, their logs, and the first one's last line.
     """
     repro(workspace.root, "prepare", "weights")
     stale = _stale(workspace.root, params)
-    failed = _run_cells(workspace, stale, used)
+    failed = _run_cells(workspace, stale, slots(len(stale)))
     if failed:
         first, log = next(iter(failed.items()))
         said = _said(log)

@@ -39,13 +39,18 @@ class Slot(NamedTuple):
                 os.sched_setaffinity(0, before)
 
 
-def slots_here(jobs: int | None) -> list[Slot]:
+def slots_here(jobs: int | None, most: int) -> list[Slot]:
     """Return the shares of this machine, as `SPG_DEVICE`, `SPG_NPROC` and Slurm leave it.
+
+    Args:
+        jobs: as for :func:`share`.
+        most: how many there is work for; with fewer shares, each is larger.
 
     Raises:
         UserError: as `share`; when a variable names no device, or no number of processes.
     """
-    return share(jobs, gpus=gpus_here(), cores=_cores(), processes=wanted_processes())
+    processes = wanted_processes()
+    return share(jobs, most, gpus=gpus_here(), cores=_cores(), processes=processes)
 
 
 def gpus_here() -> list[str]:
@@ -54,23 +59,27 @@ def gpus_here() -> list[str]:
     Somebody else's are not among them: where the variable is set, to numbers or to UUIDs, its
     entries are dealt out. ``SPG_DEVICE=cuda:1`` leaves the second of them, ``cpu`` none.
     """
-    device, count = pick_device(), torch.cuda.device_count()
-    if device.type != "cuda":
+    named, count = os.environ.get("SPG_DEVICE", "cuda"), torch.cuda.device_count()
+    if not named.startswith("cuda"):
         return []
+    number = named.partition(":")[2]
+    if number and not (number.isdecimal() and int(number) < count):
+        pick_device()  # says what is wrong; it is not asked first, since it takes memory there
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    names = [str(number) for number in range(count)] if visible is None else visible.split(",")
+    names = [str(place) for place in range(count)] if visible is None else visible.split(",")
     names = [name.strip() for name in names[:count]]  # CUDA sees none behind one that is not there
-    return names if device.index is None else [names[device.index]]
+    return [names[int(number)]] if number else names
 
 
 def share(
-    jobs: int | None, *, gpus: Sequence[str], cores: Sequence[int], processes: int = 1
+    jobs: int | None, most: int, *, gpus: Sequence[str], cores: Sequence[int], processes: int = 1
 ) -> list[Slot]:
     """Return, for each cell that runs at once, what it may use.
 
     Args:
         jobs: as asked for; ``None``: as many as have GPUs of their own, else as there are cores for
             portable processes, else one, which then has all threads.
+        most: how many cells there are.
         gpus: that may be used, by name.
         cores: that may be used, by number; a system that pins no process to cores has none.
         processes: of each cell's training (``SPG_NPROC``), one a GPU.
@@ -88,9 +97,7 @@ def share(
     groups = [",".join(gpus[i : i + processes])
               for i in range(0, len(gpus) - processes + 1, processes)]  # fmt: skip
     alone = usable // (portable.THREADS * processes) if own_threads else 1
-    count = jobs or len(groups) or max(1, alone)
-    if count == 1 and not gpus:
-        return [Slot({})]
+    count = max(1, min(most, jobs or len(groups) or max(1, alone)))
     found = []
     for number in range(count):
         variables = {}
@@ -98,7 +105,9 @@ def share(
             variables["CUDA_VISIBLE_DEVICES"] = groups[number % len(groups)]
             if "SPG_DEVICE" in os.environ:
                 variables["SPG_DEVICE"] = "cuda"  # whose number is another one there
-        elif not own_threads:
+        elif "SPG_DEVICE" in os.environ:
+            variables["CUDA_VISIBLE_DEVICES"] = ""  # no cell touches a GPU for its loading
+        if not gpus and not own_threads and count > 1 and "OMP_NUM_THREADS" not in os.environ:
             variables["OMP_NUM_THREADS"] = str(max(1, usable // count // processes))
         found.append(Slot(variables, _share_of(cores, number, count)))
     return found

@@ -105,9 +105,10 @@ def test_the_choice_on_the_default_data_is_what_it_was():
     [
         ({TRAIN_WEAKSUP: 8, TEST: 4}, {}, 0, []),
         ({TRAIN_WEAKSUP: 6, TRAIN_FULLSUP: 2, TEST: 4}, {}, 0, []),  # held out, or others' own
-        ({TRAIN_WEAKSUP: 8, TRAIN_FULLSUP: 3, TEST: 4}, {}, 3, []),  # OpenImages30k
+        ({TRAIN_WEAKSUP: 8, TRAIN_FULLSUP: 3, TEST: 4}, {"holdout_per_class": 0}, 3, []),
+        ({TRAIN_WEAKSUP: 6, TRAIN_FULLSUP: 5, TEST: 4}, {}, 3, []),  # both
         (
-            {TRAIN_WEAKSUP: 7, TRAIN_FULLSUP: 2, TEST: 4}, {}, 3,
+            {TRAIN_WEAKSUP: 7, TRAIN_FULLSUP: 2, TEST: 4}, {"holdout_per_class": 0}, 3,
             ["7 of 8 published training", "2 of 3 published held-out"],
         ),
         ({TRAIN_WEAKSUP: 7, TEST: 4}, {}, 0, ["7 of 8 published training"]),

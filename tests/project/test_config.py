@@ -428,7 +428,7 @@ def test_a_row_has_a_method_or_a_reason(paper, tmp_path):
         load_paper(changed_paper(tmp_path, forget))
 
 
-MIN_MAX = {"stand_in": "inception_v3", "normalization": "min_max"}
+MIN_MAX = {"googlenet": "inception_v3", "normalization": "min_max"}
 
 
 @pytest.mark.parametrize(
@@ -490,7 +490,7 @@ def test_an_accuracy_stands_beside_one_of_the_same_images_and_normalization(pape
 
     def value(metric, dataset, normalization):
         found = paper.find(
-            cam, metric, dataset=dataset, stand_in="vgg16", normalization=normalization
+            cam, metric, dataset=dataset, googlenet="vgg16", normalization=normalization
         )
         return found and (found.dataset, found.normalization, found.metric)
 

@@ -281,6 +281,10 @@ def test_on_its_own_data_set_each_backbone_that_ran_has_its_difference():
     mean = 100 * sum(three.values()) / 3
     assert spg["reproduced on cub, mean"] == f"{mean:.1f}"
     assert spg["difference, mean"] == f"{mean - float(spg['CUB, mean']):+.1f}"
+    first = tables_of(run._replace(accuracies=found.assign(max_box_acc=[0.4, 0.5, 0.6])))
+    spg = row_of(first["table_wsolevaluation_v1"], "SPG")  # which has means alone
+    assert spg["reproduced on cub, mean"] == "50.0"
+    assert spg["difference, mean"] == f"{50 - float(spg['CUB, mean']):+.1f}"
     assert set(row_of(table, "CAM")[[c for c in table.frame if "cub, " in c]]) == {"–"}
     assert "Difference: reproduced less reported" in table.caption
     two = run._replace(accuracies=found[found["backbone"] != "vgg16"])

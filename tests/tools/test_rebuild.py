@@ -57,7 +57,7 @@ def diary(project):
 
 
 def test_what_cells_share_comes_first_and_the_rest_last(project, tiny_params):
-    rebuild.rebuild(project, tiny_params, [Slot({}), Slot({})])
+    rebuild.rebuild(project, tiny_params, lambda _: [Slot({}), Slot({})])
     words = [entry["words"] for entry in diary(project)]
     assert words[0] == ["repro", "prepare", "weights"]
     assert words[-1] == ["repro"]
@@ -75,14 +75,14 @@ def test_what_cells_share_comes_first_and_the_rest_last(project, tiny_params):
 def test_cells_that_are_up_to_date_are_left_alone(project, tiny_params):
     one = "sweep_guided@synthetic_birds-inception_v3-spg-1"
     (project.root / "changed.json").write_text(json.dumps({one: [], "report@x": []}), "utf-8")
-    rebuild.rebuild(project, tiny_params, [Slot({})])
+    rebuild.rebuild(project, tiny_params, lambda _: [Slot({})])
     assert [entry["words"][-1] for entry in diary(project)] == ["weights", one, "repro"]
 
 
 def test_no_more_cells_run_at_once_than_there_are_slots(project, tiny_params):
     """And each has its own slot's variables."""
     slots = [Slot({"CUDA_VISIBLE_DEVICES": str(n)}) for n in (0, 1)]
-    rebuild.rebuild(project, tiny_params, slots)
+    rebuild.rebuild(project, tiny_params, lambda _: slots)
     cells = [entry for entry in diary(project) if "--single-item" in entry["words"]]
     assert {entry["gpu"] for entry in cells} == {"0", "1"}
     for gpu in "01":
@@ -93,7 +93,7 @@ def test_no_more_cells_run_at_once_than_there_are_slots(project, tiny_params):
 def test_a_cell_that_fails_stops_no_other_and_is_named(project, tiny_params, capsys):
     (project.root / "bad.txt").write_text("synthetic_birds-inception_v3-no_c-1", encoding="utf-8")
     with pytest.raises(UserError) as error:
-        rebuild.rebuild(project, tiny_params, [Slot({}), Slot({})])
+        rebuild.rebuild(project, tiny_params, lambda _: [Slot({}), Slot({})])
     log = project.root / ".scratch/repro/inception_v3-no_c-1.log"
     cells = len(tiny_params.cells("synthetic_birds"))
     assert str(error.value) == (
@@ -132,7 +132,7 @@ def test_an_interruption_ends_every_job(project, tiny_params, tmp_path_factory):
             params = parse_params(tiny(read_yaml(root / "params.yaml")), "tiny")
             rebuild.DVC = (sys.executable, {str(project.root / "fake.py")!r})
             used = [Slot({{}}), Slot({{}})]
-            guarded(lambda: rebuild.rebuild(Workspace(Path.cwd()), params, used))
+            guarded(lambda: rebuild.rebuild(Workspace(Path.cwd()), params, lambda _: used))
             """
         ),
         encoding="utf-8",

@@ -150,9 +150,11 @@ def say_missing(splits: Sequence[str], sizes: Sizes, rule: PrepareParams) -> Non
     Held-out images are of the split that they were taken from.
     """
     here = Counter(splits)
-    if not sizes.apart:
-        taken_from = TEST if rule.holdout_from == "test" else TRAIN_WEAKSUP
-        here[taken_from] += here.pop(TRAIN_FULLSUP, 0)
+    taken = here[TRAIN_FULLSUP]
+    if sizes.apart:
+        taken = min(taken, rule.holdout_per_class * sizes.classes)
+    here[TRAIN_FULLSUP] -= taken
+    here[TEST if rule.holdout_from == "test" else TRAIN_WEAKSUP] += taken
     for split, published, kind in (
         (TRAIN_WEAKSUP, sizes.train, "training"),
         (TRAIN_FULLSUP, sizes.apart, "held-out"),
