@@ -126,10 +126,7 @@ def page_facts(workspace: Workspace, params: Params, dataset: str) -> dict[str, 
         "outcomes": list(OUTCOMES),
         "notebooks": NOTEBOOKS,
         "provenance": {
-            key: str(value)
-            for key, value in flattened(
-                trace_facts(folder / TRACE) | {"protocol": params.protocol, "seeds": params.seeds}
-            ).items()
+            key: str(value) for key, value in flattened(trace_facts(folder / TRACE)).items()
         },
         "confidence": f"{params.comparison.confidence:.0%}",
         "command": "dvc repro",
