@@ -203,6 +203,7 @@ ELSEWHERE = {
     "sweep.protocol": "test_the_evaluators_differ_in_the_order_alone",
     "methods.cam.head": "test_the_head_of_the_gap_network_is_the_papers_or_wsolevaluations",
     "methods.has.head": "test_the_head_of_the_gap_network_is_the_papers_or_wsolevaluations",
+    "methods.has.patches": "test_the_side_of_a_patch_is_the_protocols",
     "methods.adl.head": "test_the_head_of_the_gap_network_is_the_papers_or_wsolevaluations",
     "methods.cutmix.head": "test_the_head_of_the_gap_network_is_the_papers_or_wsolevaluations",
 }

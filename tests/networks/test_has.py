@@ -142,3 +142,12 @@ def test_the_head_of_the_gap_network_is_the_papers_or_wsolevaluations(
     mapping[method]["head"] = head
     model, _ = build_network(parse_params(mapping, "tiny"), cell_of(method), CLASSES)
     assert len(model.branch_a.a3) == convolutions
+
+
+@pytest.mark.parametrize(("protocol", "side"), [("paper", 112), ("wsolevaluation", 14)])
+def test_the_side_of_a_patch_is_the_protocols(tiny_mapping, cell_of, protocol, side):
+    """HaS-32 of the paper's row, wsolevaluation's 4: on 784 pixels for 224, so 112 and 14."""
+    mapping = copy.deepcopy(tiny_mapping) | {"protocol": protocol}
+    model, _ = build_network(parse_params(mapping, "tiny"), cell_of("has"), CLASSES)
+    (published,) = model.rule.patches
+    assert scaled_patch(published, 784) == side
