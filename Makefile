@@ -47,7 +47,7 @@ wsolevaluation: setup  ## Run the methods of wsolevaluation's table on DATASET: 
 	dvc exp run --name wsolevaluation-$(DATASET) -S protocol=wsolevaluation -S dataset=$(DATASET) \
 	    -S datasets.$(DATASET).recipe=wsolevaluation -S 'backbones=[vgg16,inception_v3,resnet50]' \
 	    -S 'methods=[cam,has,acol,adl,cutmix]' -S 'guided=[spg]' -S 'ablations=[]' -S 'seeds=[0,1,2]' \
-	    -S 'localization.extractors.cam=[cam]'
+	    -S '++datasets.$(DATASET).extractors.cam=[cam,center]'
 
 effects: setup  ## Measure what each disputed choice and normalization changes, into PROTOCOL.md (over an hour on two cores)
 	dvc repro effects/dvc.yaml

@@ -17,6 +17,7 @@ from spg.compare.paper import GOOGLENET, Paper, stand_in
 from spg.compare.statistics.intervals import Interval, seed_spread, two_way_interval
 from spg.compare.statistics.significance import standard_error
 from spg.compare.variants import Variant
+from spg.evaluate.image_errors import AT_LEVELS
 from spg.evaluate.per_image import PIXEL_IOU, WHOLE_MAP
 from spg.project.schema.evaluation import ComparisonParams
 from spg.project.seeding import generator
@@ -162,7 +163,7 @@ def summary(comparison: pd.DataFrame, claims: pd.DataFrame) -> dict[str, Any]:
     )
     gt_known = comparison["metric"] == "gt_known_loc_err"
     shown_kinds = comparison["threshold"].isin(["none", "selected", "fixed"])
-    whole_map = comparison["metric"].isin(WHOLE_MAP)
+    whole_map = comparison["metric"].isin(set(WHOLE_MAP) - set(AT_LEVELS))
     shown = comparison[(gt_known & shown_kinds) | own_classes | whole_map]
     several = shown["backbone"].nunique() > 2  # "none" is one of them
     result: dict[str, Any] = {}

@@ -12,16 +12,13 @@ from spg.compare.errors import Tables
 from spg.compare.statistics.intervals import seed_spread
 from spg.compare.variants import Grid, Variant
 from spg.data.results.tables import read_table
-from spg.evaluate.image_errors import ERRORS
+from spg.evaluate.image_errors import AT_LEVELS, ERRORS
 from spg.evaluate.outcomes import OUTCOMES
 from spg.evaluate.per_image import PIXEL_IOU, REGIONS, kinds_of
 from spg.project.files import read_json
 from spg.project.workspace import Workspace
 
-ACCURACIES = (
-    "max_box_acc", "max_box_acc_v2", "max_box_acc_v2_30", "max_box_acc_v2_50", "max_box_acc_v2_70",
-    "px_ap", "peak_p_iou",
-)  # fmt: skip
+ACCURACIES = ("max_box_acc", "max_box_acc_v2", *AT_LEVELS, "px_ap", "peak_p_iou")
 CURVE_POINTS = 100  # of the thresholds in curves.csv, which is for drawing; numbers use all
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from spg.evaluate.choice import tests_of
 from spg.evaluate.cuts import Cuts, Places
-from spg.evaluate.image_errors import IOU_LEVELS, count_correct, max_box_acc
+from spg.evaluate.image_errors import AT_LEVELS, IOU_LEVELS, count_correct, max_box_acc
 
 Counts = NDArray[np.int64]
 
@@ -74,15 +74,14 @@ def accuracies(curves: Curves) -> dict[str, float | None]:
 
     MaxBoxAccV2 is the mean of what is right at IoU 0.3, 0.5 and 0.7, which stand beside it.
     """
-    at_levels = [f"max_box_acc_v2_{round(100 * level)}" for level in IOU_LEVELS]
     if not curves.boxed:
-        return dict.fromkeys(["max_box_acc", "max_box_acc_v2", *at_levels])
+        return dict.fromkeys(["max_box_acc", "max_box_acc_v2", *AT_LEVELS])
     largest = max_box_acc(curves.correct, curves.images)
     every = max_box_acc(curves.correct_all, curves.images)
     return {
         "max_box_acc": float(largest[IOU_LEVELS.index(0.5)]),
         "max_box_acc_v2": float(every.mean()),
-        **dict(zip(at_levels, every.tolist(), strict=True)),
+        **dict(zip(AT_LEVELS, every.tolist(), strict=True)),
     }
 
 

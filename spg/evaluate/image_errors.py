@@ -22,6 +22,8 @@ ERRORS = (
     "top5_cls_err",
 )
 IOU_LEVELS = (0.3, 0.5, 0.7)  # of MaxBoxAccV2 (wsolevaluation config.py:42-50)
+AT_LEVELS = tuple(f"max_box_acc_v2_{round(100 * level)}" for level in IOU_LEVELS)
+"""What is right at each of them, of which MaxBoxAccV2 is the mean."""
 
 
 def image_errors(

@@ -20,7 +20,13 @@ from spg.data.results.columns import Columns
 from spg.evaluate.choice import tests_of
 from spg.evaluate.curves import Curves, at_way, overlaps_of, pixels_at, reached
 from spg.evaluate.cuts import Cuts, Places
-from spg.evaluate.image_errors import IOU_LEVELS, best_places, count_correct, image_errors
+from spg.evaluate.image_errors import (
+    AT_LEVELS,
+    IOU_LEVELS,
+    best_places,
+    count_correct,
+    image_errors,
+)
 from spg.evaluate.metrics.pixels import (
     iou_shares,
     peak_shares,
@@ -36,9 +42,9 @@ COVERED = ("covered_object", "covered_parts", "covered_background")
 """Shares of an image's pixels that its map covers at a kind of threshold (PROTOCOL 29)."""
 PIXEL_IOU = "p_iou"
 """pIoU at a kind of threshold: of all images' pixels together (PROTOCOL 18)."""
-WHOLE_MAP = ("px_ap", "peak_p_iou", "max_box_acc_v2")
+WHOLE_MAP = ("px_ap", "peak_p_iou", "max_box_acc_v2", *AT_LEVELS)
 """Numbers of an image that no kind of threshold changes; their means are PxAP, pIoU at the
-threshold that is best for it, and MaxBoxAccV2."""
+threshold that is best for it, MaxBoxAccV2, and what that is the mean of."""
 
 
 def table_at(
@@ -194,6 +200,7 @@ def _whole_map(
         every = at_way(rows["iou_all"], ways, cuts)
         hits = [every[:, p] >= level for level, p in zip(IOU_LEVELS, chosen, strict=True)]
         found["max_box_acc_v2"] = np.mean(hits, axis=0, dtype=np.float64)
+        found |= {name: hit.astype(np.float64) for name, hit in zip(AT_LEVELS, hits, strict=True)}
     return found
 
 

@@ -14,7 +14,7 @@ from spg.data.images.manifest import TEST
 from spg.data.results.columns import Columns, read_columns, select, write_columns
 from spg.evaluate.choice import choose_places, fitted_places, read_wrong
 from spg.evaluate.cross_fitting import deal_folds, fold_count
-from spg.evaluate.curves import accuracies, read_curves
+from spg.evaluate.curves import Curves, accuracies, read_curves
 from spg.evaluate.cuts import Cuts, Places, read_cuts
 from spg.evaluate.image_errors import class_errors
 from spg.evaluate.metrics.pixels import pixel_average_precision, pixel_iou
@@ -90,17 +90,7 @@ def _evaluate(
             said = _chosen(place, cuts, folds if fitted_by_fold else None)
             said[PIXEL_IOU] = _mean_or_none(table[f"{PIXEL_IOU}_{kind}"])
             totals[kind] = totals.get(kind, {}) | said
-        pixels = counts.pixels[:2]
-        precision = pixel_average_precision(pixels)
-        metrics[extractor] = {
-            **totals,
-            **{name: float(found.mean()) for name, found in _class_errors(table).items()},
-            **accuracies(counts),
-            **{name: _mean_or_none(table[name]) for name in measured},
-            **_covered(table, places),
-            "px_ap": precision,
-            "peak_p_iou": None if precision is None else float(pixel_iou(pixels).max()),
-        }
+        metrics[extractor] = totals | _means(table, counts, places, measured)
         tables.append(table | {"extractor": np.full(len(table["image_id"]), extractor)})
         curve = {"map_threshold": cuts.thresholds, "gt_known_loc_err": counts.wrong}
         curves.append(curve | {"extractor": np.full(len(cuts.thresholds), extractor)})
@@ -108,6 +98,22 @@ def _evaluate(
         write_columns(temporary / "per_image.parquet", stacked(tables))
         write_columns(temporary / "curves.parquet", stacked(curves))
         write_json(temporary / "metrics.json", metrics)
+
+
+def _means(
+    table: Mapping[str, Any], counts: Curves, places: Iterable[str], measured: Sequence[str]
+) -> dict[str, Any]:
+    """Return what metrics.json has of an extractor's maps beside its kinds of threshold."""
+    pixels = counts.pixels[:2]
+    precision = pixel_average_precision(pixels)
+    return {
+        **{name: float(found.mean()) for name, found in _class_errors(table).items()},
+        **accuracies(counts),
+        **{name: _mean_or_none(table[name]) for name in measured},
+        **_covered(table, places),
+        "px_ap": precision,
+        "peak_p_iou": None if precision is None else float(pixel_iou(pixels).max()),
+    }
 
 
 def _in_order(names: list[str]) -> list[str]:

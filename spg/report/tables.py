@@ -41,6 +41,7 @@ EXTRACTOR_NAMES = {
     "eigen_cam": "Eigen-CAM",
     "x_grad_cam": "XGrad-CAM",
     "hires_cam": "HiResCAM",
+    "center": "center",
     "none": "",
 }
 METRIC_NAMES = {

@@ -102,3 +102,15 @@ def test_the_means_of_the_images_are_px_ap_and_max_box_acc_v2(finished, cell_of)
     tests = np.stack(swept.loc[swept["split"] == "test", "iou_all"])
     best = np.mean([max((tests >= level).mean(axis=0)) for level in IOU_LEVELS])
     assert table["max_box_acc_v2"].mean() == pytest.approx(best)
+
+
+def test_the_means_at_each_iou_level_are_what_its_own_best_threshold_gets_right(finished, cell_of):
+    cell = cell_of("spg")
+    table = pd.read_parquet(finished.evaluation(cell) / "per_image.parquet")
+    swept = pd.read_parquet(finished.sweep(cell) / TABLE)
+    tests = np.stack(swept.loc[swept["split"] == "test", "iou_all"])
+    for level in IOU_LEVELS:
+        found = table[f"max_box_acc_v2_{100 * level:.0f}"]
+        assert found.mean() == pytest.approx(max((tests >= level).mean(axis=0)))
+        best = int((tests >= level).sum(axis=0).argmax())
+        assert found.tolist() == (tests[:, best] >= level).tolist()
