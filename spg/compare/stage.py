@@ -57,5 +57,5 @@ def compare(workspace: Workspace, params: Params, dataset: str) -> None:
             write_text(temporary / f"{name}.csv", text)
         write_json(temporary / "summary.json", summary(comparison, claims))
         files = [temporary / name for name in (*names, "summary.json")]
-        facts = trace(workspace, params, dataset, params.cells(dataset), files)
+        facts = trace(workspace, params, dataset, params.cells(dataset), files, published=theirs)
         write_json(temporary / TRACE, facts)
