@@ -66,6 +66,7 @@ def trace(
         "code": code_commit(workspace.root, params.plugins),
         "command": f"dvc repro, with dataset={dataset} in params.yaml",
         "dataset": {"name": dataset, "published": published},
+        "evaluator": params.sweep.protocol,
         "normalization": params.sweep.normalization,
         "settings": {name: mapping[name] for name in _CELLS},
         "selected": f"at the map threshold {selection(manifest, params.evaluation.folds, rule)}",

@@ -36,7 +36,7 @@ DIGITS = {"wsolevaluation": 1, "wsolevaluation_v1": 1, "hal": 3, "normalization"
 BACKBONES = {"vgg16": "VGG", "inception_v3": "Inception", "resnet50": "ResNet", "mean": "mean"}
 REPRODUCED = (
     "Reproduced: one decimal, with the interval over images and seeds where a number has one, else "
-    "with the standard deviation of the seeds."
+    "with the standard deviation of the seeds; means of backbones or data sets have neither."
 )
 ORACLE = f"the threshold is the one that is best on the test images. {REPRODUCED}"
 SINGLE_THRESHOLD = (
@@ -78,7 +78,11 @@ def reported_accuracies(key: str, paper: Paper, run: Run) -> Table:
         sources = f"A second source confirms {confirmed} of {len(results)} numbers (paper.yaml)."
     how = SINGLE_THRESHOLD if metric is None else ORACLE
     apart = " Difference: reproduced less reported, in points." if metric and same else ""
-    caption = f"{TITLES[key]}. Accuracies in per cent, higher is better; {how}{apart} {sources}"
+    other = f" Ours are of the evaluator `{run.evaluator}`." if _is_other(run) else ""
+    counted = other if metric else ""
+    caption = (
+        f"{TITLES[key]}. Accuracies in per cent, higher is better; {how}{counted}{apart} {sources}"
+    )
     return Table(f"table_{key}", caption, pd.DataFrame(lines))
 
 
@@ -122,10 +126,20 @@ def _on_their_data(results: Sequence[Result], reports: Sequence[Measured]) -> di
             raise UserError(
                 f"{report.dataset}: wsolevaluation's table is of {', '.join(sorted(known))}, whole"
             )
+        if _is_other(report):
+            raise UserError(
+                f"{report.dataset}: its boxes are those of the evaluator {report.evaluator!r}; set "
+                "sweep.protocol: wsolevaluation in params.yaml and run `dvc repro`"
+            )
         if report.theirs in found:
             raise UserError(f"{report.dataset}: two reports are on {report.theirs}; name one")
         found[report.theirs] = report
     return found
+
+
+def _is_other(run: Run | Measured) -> bool:
+    """Return whether boxes and pixels were counted otherwise than in these tables."""
+    return run.evaluator != "wsolevaluation"
 
 
 def _of(

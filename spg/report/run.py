@@ -27,6 +27,7 @@ class Measured(NamedTuple):
     comparison: pd.DataFrame
     accuracies: pd.DataFrame
     normalization: str
+    evaluator: str
 
 
 class Run(NamedTuple):
@@ -48,6 +49,8 @@ class Run(NamedTuple):
     """How thresholds were selected, as :func:`spg.compare.selection.selection` says it."""
     normalization: str
     """Of the maps."""
+    evaluator: str
+    """By which rules boxes are drawn and compared (PROTOCOL 18)."""
 
 
 def read_run(
@@ -75,6 +78,7 @@ def read_run(
         digits=params.report.digits,
         selection=selection(manifest, params.evaluation.folds, entry.prepare),
         normalization=params.sweep.normalization,
+        evaluator=params.sweep.protocol,
     )
 
 
@@ -93,6 +97,7 @@ def read_measured(folder: Path) -> Measured:
         comparison=read_table(folder / "comparison.csv"),
         accuracies=read_table(folder / "accuracies.csv"),
         normalization=facts["normalization"],
+        evaluator=facts["evaluator"],
     )
 
 

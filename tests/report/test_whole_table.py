@@ -19,6 +19,7 @@ from spg.report.run import Measured, read_measured
 PAPER = load_paper(Path(__file__).parents[2] / "paper.yaml")
 BACKBONES = ("vgg16", "inception_v3", "resnet50")
 METRIC = {"ilsvrc": "max_box_acc_v2", "cub": "max_box_acc_v2", "openimages30k": "px_ap"}
+WSOL = "wsolevaluation"
 SHORT = {name: PAPER.datasets[name].short for name in METRIC}
 ROWS = {"CAM": ("cam", "cam"), "ADL": ("adl", "cam"), "Center": ("cam", "center")}
 
@@ -40,7 +41,7 @@ def measured(dataset, seed, *, backbones=BACKBONES):
          "low": row[METRIC[dataset]] - 0.02, "high": row[METRIC[dataset]] + 0.02}
         for row in frame.to_dict("records")
     ]  # fmt: skip
-    return Measured(f"my_{dataset}", dataset, pd.DataFrame(compared), frame, "min_max")
+    return Measured(f"my_{dataset}", dataset, pd.DataFrame(compared), frame, "min_max", WSOL)
 
 
 def three_lines(table, name):
@@ -101,6 +102,8 @@ def test_other_normalizations_do_not_stand_beside_the_table():
 def test_a_report_on_other_images_is_refused():
     with pytest.raises(UserError, match=r"^my_cub: wsolevaluation's table is of cub, ilsvrc, open"):
         whole_table(PAPER, [measured("cub", 0)._replace(theirs=None)])
+    with pytest.raises(UserError, match=r"^my_cub: its boxes are those of the evaluator 'paper'"):
+        whole_table(PAPER, [measured("cub", 0)._replace(evaluator="paper")])
     with pytest.raises(UserError, match=r"^my_cub: two reports are on cub"):
         whole_table(PAPER, [measured("cub", 0), measured("cub", 1)])
 
@@ -108,7 +111,8 @@ def test_a_report_on_other_images_is_refused():
 def folder_of(report, path):
     path.mkdir()
     facts = {"dataset": {"name": report.dataset, "published": report.theirs}}
-    (path / "trace.json").write_text(json.dumps(facts | {"normalization": "min_max"}))
+    facts |= {"normalization": "min_max", "evaluator": WSOL}
+    (path / "trace.json").write_text(json.dumps(facts))
     report.comparison.to_csv(path / "comparison.csv", index=False)
     report.accuracies.to_csv(path / "accuracies.csv", index=False)
     return path

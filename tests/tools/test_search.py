@@ -14,6 +14,7 @@ import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
+from tiny import sharing
 
 from spg.compare.statistics.intervals import two_way_interval
 from spg.evaluate.metrics.pixels import pixel_average_precision
@@ -25,7 +26,7 @@ from spg.project.workspace import Workspace
 from spg.tools.check_params import check_params
 from spg.tools.effect.settings import with_settings
 from spg.tools.search import command
-from spg.tools.search.command import Tried, as_table, best_of, told
+from spg.tools.search.command import Tried, _trial, as_table, best_of, told
 from spg.tools.search.criterion import Held, held_out_error
 from spg.tools.search.params_file import in_file
 from spg.tools.search.ranges import Distribution, SearchParams, draw, read_space
@@ -180,6 +181,24 @@ def test_a_layer_that_the_backbone_lacks_is_named_before_the_first_trial(monkeyp
 def test_a_method_that_the_file_lacks_is_named():
     with pytest.raises(UserError, match=r"methods has no 'mine'; there are .*'acol'"):
         read_space(STUDY, dataset=DATASET, backbone=BACKBONE, method="mine")
+
+
+def test_a_trial_keeps_its_name_when_what_it_does_not_read_changes(
+    finished, params, cell_of, tmp_path
+):
+    """Another method's search writes its choice into params.yaml, and this one goes on."""
+
+    def name(**sections):
+        changed = params.model_copy(update=sections)
+        return _trial(place, changed, [cell_of("spg")], 0, {}).name
+
+    place = sharing(finished, tmp_path, "data", "weights")
+    (tmp_path / "dvc.yaml").touch()
+    comparison = params.comparison.model_copy(update={"seed": 99})
+    guidance = params.guidance.model_copy(update={"align_corners": True})
+    assert name() == name(comparison=comparison)
+    assert name() == name(**{"has": {"hidden": 0.25}})
+    assert name() != name(guidance=guidance)
 
 
 # ---- What it is chosen by ----

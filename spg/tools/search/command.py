@@ -34,6 +34,8 @@ from spg.tools.search.ranges import draw, read_space
 from spg.tools.slots import Slot
 
 STUDY = "search/params.yaml"
+_BEHIND_THE_SWEEP = ("comparison", "evaluation", "external_classifier")
+"""Sections that no stage up to the sweep reads, which is what trials are judged by."""
 
 
 class Tried(NamedTuple):
@@ -164,8 +166,9 @@ def _trial(
     plugins = [find_plugin("method", params.method_module(first.method))]
     for extractor in params.extractors_of(first.dataset, first.method):
         plugins.append(find_plugin("extractor", extractor))
+    others = {name for name in params.localization.extractors if name != first.method}
     identity = fingerprint(
-        read_by(params, first),
+        read_by(params, first, without={*others, *_BEHIND_THE_SWEEP}),
         repr(cells),
         workspace.packed(first.dataset) / "manifest.parquet",
         workspace.weights(first.backbone),
