@@ -178,12 +178,12 @@ class _SameConv(nn.Conv2d):
 
 
 class _Depthwise5(torch.autograd.Function):
-    """5 x 5 depthwise convolution, whose weights' gradient is put together from 3 x 3 ones.
+    """5 x 5 depthwise convolution, whose weights' gradient is put together from two 5 x 3 ones.
 
-    oneDNN's gradient of 5 x 5 depthwise weights in bf16 takes 4 to 10 times as long as that of four
-    3 x 3 ones, and most of a training's time (docs/scaling.md). Rows and columns 0 to 2 and 2 to 4
-    of the weights are each those of a 3 x 3 convolution over a part of the padded input. The result
-    and the input's gradient are the library's own; the weights' gradient is the same sum.
+    oneDNN's gradient of depthwise weights in bf16 is 20 times as slow for 5 columns as for 3, and
+    takes most of a training's time (docs/scaling.md). Columns 0 to 2 and 2 to 4 of the weights are
+    each those of a 5 x 3 convolution over a part of the padded input. The result and the input's
+    gradient are the library's own; the weights' gradient is the same sum.
     """
 
     @staticmethod
@@ -203,18 +203,20 @@ class _Depthwise5(torch.autograd.Function):
             gradient, x, weight, ctx.stride, ctx.padding, [True, False, False]
         )
         of_weight = torch.empty_like(weight)
-        (top, left), (height, width) = ctx.padding, gradient.shape[2:]
+        top, left = ctx.padding
         padded = F.pad(x, [left, left, top, top])
-        rows, columns = (ctx.stride * (side - 1) + 3 for side in (height, width))
-        part = weight[:, :, :3, :3].contiguous()  # its values are not read
-        for i in (0, 2):
-            for j in (0, 2):
-                seen = padded[:, :, i : i + rows, j : j + columns]
-                seen = seen.contiguous(memory_format=torch.channels_last)
-                _, found, _ = _convolution_backward(
-                    gradient, seen, part, ctx.stride, (0, 0), [False, True, False]
-                )
-                of_weight[:, :, i : i + 3, j : j + 3] = found
+        seen = ctx.stride * (gradient.shape[3] - 1) + 3  # columns of the input, by three of weights
+        for first in (0, 2):
+            part = padded[:, :, :, first : first + seen]
+            _, found, _ = _convolution_backward(
+                gradient,
+                part.contiguous(memory_format=torch.channels_last),
+                weight[:, :, :, :3].contiguous(),  # whose values are not read
+                ctx.stride,
+                (0, 0),
+                [False, True, False],
+            )
+            of_weight[:, :, :, first : first + 3] = found
         return of_x, of_weight, None, None
 
 
