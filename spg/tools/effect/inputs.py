@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
 from pathlib import Path
 
 from spg.project.errors import UserError
@@ -18,21 +17,16 @@ _PLAN = (
 to compute its numbers."""
 
 
-def read_by(params: Params, cell: Cell, *, without: Collection[str] = ()) -> str:
+def read_by(params: Params, cell: Cell) -> str:
     """Return, as JSON, what cells of this data set and backbone may read of params.yaml.
 
     Neither which cells there are nor other data sets and backbones: a further backbone leaves what
     was measured as it is.
-
-    Args:
-        params: all parameters.
-        cell: its data set and backbone are asked for.
-        without: further sections that these cells do not read.
     """
     mapping = params.model_dump(mode="json")
     data = mapping["datasets"][cell.dataset]
     data["backbones"] = {cell.backbone: data["backbones"][cell.backbone]}
-    read = {key: value for key, value in mapping.items() if key not in {*_PLAN, *without}}
+    read = {key: value for key, value in mapping.items() if key not in _PLAN}
     return json.dumps(read | {"datasets": {cell.dataset: data}}, sort_keys=True)
 
 

@@ -166,9 +166,10 @@ def _trial(
     plugins = [find_plugin("method", params.method_module(first.method))]
     for extractor in params.extractors_of(first.dataset, first.method):
         plugins.append(find_plugin("extractor", extractor))
-    others = {name for name in params.localization.extractors if name != first.method}
+    unread = {*params.localization.extractors, *_BEHIND_THE_SWEEP} - {first.method}
+    read = json.loads(read_by(params, first))
     identity = fingerprint(
-        read_by(params, first, without={*others, *_BEHIND_THE_SWEEP}),
+        json.dumps({key: value for key, value in read.items() if key not in unread}),
         repr(cells),
         workspace.packed(first.dataset) / "manifest.parquet",
         workspace.weights(first.backbone),
