@@ -43,11 +43,12 @@ imagenette: setup  ## Run every method on Imagenette's photographs, JOBS=N cells
 	    -S 'external_classifier=[efficientnet_lite0]' prepare weights
 	spg repro $(if $(JOBS),--jobs $(JOBS))
 
-wsolevaluation: setup  ## Run the methods of wsolevaluation's table on DATASET: cub, ilsvrc or openimages30k (a GPU)
-	dvc exp run --name wsolevaluation-$(DATASET) -S protocol=wsolevaluation -S dataset=$(DATASET) \
+wsolevaluation: setup  ## Run wsolevaluation's table on DATASET: cub, ilsvrc or openimages30k (GPUs), JOBS=N cells at once; edits params.yaml
+	dvc exp run -S protocol=wsolevaluation -S dataset=$(DATASET) \
 	    -S datasets.$(DATASET).recipe=wsolevaluation -S 'backbones=[vgg16,inception_v3,resnet50]' \
 	    -S 'methods=[cam,has,acol,adl,cutmix]' -S 'guided=[spg]' -S 'ablations=[]' -S 'seeds=[0,1,2]' \
-	    -S '++datasets.$(DATASET).extractors.cam=[cam,center]'
+	    -S '++datasets.$(DATASET).extractors.cam=[cam,center]' prepare weights
+	spg repro $(if $(JOBS),--jobs $(JOBS))
 
 effects: setup  ## Measure what each disputed choice and normalization changes, into PROTOCOL.md (over an hour on two cores)
 	dvc repro effects/dvc.yaml

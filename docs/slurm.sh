@@ -35,7 +35,8 @@ if [ -f .venv/bin/activate ]; then
 fi
 cache=$(dvc cache dir)
 
-# A requeued task finds its clone again, and its training goes on from the last checkpoint.
+# A requeued task finds its clone again, and its training goes on from the last checkpoint. One that
+# ran out of --time is not requeued: `scontrol requeue JOBID` by hand starts it again in that clone.
 if [ ! -f "$clone/.dvc/ready" ]; then
     rm -rf "$clone"
     mkdir -p "$(dirname "$clone")"

@@ -36,6 +36,7 @@ for command in (
     results.classify,
     results.compare,
     results.report,
+    results.table,
     results.effect,
     results.normalizations,
     results.telling,

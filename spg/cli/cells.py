@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import filecmp
 import logging
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import click
@@ -24,7 +26,7 @@ from spg.project.environment import is_first, is_worker
 from spg.project.errors import UserError
 from spg.project.locks import BusyError
 from spg.project.params import Params
-from spg.project.workspace import Cell
+from spg.project.workspace import Cell, Workspace
 
 log = logging.getLogger(__name__)
 
@@ -168,15 +170,35 @@ def verify(statistically: int | None, margin: float | None, **options: Any) -> N
 
 
 def _make_inputs(params: Params, cell: Cell) -> None:
-    """Make the packed data and the stem weights where they are missing."""
+    """Make the packed data and the stem weights where they are missing.
+
+    There is one file of stem weights for a backbone, and another data set or protocol may start it
+    otherwise: of another width, from other weights. One that is not what the cell starts from is
+    made again.
+    """
     from spg.data.fetch.stage import fetch as fetch_stage
     from spg.data.prepare.stage import prepare as prepare_stage
     from spg.networks.weights.stage import make_weights
+    from spg.tools.effect.inputs import link
 
     project, dataset, backbone = workspace(), cell.dataset, cell.backbone
     _made(project.raw(dataset), lambda: fetch_stage(project, params, dataset))
     _made(project.packed(dataset), lambda: prepare_stage(project, params, dataset))
     _made(project.weights(backbone), lambda: make_weights(project, params, dataset, backbone))
+    with TemporaryDirectory() as folder:
+        own, stems = Workspace(Path(folder)), project.stem(backbone).parent
+        if stems.exists():
+            link(stems, own.stem(backbone).parent)
+        elif params.setup(dataset, backbone).stem.weights == "drawn":
+            return  # which would be trained anew to be compared with
+        make_weights(own, params, dataset, backbone)
+        if filecmp.cmp(own.weights(backbone), project.weights(backbone), shallow=False):
+            return
+    log.warning(
+        "%s is not what cells of %s start from; made again (`dvc repro` does the same)",
+        project.weights(backbone).relative_to(project.root), dataset,
+    )  # fmt: skip
+    make_weights(project, params, dataset, backbone)
 
 
 def _made(target: Path, make: Callable[[], None]) -> None:

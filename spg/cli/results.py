@@ -1,6 +1,8 @@
-"""Commands over all cells: classify, compare, report, effect."""
+"""Commands over all cells: classify, compare, report, table, effect."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import click
 
@@ -43,6 +45,31 @@ def report(dataset: str | None) -> None:
 
     params, name = params_of(dataset)
     stage(workspace(), params, name)
+
+
+@command()
+@click.argument(
+    "folders",
+    metavar="REPORT...",
+    nargs=-1,
+    required=True,
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+)
+def table(folders: tuple[Path, ...]) -> None:
+    """Print wsolevaluation's whole table, Markdown, with what some reports found below each row.
+
+    Each REPORT is a folder such as reports/cub of `make wsolevaluation DATASET=cub`, of cub, ilsvrc
+    or openimages30k, all classes of it. The mean over the data sets needs all three, each with its
+    three backbones; a number that is not there is a dash.
+    """
+    from spg.compare.paper import load_paper
+    from spg.report.accuracy_tables import whole_table
+    from spg.report.render import to_markdown
+    from spg.report.run import read_measured
+
+    reports = [read_measured(folder) for folder in folders]
+    found = whole_table(load_paper(workspace().paper_file), reports)
+    click.echo(f"{found.caption}\n\n{to_markdown(found)}", nl=False)
 
 
 @command()

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from spg.compare.comparison import named_interval
 from spg.compare.errors import HIGHER_IS_BETTER, NO_THRESHOLD, Errors
 from spg.compare.fits import ResampledOf, keep_thresholds
-from spg.compare.paper import Claim, Paper
+from spg.compare.paper import Claim, Ours, Paper
 from spg.compare.statistics.intervals import Interval, verdict
 from spg.compare.statistics.significance import (
     Needed,
@@ -61,9 +61,8 @@ def claims_table(
     errors: Errors,
     paper: Paper,
     params: ComparisonParams,
+    ours: Ours,
     *,
-    dataset: str | None,
-    backbone: str,
     seeds_of: SeedsOf,
     resampled_of: ResampledOf = keep_thresholds,
 ) -> pd.DataFrame:
@@ -77,14 +76,13 @@ def claims_table(
         errors: of every variant.
         paper: the claims.
         params: of intervals and level.
-        dataset: whose images these are, as :meth:`spg.compare.paper.Paper.whole` names it.
-        backbone: of a side that names none.
+        ours: what our numbers are of; its ``googlenet`` is the backbone of a side that names none.
         seeds_of: which seeds a method's rows are; the two sides of a claim are compared at those
             that both have.
         resampled_of: gives what is resampled with thresholds chosen anew.
     """
-    claims = paper.claims_on(dataset)
-    keys = {claim.id: _keys(claim, backbone) for claim in claims}
+    claims = paper.claims_on(ours.dataset)
+    keys = {claim.id: _keys(claim, ours.googlenet) for claim in claims}
     gains = {
         name: _gain(sides, errors, params, name, seeds_of, resampled_of)
         for name, sides in keys.items()
@@ -102,7 +100,7 @@ def claims_table(
         if gain is None:
             row |= _not_run(keys[claim.id], errors)
         else:
-            on = "" if where in (None, dataset) else f" on {paper.title_of(str(where))}"
+            on = "" if where in (None, ours.dataset) else f" on {paper.title_of(str(where))}"
             row |= _judge(gain, adjusted, claim.id, reported, on, params.confidence)
         rows.append(row)
     return pd.DataFrame(rows, columns=COLUMNS)
@@ -194,7 +192,7 @@ def _not_run(keys: Sequence[Key], errors: Errors) -> dict[str, Any]:
     if variant is None:
         why = "its sides have no seed in common"
     elif any(ran == variant for ran, *_ in errors):
-        why = f"these images have not what {metric} is measured by"
+        why = f"these images lack the boxes or masks that {metric} needs"
     else:
         why = f"{'/'.join(variant)} has no cell here"
     return {"verdict": "not run", "sentence": f"Not run: {why}."}
@@ -241,8 +239,8 @@ def _more(more: Needed, reported: float | None) -> str:
         return ""
     which = "this gain" if reported is None else "the paper's gain"
     ways = [
-        f"{value:.0f} {name}"
-        for value, name in ((more.seeds, "seeds"), (more.images, "images"))
+        f"{value:.0f} {name}{'s' if value > 1 else ''}"
+        for value, name in ((more.seeds, "seed"), (more.images, "image"))
         if np.isfinite(value)
     ]
     if not ways:

@@ -13,7 +13,7 @@ from spg.compare.cross_fitted import fitted_interval
 from spg.compare.errors import NO_THRESHOLD, Errors, Tables, collect_errors
 from spg.compare.fits import ResampledOf, keep_thresholds
 from spg.compare.other_classes import with_classes
-from spg.compare.paper import GOOGLENET, Paper, stand_in
+from spg.compare.paper import Ours, Paper
 from spg.compare.statistics.intervals import Interval, seed_spread, two_way_interval
 from spg.compare.statistics.significance import standard_error
 from spg.compare.variants import Variant
@@ -60,9 +60,8 @@ def external_table(
     tables: Tables,
     paper: Paper,
     params: ComparisonParams,
+    ours: Ours,
     *,
-    dataset: str | None,
-    normalization: str,
     iou_threshold: float,
     fit: Callable[[Tables], ResampledOf] = lambda _: keep_thresholds,
 ) -> pd.DataFrame:
@@ -73,8 +72,7 @@ def external_table(
         tables: whose boxes stand beside them.
         paper: what is reported.
         params: of the intervals.
-        dataset: whose images these are, as :meth:`spg.compare.paper.Paper.whole` names it.
-        normalization: of the maps.
+        ours: what our numbers are of.
         iou_threshold: delta.
         fit: gives what is resampled with thresholds chosen anew, of tables with other classes.
     """
@@ -86,8 +84,7 @@ def external_table(
         }
         errors = collect_errors(theirs, iou_threshold=iou_threshold, kinds=EXTERNAL_KINDS)
         rows += comparison_rows(
-            errors, paper, params, dataset=dataset, normalization=normalization, classifier=name,
-            resampled_of=fit(theirs),
+            errors, paper, params, ours, classifier=name, resampled_of=fit(theirs)
         )  # fmt: skip
     return pd.DataFrame(rows, columns=COLUMNS)
 
@@ -96,16 +93,12 @@ def comparison_table(
     errors: Errors,
     paper: Paper,
     params: ComparisonParams,
+    ours: Ours,
     *,
-    dataset: str | None,
-    normalization: str,
     resampled_of: ResampledOf = keep_thresholds,
 ) -> pd.DataFrame:
     """Return :func:`comparison_rows` of the variants' own classes as a table."""
-    rows = comparison_rows(
-        errors, paper, params, dataset=dataset, normalization=normalization,
-        resampled_of=resampled_of,
-    )  # fmt: skip
+    rows = comparison_rows(errors, paper, params, ours, resampled_of=resampled_of)
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
@@ -113,30 +106,24 @@ def comparison_rows(
     errors: Errors,
     paper: Paper,
     params: ComparisonParams,
+    ours: Ours,
     *,
-    dataset: str | None,
-    normalization: str,
     classifier: str = OWN_CLASSES,
     resampled_of: ResampledOf = keep_thresholds,
 ) -> list[dict[str, Any]]:
     """Return one row for each variant, threshold kind and metric, beside the reported number.
 
-    Values are fractions; ``reported`` is too, and belongs to ``reported_dataset``, which is
-    ``dataset`` wherever something of its kind is reported on it. ``normalization`` is the maps'.
-    ``classifier`` is whose classes the errors are of; ``own``: the variant's. ``resampled_of``
-    gives what is resampled with thresholds chosen anew, where they are cross-fitted.
+    Values are fractions; ``reported`` is too, and belongs to ``reported_dataset``, which is that of
+    ``ours`` wherever something of its kind is reported on it. ``classifier`` is whose classes the
+    errors are of; ``own``: the variant's. ``resampled_of`` gives what is resampled with thresholds
+    chosen anew, where they are cross-fitted.
     """
     rows = []
-    backbones = dict.fromkeys(variant.backbone for variant, *_ in errors)
-    ours = stand_in([name for name in backbones if name != "none"] or [GOOGLENET])
     for (variant, kind, metric), values in errors.items():
         resampled = resampled_of(variant, kind, metric)
         interval, _ = named_interval(values, params, variant, kind, metric, resampled=resampled)
         own = None if classifier == OWN_CLASSES else classifier
-        reported = paper.find(
-            variant, metric, dataset=dataset, googlenet=ours, normalization=normalization,
-            classifier=own,
-        )  # fmt: skip
+        reported = paper.find(variant, metric, ours, classifier=own)
         rows.append(
             {
                 **variant._asdict(),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -29,6 +29,18 @@ def stand_in(backbones: Sequence[str]) -> str:
     Another says something of the order of methods, and nothing of the level.
     """
     return GOOGLENET if GOOGLENET in backbones else backbones[0]
+
+
+class Ours(NamedTuple):
+    """What our numbers are of: it decides which reported ones stand beside them."""
+
+    dataset: str | None
+    """As :meth:`Paper.whole` names it; see :meth:`Paper.stands_beside`."""
+    googlenet: str
+    """Our backbone beside rows that name none (:func:`stand_in`)."""
+    normalization: str
+    """Of the maps. Beside errors stand the paper's all the same, which are of min-max; an accuracy
+    stands beside one of the same normalization alone."""
 
 
 def _known(metric: str) -> str:
@@ -177,34 +189,24 @@ class Paper(Strict):
         return next(result for result in self.results if result.id == result_id)
 
     def find(
-        self,
-        variant: Variant,
-        metric: str,
-        *,
-        dataset: str | None,
-        googlenet: str,
-        normalization: str,
-        classifier: str | None = None,
+        self, variant: Variant, metric: str, ours: Ours, *, classifier: str | None = None
     ) -> Result | None:
         """Return the reported number of a variant that ours stands beside, where there is one.
 
         Args:
             variant: one of ours.
             metric: one of the errors, or another.
-            dataset: that ours are of, as :meth:`whole` names it; see :meth:`stands_beside`.
-            googlenet: our backbone beside rows that name none (:func:`stand_in`).
-            normalization: of our maps. Beside errors stand the paper's all the same, which are of
-                min-max; an accuracy stands beside one of the same normalization alone.
+            ours: what ours are of.
             classifier: whose classes stand beside its boxes; ``None``: its own.
         """
-        where = self.stands_beside(dataset, metric)
+        where = self.stands_beside(ours.dataset, metric)
         found = [
             result
             for result in self.results
             if (result.method, result.extractor) == (variant.method, variant.extractor)
-            and (result.backbone or googlenet) == variant.backbone
+            and (result.backbone or ours.googlenet) == variant.backbone
             and (result.metric, result.classifier) == (metric, classifier)
-            and (metric in ERRORS or result.normalization == normalization)
+            and (metric in ERRORS or result.normalization == ours.normalization)
             and result.dataset == where
         ]
         return min(found, key=lambda result: result.backbone is None, default=None)

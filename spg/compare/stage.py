@@ -7,7 +7,7 @@ from spg.compare.comparison import comparison_table, external_table, summary
 from spg.compare.errors import baseline_errors, collect_errors, collect_values
 from spg.compare.fits import fit_of
 from spg.compare.other_classes import classifiers_of, external_guesses
-from spg.compare.paper import load_paper, stand_in
+from spg.compare.paper import Ours, load_paper, stand_in
 from spg.compare.side_tables import detail_tables
 from spg.compare.trace import TRACE, trace
 from spg.compare.variants import grid, read_tables
@@ -30,6 +30,7 @@ def compare(workspace: Workspace, params: Params, dataset: str) -> None:
     errors = collect_errors(tables, iou_threshold=delta)
     manifest = read_manifest(workspace.packed(dataset) / "manifest.parquet")
     theirs = paper.whole(params.datasets[dataset].source.kind, len(class_names(manifest)))
+    ours = Ours(theirs, stand_in(params.backbones), params.sweep.normalization)
     errors |= collect_values(tables)
     errors |= baseline_errors(manifest, next(iter(tables.values())), iou_threshold=delta)
     classifiers = classifiers_of(params.external_classifier, params.ensembles)
@@ -39,26 +40,13 @@ def compare(workspace: Workspace, params: Params, dataset: str) -> None:
     }
     fit = fit_of(workspace, params, rows, manifest, next(iter(tables.values()))[0])
     own = fit(tables)
-    comparison = comparison_table(
-        errors, paper, rule, dataset=theirs, normalization=params.sweep.normalization,
-        resampled_of=own,
-    )  # fmt: skip
-    claims = claims_table(
-        errors, paper, rule, dataset=theirs, backbone=stand_in(params.backbones),
-        seeds_of=params.seeds_of, resampled_of=own,
-    )  # fmt: skip
+    comparison = comparison_table(errors, paper, rule, ours, resampled_of=own)
+    claims = claims_table(errors, paper, rule, ours, seeds_of=params.seeds_of, resampled_of=own)
     every = {
         "comparison": comparison,
         "claims": claims,
         "external": external_table(
-            guesses,
-            tables,
-            paper,
-            rule,
-            dataset=theirs,
-            iou_threshold=delta,
-            fit=fit,
-            normalization=params.sweep.normalization,
+            guesses, tables, paper, rule, ours, iou_threshold=delta, fit=fit
         ),
         **detail_tables(workspace, rows, tables),
     }
@@ -69,5 +57,5 @@ def compare(workspace: Workspace, params: Params, dataset: str) -> None:
             write_text(temporary / f"{name}.csv", text)
         write_json(temporary / "summary.json", summary(comparison, claims))
         files = [temporary / name for name in (*names, "summary.json")]
-        facts = trace(workspace, params, dataset, params.cells(dataset), files)
+        facts = trace(workspace, params, dataset, params.cells(dataset), files, published=theirs)
         write_json(temporary / TRACE, facts)

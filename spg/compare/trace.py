@@ -35,7 +35,13 @@ _CELLS = ("protocol", "backbones", "methods", "own_methods", "guided", "ablation
 
 
 def trace(
-    workspace: Workspace, params: Params, dataset: str, cells: Sequence[Cell], files: Iterable[Path]
+    workspace: Workspace,
+    params: Params,
+    dataset: str,
+    cells: Sequence[Cell],
+    files: Iterable[Path],
+    *,
+    published: str | None,
 ) -> dict[str, Any]:
     """Return what trace.json holds.
 
@@ -45,6 +51,7 @@ def trace(
         dataset: whose report.
         cells: those that were compared.
         files: of the report, whose bytes are named.
+        published: which of the paper's data sets it is (:meth:`spg.compare.paper.Paper.whole`).
     """
     mapping = params.model_dump(mode="json")
     read = [mapping[section] for section in _AFTER_TRAINING]
@@ -58,6 +65,9 @@ def trace(
     return {
         "code": code_commit(workspace.root, params.plugins),
         "command": f"dvc repro, with dataset={dataset} in params.yaml",
+        "dataset": {"name": dataset, "published": published},
+        "evaluator": params.sweep.protocol,
+        "normalization": params.sweep.normalization,
         "settings": {name: mapping[name] for name in _CELLS},
         "selected": f"at the map threshold {selection(manifest, params.evaluation.folds, rule)}",
         "parameters": fingerprint(

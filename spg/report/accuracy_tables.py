@@ -1,7 +1,8 @@
 """The tables of accuracies that others report, wsolevaluation's first, with ours beside them.
 
 Ours stand there for every backbone that ran, with the difference where the images are those of the
-reported number; on another data set only the order of rows can be compared.
+reported number; on another data set only the order of rows can be compared. The mean over all data
+sets is of several reports: :func:`whole_table`.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ from typing import Any
 import pandas as pd
 
 from spg.compare.paper import Paper, Result
-from spg.report.run import Run
+from spg.project.errors import UserError
+from spg.report.run import Measured, Run
 from spg.report.tables import DASH, Table, percent, with_interval
 
 TITLES = {
@@ -34,7 +36,7 @@ DIGITS = {"wsolevaluation": 1, "wsolevaluation_v1": 1, "hal": 3, "normalization"
 BACKBONES = {"vgg16": "VGG", "inception_v3": "Inception", "resnet50": "ResNet", "mean": "mean"}
 REPRODUCED = (
     "Reproduced: one decimal, with the interval over images and seeds where a number has one, else "
-    "with the standard deviation of the seeds."
+    "with the standard deviation of the seeds; means of backbones or data sets have neither."
 )
 ORACLE = f"the threshold is the one that is best on the test images. {REPRODUCED}"
 SINGLE_THRESHOLD = (
@@ -76,11 +78,92 @@ def reported_accuracies(key: str, paper: Paper, run: Run) -> Table:
         sources = f"A second source confirms {confirmed} of {len(results)} numbers (paper.yaml)."
     how = SINGLE_THRESHOLD if metric is None else ORACLE
     apart = " Difference: reproduced less reported, in points." if metric and same else ""
-    caption = f"{TITLES[key]}. Accuracies in per cent, higher is better; {how}{apart} {sources}"
+    other = f" Ours are of the evaluator `{run.evaluator}`." if _is_other(run) else ""
+    counted = other if metric else ""
+    caption = (
+        f"{TITLES[key]}. Accuracies in per cent, higher is better; {how}{counted}{apart} {sources}"
+    )
     return Table(f"table_{key}", caption, pd.DataFrame(lines))
 
 
-def _metric(results: Sequence[Result], metric: str | None, run: Run) -> str | None:
+def whole_table(paper: Paper, reports: Sequence[Measured]) -> Table:
+    """Return wsolevaluation's table as it is printed, with what some reports found below each row.
+
+    A backbone that did not run has a dash, and so have a mean of backbones that lacks one and the
+    mean over the data sets where one of them is not there.
+
+    Args:
+        paper: what is reported.
+        reports: each on another of the table's data sets.
+
+    Raises:
+        UserError: when one is on another data set than the table's, or two on the same.
+    """
+    key = "wsolevaluation"
+    results = [result for result in paper.results if result.table == key]
+    ours = _on_their_data(results, reports)
+    lines = []
+    for name in dict.fromkeys(result.row for result in results):
+        own = [result for result in results if result.row == name]
+        found = {_column(one, paper): _of(one, own, key, ours) for one in own}
+        reported = {_column(one, paper): one.value for one in own}
+        lines += [
+            {"method": name} | {column: f"{value:.1f}" for column, value in reported.items()},
+            {"method": "reproduced"} | {column: _text(row) for column, row in found.items()},
+            {"method": "difference"}
+            | {column: _difference(row, reported[column]) for column, row in found.items()},
+        ]
+    caption = f"{TITLES[key]}. In per cent, higher is better; {ORACLE} Difference: in points."
+    return Table(key, caption, pd.DataFrame(lines))
+
+
+def _on_their_data(results: Sequence[Result], reports: Sequence[Measured]) -> dict[str, Measured]:
+    """Return the reports by the data set of the table that each is on."""
+    known = {result.dataset for result in results} - {"mean"}
+    found: dict[str, Measured] = {}
+    for report in reports:
+        if report.theirs not in known:
+            raise UserError(
+                f"{report.dataset}: wsolevaluation's table is of {', '.join(sorted(known))}, whole"
+            )
+        if _is_other(report):
+            raise UserError(
+                f"{report.dataset}: its boxes are those of the evaluator {report.evaluator!r}; set "
+                "sweep.protocol: wsolevaluation in params.yaml and run `dvc repro`"
+            )
+        if report.theirs in found:
+            raise UserError(f"{report.dataset}: two reports are on {report.theirs}; name one")
+        found[report.theirs] = report
+    return found
+
+
+def _is_other(run: Run | Measured) -> bool:
+    """Return whether boxes and pixels were counted otherwise than in these tables."""
+    return run.evaluator != "wsolevaluation"
+
+
+def _of(
+    result: Result, own: Sequence[Result], key: str, ours: Mapping[str, Measured]
+) -> dict[str, Any] | None:
+    """Return ours of one number of a row, of the mean over the data sets too."""
+    if result.dataset != "mean":
+        run = ours.get(result.dataset)
+        metric = None if run is None else _metric(own, TABLES[key], run)
+        if run is None or metric is None:
+            return None
+        return _by_backbone(own, metric, run).get(str(result.backbone))
+    sets = dict.fromkeys(one.dataset for one in own if one.dataset != "mean")
+    means = [next(o for o in own if (o.dataset, o.backbone) == (name, "mean")) for name in sets]
+    return _mean([_of(one, own, key, ours) for one in means])
+
+
+def _mean(rows: Sequence[Mapping[str, Any] | None]) -> dict[str, Any] | None:
+    """Return the mean of some numbers, or None where one is missing."""
+    known = [row["mean"] for row in rows if row is not None]
+    return {"mean": sum(known) / len(known)} if known and len(known) == len(rows) else None
+
+
+def _metric(results: Sequence[Result], metric: str | None, run: Run | Measured) -> str | None:
     """Return what of ours stands beside a table: what it reports on this very data set, if so."""
     on_ours = {result.metric for result in results if result.dataset == run.theirs}
     return metric if metric is None or metric in on_ours or not on_ours else on_ours.pop()
@@ -93,14 +176,9 @@ def _same(results: Sequence[Result], run: Run) -> bool:
 
 def _reproduced(own: Sequence[Result], metric: str, same: bool, run: Run) -> dict[str, str]:
     """Return ours of one row: a column for each backbone that ran, and their mean."""
-    found = {name: _found(own[0], name, metric, run) for name in _backbones(run)}
     reported = {str(one.backbone): one.value for one in own if one.dataset == run.theirs}
-    if "mean" in reported:
-        members = [found.get(name) for name in BACKBONES if name != "mean"]
-        means = [member["mean"] for member in members if member is not None]
-        found["mean"] = {"mean": sum(means) / len(means)} if len(means) == len(members) else None
     cells = {}
-    for name, row in found.items():
+    for name, row in _by_backbone(own, metric, run).items():
         title = BACKBONES.get(name, name)
         cells[f"reproduced on {run.dataset}, {title}"] = _text(row)
         if same:
@@ -108,12 +186,24 @@ def _reproduced(own: Sequence[Result], metric: str, same: bool, run: Run) -> dic
     return cells
 
 
-def _backbones(run: Run) -> list[str]:
+def _by_backbone(
+    own: Sequence[Result], metric: str, run: Run | Measured
+) -> dict[str, dict[str, Any] | None]:
+    """Return ours of one row by backbone, their mean too where one is reported."""
+    found = {name: _found(own[0], name, metric, run) for name in _backbones(run)}
+    if any((one.dataset, one.backbone) == (run.theirs, "mean") for one in own):
+        found["mean"] = _mean([found.get(name) for name in BACKBONES if name != "mean"])
+    return found
+
+
+def _backbones(run: Run | Measured) -> list[str]:
     """Return those that ran; the naive boxes have none."""
     return [name for name in dict.fromkeys(run.accuracies["backbone"]) if name != "none"]
 
 
-def _found(result: Result, backbone: str, metric: str, run: Run) -> dict[str, Any] | None:
+def _found(
+    result: Result, backbone: str, metric: str, run: Run | Measured
+) -> dict[str, Any] | None:
     """Return our number beside a reported one; of maps that are normalized as theirs alone."""
     if result.method is None or result.normalization != run.normalization:
         return None

@@ -9,10 +9,25 @@ import pandas as pd
 
 from spg.compare.paper import Paper, stand_in
 from spg.compare.selection import selection
+from spg.compare.trace import TRACE
 from spg.data.images.manifest import class_names
 from spg.data.results.tables import read_table
 from spg.evaluate.image_errors import ERRORS
+from spg.project.errors import UserError
+from spg.project.files import read_json
 from spg.project.params import Params
+
+
+class Measured(NamedTuple):
+    """The accuracies of one report: what tables of several reports need of each."""
+
+    dataset: str
+    theirs: str | None
+    """As in :class:`Run`, and so the others."""
+    comparison: pd.DataFrame
+    accuracies: pd.DataFrame
+    normalization: str
+    evaluator: str
 
 
 class Run(NamedTuple):
@@ -34,6 +49,8 @@ class Run(NamedTuple):
     """How thresholds were selected, as :func:`spg.compare.selection.selection` says it."""
     normalization: str
     """Of the maps."""
+    evaluator: str
+    """By which rules boxes are drawn and compared (PROTOCOL 18)."""
 
 
 def read_run(
@@ -61,6 +78,26 @@ def read_run(
         digits=params.report.digits,
         selection=selection(manifest, params.evaluation.folds, entry.prepare),
         normalization=params.sweep.normalization,
+        evaluator=params.sweep.protocol,
+    )
+
+
+def read_measured(folder: Path) -> Measured:
+    """Return the accuracies of any report, whose data set this project need not have.
+
+    Raises:
+        UserError: when it is no folder of a report, or one from before trace.json named its data.
+    """
+    facts = read_json(folder / TRACE)
+    if "dataset" not in facts:
+        raise UserError(f"{folder / TRACE}: does not name its data set; run `dvc repro` again")
+    return Measured(
+        dataset=facts["dataset"]["name"],
+        theirs=facts["dataset"]["published"],
+        comparison=read_table(folder / "comparison.csv"),
+        accuracies=read_table(folder / "accuracies.csv"),
+        normalization=facts["normalization"],
+        evaluator=facts["evaluator"],
     )
 
 

@@ -106,8 +106,11 @@ def tables_page(folder: Path, rule: PageRule, rendered: Sequence[Table]) -> str:
         f"## Accuracies of wsolevaluation, protocol `{rule.protocol}`\n",
         "Higher is better. MaxBoxAcc and MaxBoxAccV2 take the threshold that is best on the test "
         "images, as published; PxAP needs none. pIoU is of all pixels together, at the threshold "
-        "that is best for it on these images and at the selected one.\n",
-        to_markdown(tables.accuracy_table(read_table(folder / "accuracies.csv"), digits=digits)),
+        "that is best for it on these images and at the selected one. In brackets the interval "
+        "over images and seeds, else the standard deviation of the seeds.\n",
+        to_markdown(
+            tables.accuracy_table(read_table(folder / "accuracies.csv"), comparison, digits=digits)
+        ),
         *(_of_others(rendered[1:]) if rendered[1:] else ()),
     ]
     return "\n".join([*parts, *_further_tables(folder, digits)])

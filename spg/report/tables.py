@@ -216,10 +216,24 @@ def outcome_table(outcomes: pd.DataFrame, *, digits: int) -> Table:
     return _table(["variant", *(name.replace("_", " ") for name in names)], lines)
 
 
-def accuracy_table(accuracies: pd.DataFrame, *, digits: int) -> Table:
-    """Return wsolevaluation's accuracies with the standard deviation of the seeds."""
+def accuracy_table(accuracies: pd.DataFrame, comparison: pd.DataFrame, *, digits: int) -> Table:
+    """Return wsolevaluation's accuracies with their intervals.
+
+    MaxBoxAcc and pIoU at the selected threshold have the standard deviation of the seeds instead.
+
+    Args:
+        accuracies: accuracies.csv.
+        comparison: comparison.csv, whose rows without a threshold have the intervals.
+        digits: after the point.
+    """
+    variant = ["backbone", "method", "extractor"]
+    rows = comparison[comparison["threshold"] == "none"].to_dict("records")
+    known = {(*(row[name] for name in variant), row["metric"]): row for row in rows}
 
     def cell(row: Row, name: str) -> str:
+        interval = known.get((*(row[key] for key in variant), name))
+        if interval is not None:
+            return with_interval(interval, digits)
         spread = percent(row[f"{name}_std"], digits)
         return DASH if pd.isna(row[name]) else f"{percent(row[name], digits)} ± {spread}"
 

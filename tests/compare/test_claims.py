@@ -10,7 +10,7 @@ import pytest
 import scipy.stats
 
 from spg.compare.claims import COLUMNS, claims_table
-from spg.compare.paper import load_paper
+from spg.compare.paper import Ours, load_paper
 from spg.compare.statistics.significance import holm, power
 from spg.compare.variants import Variant
 from spg.project.params import load_params
@@ -45,7 +45,7 @@ def judged(errors, seeds_of=None):
     """Claims by id; without ``seeds_of`` every method has the seeds 0, 1, ... of its rows."""
     rows = {variant.method: len(values) for (variant, *_), values in errors.items()}
     table = claims_table(
-        errors, PAPER, PARAMS.comparison, dataset=None, backbone=PARAMS.backbones[0],
+        errors, PAPER, PARAMS.comparison, Ours(None, PARAMS.backbones[0], "min_max"),
         seeds_of=seeds_of or (lambda method: range(rows.get(method, 1))),
     )  # fmt: skip
     return table.set_index("claim")
@@ -147,8 +147,7 @@ def test_where_nothing_ran_the_columns_stand_all_the_same():
         {},
         PAPER,
         PARAMS.comparison,
-        dataset="synthetic_birds",
-        backbone="inception_v3",
+        Ours("synthetic_birds", "inception_v3", "min_max"),
         seeds_of=PARAMS.seeds_of,
     )
     assert tuple(table.columns) == COLUMNS

@@ -24,6 +24,7 @@ from spg.networks.backbones.efficientnet_lite0 import (
     STAGES,
     Block,
     EfficientNetLite0Stem,
+    _SameConv,
     build,
     relu6,
 )
@@ -144,6 +145,31 @@ def test_relu6_passes_the_gradient_that_torchs_passes():
     (relu6(ours) * weights).sum().backward()
     (F.relu6(theirs) * weights).sum().backward()
     assert torch.equal(ours.grad, theirs.grad)
+
+
+@pytest.mark.parametrize(("stride", "side"), [(1, 8), (1, 5), (1, 3), (2, 9), (2, 8), (2, 3)])
+def test_in_bf16_a_5x5_filter_has_the_gradients_that_autograd_finds(stride, side):
+    """Small whole numbers, whose products and sums bf16 holds exactly: so must the gradients be."""
+    rng = torch.Generator().manual_seed(side)
+
+    def whole_numbers(*shape):
+        return torch.randint(-1, 2, shape, generator=rng).float()
+
+    conv = _SameConv(8, 8, kernel_size=5, stride=stride, groups=8, bias=False)
+    conv.weight.data = whole_numbers(8, 1, 5, 5)
+    images = whole_numbers(2, 8, side, side + 1).to(memory_format=torch.channels_last)
+    found = []
+    for half in (True, False):
+        inputs = images.clone().requires_grad_()
+        conv.weight.grad = None
+        with torch.autocast("cpu", torch.bfloat16, enabled=half):
+            result = conv(inputs)
+        weights = whole_numbers(*result.shape) if not found else found[0][3]
+        (result.float() * weights).sum().backward()
+        found.append((result.float(), inputs.grad, conv.weight.grad, weights))
+    assert "_Depthwise5" in type(found[0][0].grad_fn.next_functions[0][0]).__name__
+    for one, other in zip(*(f[:3] for f in found), strict=True):
+        assert torch.equal(one, other)
 
 
 def test_a_block_keeps_four_wide_maps_for_its_gradients():

@@ -22,7 +22,7 @@ from tiny import sharing
 from spg.compare.claims import claims_table
 from spg.compare.comparison import comparison_table, summary
 from spg.compare.errors import collect_errors
-from spg.compare.paper import load_paper
+from spg.compare.paper import Ours, load_paper
 from spg.compare.stage import compare
 from spg.compare.variants import Variant
 from spg.data.images.manifest import TEST, boxes_of, read_manifest, write_manifest
@@ -720,8 +720,7 @@ def judged(errors, paper, params):
         errors,
         paper,
         params.comparison,
-        dataset=None,
-        backbone="inception_v3",
+        Ours(None, "inception_v3", "min_max"),
         seeds_of=lambda _: SEEDS,
     )
 
@@ -757,7 +756,7 @@ def test_no_two_variants_share_a_line_of_the_summary(finished, params):
     rates |= {("spg", "cam"): 0.3, ("spg", "grad_cam"): 0.4}
     errors, paper = errors_of(rates), load_paper(finished.paper_file)
     comparison = comparison_table(
-        errors, paper, params.comparison, dataset=None, normalization="min_max"
+        errors, paper, params.comparison, Ours(None, "inception_v3", "min_max")
     )
     told = summary(comparison, judged(errors, paper, params))
     del told["gain"]

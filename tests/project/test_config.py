@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from spg.compare.paper import load_paper, stand_in
+from spg.compare.paper import Ours, load_paper, stand_in
 from spg.compare.variants import Variant
 from spg.project.errors import UserError
 from spg.project.files import write_json
@@ -428,7 +428,7 @@ def test_a_row_has_a_method_or_a_reason(paper, tmp_path):
         load_paper(changed_paper(tmp_path, forget))
 
 
-MIN_MAX = {"googlenet": "inception_v3", "normalization": "min_max"}
+MIN_MAX = "inception_v3", "min_max"
 
 
 @pytest.mark.parametrize(
@@ -446,9 +446,8 @@ MIN_MAX = {"googlenet": "inception_v3", "normalization": "min_max"}
 )
 def test_ours_stands_beside_the_row_of_its_backbone(paper, variant, metric, classifier, found):
     for dataset in ("ilsvrc", None):
-        result = paper.find(
-            Variant(*variant), metric, dataset=dataset, classifier=classifier, **MIN_MAX
-        )
+        ours = Ours(dataset, *MIN_MAX)
+        result = paper.find(Variant(*variant), metric, ours, classifier=classifier)
         assert (result and result.id) == found
 
 
@@ -465,7 +464,7 @@ def test_ours_stands_beside_the_row_of_its_backbone(paper, variant, metric, clas
     ],
 )
 def test_on_cub_only_cubs_numbers_stand_beside_ours(paper, variant, metric, found):
-    result = paper.find(Variant(*variant), metric, dataset="cub", **MIN_MAX)
+    result = paper.find(Variant(*variant), metric, Ours("cub", *MIN_MAX))
     assert (result and result.id) == found
 
 
@@ -489,9 +488,7 @@ def test_an_accuracy_stands_beside_one_of_the_same_images_and_normalization(pape
     cam = Variant("inception_v3", "cam", "cam")
 
     def value(metric, dataset, normalization):
-        found = paper.find(
-            cam, metric, dataset=dataset, googlenet="vgg16", normalization=normalization
-        )
+        found = paper.find(cam, metric, Ours(dataset, "vgg16", normalization))
         return found and (found.dataset, found.normalization, found.metric)
 
     assert paper.whole("openimages30k", 100) == "openimages30k"

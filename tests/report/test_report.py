@@ -55,6 +55,27 @@ def test_the_main_table_shows_per_cent_of_both_thresholds_beside_the_reported_nu
     assert len(lines) == 4
 
 
+def test_accuracies_have_the_interval_of_their_own_iou_level():
+    base = {"backbone": "vgg16", "method": "spg", "extractor": "cam"}
+    levels = {"max_box_acc_v2_30": 0.9, "max_box_acc_v2_50": 0.6, "max_box_acc_v2_70": 0.1}
+    rows = [
+        base | {"threshold": kind, "metric": name, "mean": mean, "low": mean - 0.05,
+                "high": mean + 0.05}
+        for kind in ("none", "selected") for name, mean in levels.items()
+        if kind == "none" or name.endswith("30")
+    ]  # fmt: skip
+    rows[-1] |= {"mean": 0.0}  # of another kind of threshold, and so of another number
+    found = base | {f"{name}_std": 0.02 for name in tables.ACCURACY_NAMES}
+    found |= dict.fromkeys(tables.ACCURACY_NAMES, 0.5) | levels | {"px_ap": np.nan}
+    table = tables.accuracy_table(pd.DataFrame([found]), pd.DataFrame(rows), digits=1)
+    line = dict(zip(tables.ACCURACY_NAMES, table.frame.iloc[0, 1:], strict=True))
+    assert line["max_box_acc_v2_30"] == "90.0 (85.0 to 95.0)"
+    assert line["max_box_acc_v2_50"] == "60.0 (55.0 to 65.0)"
+    assert line["max_box_acc_v2_70"] == "10.0 (5.0 to 15.0)"
+    assert line["max_box_acc"] == "50.0 ± 2.0"
+    assert line["px_ap"] == "–"
+
+
 def test_claims_without_a_run_are_one_sentence():
     claims = pd.DataFrame(
         [

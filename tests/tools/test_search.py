@@ -14,6 +14,7 @@ import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
+from tiny import sharing
 
 from spg.compare.statistics.intervals import two_way_interval
 from spg.evaluate.metrics.pixels import pixel_average_precision
@@ -25,7 +26,7 @@ from spg.project.workspace import Workspace
 from spg.tools.check_params import check_params
 from spg.tools.effect.settings import with_settings
 from spg.tools.search import command
-from spg.tools.search.command import Tried, as_table, best_of, told
+from spg.tools.search.command import Tried, _trial, as_table, best_of, told
 from spg.tools.search.criterion import Held, held_out_error
 from spg.tools.search.params_file import in_file
 from spg.tools.search.ranges import Distribution, SearchParams, draw, read_space
@@ -182,6 +183,24 @@ def test_a_method_that_the_file_lacks_is_named():
         read_space(STUDY, dataset=DATASET, backbone=BACKBONE, method="mine")
 
 
+def test_a_trial_keeps_its_name_when_what_it_does_not_read_changes(
+    finished, params, cell_of, tmp_path
+):
+    """Another method's search writes its choice into params.yaml, and this one goes on."""
+
+    def name(**sections):
+        changed = params.model_copy(update=sections)
+        return _trial(place, changed, [cell_of("spg")], 0, {}).name
+
+    place = sharing(finished, tmp_path, "data", "weights")
+    (tmp_path / "dvc.yaml").touch()
+    comparison = params.comparison.model_copy(update={"seed": 99})
+    guidance = params.guidance.model_copy(update={"align_corners": True})
+    assert name() == name(comparison=comparison)
+    assert name() == name(**{"has": {"hidden": 0.25}})
+    assert name() != name(guidance=guidance)
+
+
 # ---- What it is chosen by ----
 
 
@@ -190,7 +209,7 @@ def test_the_error_is_that_of_held_out_images_at_their_own_best_threshold(finish
     table = pd.read_parquet(swept / TABLE)
     own = table[(table["extractor"] == "cam") & (table["split"] == "train_fullsup")]
     iou = np.stack(own["iou"])
-    found = held_out_error(swept, "cam", 0.5)
+    found = held_out_error(swept, "cam", 0.5, protocol="paper")
     errors = [sum(value < 0.5 for value in column) / len(own) for column in iou.T]
     assert found.error == min(errors)
     assert found.wrong.mean() == found.error
@@ -203,16 +222,31 @@ def altered(swept, tmp_path, change):
     return tmp_path
 
 
-def test_test_images_choose_nothing(finished, cell_of, tmp_path):
+def test_under_wsolevaluation_it_is_its_own_accuracy_at_three_levels(finished, cell_of):
+    swept = finished.sweep(cell_of("spg"))
+    table = pd.read_parquet(swept / TABLE)
+    own = table[(table["extractor"] == "cam") & (table["split"] == "train_fullsup")]
+    iou = np.stack(own["iou_all"])
+    found = held_out_error(swept, "cam", 0.5, protocol="wsolevaluation")
+    right = [max(sum(v >= level for v in column) for column in iou.T) for level in (0.3, 0.5, 0.7)]
+    assert found.error == pytest.approx(1 - sum(right) / 3 / len(own))
+    assert found.wrong.mean() == pytest.approx(found.error)
+    assert set(np.round(3 * found.wrong)) <= {0, 1, 2, 3}
+
+
+@pytest.mark.parametrize("protocol", ["paper", "wsolevaluation"])
+def test_test_images_choose_nothing(finished, cell_of, tmp_path, protocol):
     swept = finished.sweep(cell_of("spg"))
 
     def spoiled(table):
         tests = table["split"] == "test"
-        table.loc[tests, "iou"] = table.loc[tests, "iou"].map(lambda curve: 0 * curve)
+        for name in ("iou", "iou_all"):
+            table.loc[tests, name] = table.loc[tests, name].map(lambda curve: 0 * curve)
         return table
 
     first, second = (
-        held_out_error(one, "cam", 0.5) for one in (swept, altered(swept, tmp_path, spoiled))
+        held_out_error(one, "cam", 0.5, protocol=protocol)
+        for one in (swept, altered(swept, tmp_path, spoiled))
     )
     assert first.error == second.error
 
@@ -223,7 +257,7 @@ def test_images_with_masks_alone_are_chosen_by_pxap(finished, cell_of, tmp_path)
     def unboxed(table):
         return table.assign(iou=table["iou"].map(lambda curve: np.nan * curve))
 
-    found = held_out_error(altered(swept, tmp_path, unboxed), "cam", 0.5)
+    found = held_out_error(altered(swept, tmp_path, unboxed), "cam", 0.5, protocol="paper")
     table = pd.read_parquet(swept / TABLE)
     own = table[(table["extractor"] == "cam") & (table["split"] == "train_fullsup")]
     pixels = np.sum([np.reshape(one, (3, -1)) for one in own["pixels"]], axis=0)
@@ -237,13 +271,13 @@ def test_without_held_out_images_it_is_one_sentence(finished, cell_of, tmp_path)
 
     folder = altered(finished.sweep(cell_of("spg")), tmp_path, tests_alone)
     with pytest.raises(UserError, match=r"no image is held out to choose on: set datasets\.NAME"):
-        held_out_error(folder, "cam", 0.5)
+        held_out_error(folder, "cam", 0.5, protocol="paper")
 
 
 def tried(number, *errors_of_seeds, images=100):
     held = []
     for error in errors_of_seeds:
-        wrong = np.arange(images) < error * images
+        wrong = (np.arange(images) < error * images).astype(np.float64)
         held.append(Held(float(wrong.mean()), wrong))
     return Tried(number, {"has.hidden": number / 10}, held, "" if held else "error: it fell")
 

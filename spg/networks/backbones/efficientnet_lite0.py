@@ -168,10 +168,73 @@ class _SameConv(nn.Conv2d):
             _padding(x.shape[axis], self.kernel_size[axis - 2], self.stride[axis - 2])
             for axis in (3, 2)
         )
-        if (left, top) == (right, bottom):  # as at every stride of 1: no padded copy in memory
-            weight, padding = self.weight, (top, left)
-            return F.conv2d(x, weight, None, self.stride, padding, groups=self.groups)
-        return super().forward(F.pad(x, [left, right, top, bottom]))
+        padding = (top, left)
+        if (left, top) != (right, bottom):  # at a stride of 1 they are alike: no padded copy
+            x, padding = F.pad(x, [left, right, top, bottom]), (0, 0)
+        if self.kernel_size == (5, 5) and _in_bf16_on_a_cpu(x):
+            filtered: Tensor = _Depthwise5.apply(x, self.weight, self.stride[0], padding)
+            return filtered
+        return F.conv2d(x, self.weight, None, self.stride, padding, groups=self.groups)
+
+
+class _Depthwise5(torch.autograd.Function):
+    """5 x 5 depthwise convolution, whose weights' gradient is put together from two 5 x 3 ones.
+
+    oneDNN's gradient of depthwise weights in bf16 is 20 times as slow for 5 columns as for 3, and
+    takes most of a training's time (docs/scaling.md). Columns 0 to 2 and 2 to 4 of the weights are
+    each those of a 5 x 3 convolution over a part of the padded input. The result and the input's
+    gradient are the library's own; the weights' gradient is the same sum.
+    """
+
+    @staticmethod
+    @torch.amp.custom_fwd(device_type="cpu", cast_inputs=torch.bfloat16)  # type: ignore[untyped-decorator]
+    def forward(
+        ctx: Any, x: Tensor, weight: Tensor, stride: int, padding: tuple[int, int]
+    ) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        ctx.stride, ctx.padding = stride, padding
+        return F.conv2d(x, weight, None, stride, padding, groups=len(weight))
+
+    @staticmethod
+    @torch.amp.custom_bwd(device_type="cpu")  # type: ignore[untyped-decorator]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None, None]:
+        x, weight = ctx.saved_tensors
+        of_x, _, _ = _convolution_backward(
+            gradient, x, weight, ctx.stride, ctx.padding, [True, False, False]
+        )
+        of_weight = torch.empty_like(weight)
+        top, left = ctx.padding
+        padded = F.pad(x, [left, left, top, top])
+        seen = ctx.stride * (gradient.shape[3] - 1) + 3  # columns of the input, by three of weights
+        for first in (0, 2):
+            part = padded[:, :, :, first : first + seen]
+            _, found, _ = _convolution_backward(
+                gradient,
+                part.contiguous(memory_format=torch.channels_last),
+                weight[:, :, :, :3].contiguous(),  # whose values are not read
+                ctx.stride,
+                (0, 0),
+                [False, True, False],
+            )
+            of_weight[:, :, :, first : first + 3] = found
+        return of_x, of_weight, None, None
+
+
+def _convolution_backward(
+    gradient: Tensor, x: Tensor, weight: Tensor, stride: int, padding: Any, wanted: list[bool]
+) -> tuple[Tensor, Tensor, Tensor]:
+    found: tuple[Tensor, Tensor, Tensor] = torch.ops.aten.convolution_backward(
+        gradient, x, weight, None, [stride] * 2, padding, [1, 1], False, [0, 0], len(weight), wanted
+    )
+    return found
+
+
+def _in_bf16_on_a_cpu(x: Tensor) -> bool:
+    return (
+        x.device.type == "cpu"
+        and torch.is_autocast_enabled("cpu")
+        and torch.get_autocast_dtype("cpu") == torch.bfloat16
+    )
 
 
 def _padding(side: int, kernel: int, stride: int) -> tuple[int, int]:

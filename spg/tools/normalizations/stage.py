@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 from shutil import rmtree
-from typing import Any
 
 import pandas as pd
 
@@ -17,7 +16,7 @@ from spg.compare.claims import claims_table
 from spg.compare.comparison import comparison_table
 from spg.compare.errors import Errors, collect_errors, collect_values
 from spg.compare.fits import fit_of
-from spg.compare.paper import load_paper, stand_in
+from spg.compare.paper import Ours, load_paper, stand_in
 from spg.compare.variants import Grid, grid, read_tables
 from spg.data.images.manifest import class_names, read_manifest
 from spg.evaluate.metrics.normalization import IVR, NORMALIZATIONS
@@ -121,15 +120,9 @@ def _compared(
     images = next(iter(tables.values()))[0]
     resampled = fit_of(workspace, params, rows, manifest, images)(tables)
     shown: Errors = {key: values for key, values in found.items() if key[1:] in SHOWN}
-    settings: dict[str, Any] = {"dataset": theirs, "resampled_of": resampled}
-    normalization = params.sweep.normalization
-    yield comparison_table(shown, paper, rule, normalization=normalization, **settings)
+    ours = Ours(theirs, stand_in(params.backbones), params.sweep.normalization)
+    yield comparison_table(shown, paper, rule, ours, resampled_of=resampled)
     claims = claims_table(
-        found,
-        paper,
-        rule,
-        backbone=stand_in(params.backbones),
-        seeds_of=params.seeds_of,
-        **settings,
+        found, paper, rule, ours, seeds_of=params.seeds_of, resampled_of=resampled
     )
     yield claims[claims["verdict"] != "not run"]

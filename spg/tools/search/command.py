@@ -34,6 +34,8 @@ from spg.tools.search.ranges import draw, read_space
 from spg.tools.slots import Slot
 
 STUDY = "search/params.yaml"
+_BEHIND_THE_SWEEP = ("comparison", "evaluation", "external_classifier")
+"""Sections that no stage up to the sweep reads, which is what trials are judged by."""
 
 
 class Tried(NamedTuple):
@@ -164,8 +166,10 @@ def _trial(
     plugins = [find_plugin("method", params.method_module(first.method))]
     for extractor in params.extractors_of(first.dataset, first.method):
         plugins.append(find_plugin("extractor", extractor))
+    unread = {*params.localization.extractors, *_BEHIND_THE_SWEEP} - {first.method}
+    read = json.loads(read_by(params, first))
     identity = fingerprint(
-        read_by(params, first),
+        json.dumps({key: value for key, value in read.items() if key not in unread}),
         repr(cells),
         workspace.packed(first.dataset) / "manifest.parquet",
         workspace.weights(first.backbone),
@@ -196,8 +200,9 @@ def _read(root: Path, revision: str, params: Params, cells: Sequence[Cell]) -> l
             place = Workspace(Path()).sweep(cell).as_posix()
             files.get(place, f"{folder}/sweep", recursive=True)
             extractor = params.extractors_of(cell.dataset, cell.method)[0]
-            delta = params.evaluation.iou_threshold
-            held.append(held_out_error(Path(folder, "sweep"), extractor, delta))
+            delta, protocol = params.evaluation.iou_threshold, params.sweep.protocol
+            found = held_out_error(Path(folder, "sweep"), extractor, delta, protocol=protocol)
+            held.append(found)
     return held
 
 
@@ -261,10 +266,10 @@ def _is_worse(one: Tried, best: Tried, rule: ComparisonParams) -> bool:
 
 
 def _wrong(one: Tried) -> NDArray[np.float64] | None:
-    """Return ``Float[S, M]``: 1 where a held-out image's box is wrong."""
+    """Return ``Float[S, M]``: 1 where a held-out image's box is wrong, at some levels a share."""
     rows = [held.wrong for held in one.seeds]
     known = [row for row in rows if row is not None]
-    return np.stack(known).astype(np.float64) if len(known) == len(rows) else None
+    return np.stack(known) if len(known) == len(rows) else None
 
 
 def _interval(values: NDArray[np.float64], rule: ComparisonParams) -> Interval:
