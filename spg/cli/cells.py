@@ -172,9 +172,11 @@ def verify(statistically: int | None, margin: float | None, **options: Any) -> N
 def _make_inputs(params: Params, cell: Cell) -> None:
     """Make the packed data and the stem weights where they are missing.
 
-    There is one file of stem weights for a backbone, and another data set or protocol may start it
-    otherwise: of another width, from other weights. One that is not what the cell starts from is
-    made again.
+    There is one file of stem weights for a backbone, and another data set or protocol may have it
+    otherwise: of another width, from other weights.
+
+    Raises:
+        UserError: when the weights that are there are not those that the cell starts from.
     """
     from spg.data.fetch.stage import fetch as fetch_stage
     from spg.data.prepare.stage import prepare as prepare_stage
@@ -191,14 +193,16 @@ def _make_inputs(params: Params, cell: Cell) -> None:
             link(stems, own.stem(backbone).parent)
         elif params.setup(dataset, backbone).stem.weights == "drawn":
             return  # which would be trained anew to be compared with
-        make_weights(own, params, dataset, backbone)
+        try:
+            make_weights(own, params, dataset, backbone)
+        except UserError as error:  # it names its link to the project's file
+            raise UserError(str(error).replace(folder, str(project.root))) from None
         if filecmp.cmp(own.weights(backbone), project.weights(backbone), shallow=False):
             return
-    log.warning(
-        "%s is not what cells of %s start from; made again (`dvc repro` does the same)",
-        project.weights(backbone).relative_to(project.root), dataset,
-    )  # fmt: skip
-    make_weights(project, params, dataset, backbone)
+    raise UserError(
+        f"{project.weights(backbone)}: not the stem weights that cells of {dataset} start from; "
+        f"`dvc repro weights` with dataset: {dataset} in params.yaml makes them, or remove the file"
+    )
 
 
 def _made(target: Path, make: Callable[[], None]) -> None:

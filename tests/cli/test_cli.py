@@ -122,19 +122,26 @@ def test_one_command_trains_a_cell_from_nothing_and_another_uses_it(project):
     assert cv2.imread(found["overlay"]) is not None
 
 
-def test_a_stem_that_another_cell_started_from_is_made_again(project, tiny_mapping):
+def test_a_stem_that_another_cell_started_from_is_one_sentence(project, tiny_mapping):
     """There is one file a backbone; another data set wants it of other weights or another width."""
     assert run("train", *CELL).exit_code == 0
     weights = project / "weights/inception_v3.safetensors"
-    first, made = weights.read_bytes(), weights.stat().st_mtime_ns
-    assert run("train", "--method", "spg", "--seed", "1").exit_code == 0
-    assert weights.stat().st_mtime_ns == made  # it fits
+    before = weights.read_bytes()
+    assert run("train", "--method", "spg", "--seed", "1").exit_code == 0  # it fits
     setup = tiny_mapping["datasets"]["synthetic_birds"]["backbones"]["inception_v3"]
-    setup["stem"] |= {"width": 0.125, "weights": "random"}
-    (project / "params.yaml").write_text(json.dumps(tiny_mapping), encoding="utf-8")
-    result = run("train", "--method", "spg_plain", "--seed", "0")
-    assert result.exit_code == 0, result.output
-    assert len(weights.read_bytes()) > 2 * len(first)
+    said = f"error: {weights}: not the stem weights that cells of synthetic_birds start from"
+    drawn = f"error: {project}/stems/inception_v3.safetensors: does not fit"
+    for change, wanted in (
+        ({"width": 0.125}, drawn), ({"weights": "random"}, said), ({"width": 0.0625}, said)
+    ):  # fmt: skip
+        setup["stem"] |= change
+        (project / "params.yaml").write_text(json.dumps(tiny_mapping), encoding="utf-8")
+        result = run("train", "--method", "spg_plain", "--seed", "0")
+        assert result.exit_code == 2
+        assert result.output.splitlines()[-1].startswith(wanted)
+    assert weights.read_bytes() == before
+    weights.unlink()
+    assert run("train", "--method", "spg_plain", "--seed", "0").exit_code == 0
 
 
 def test_predict_names_what_is_wrong_with_its_files(project):

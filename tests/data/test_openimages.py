@@ -214,7 +214,7 @@ def test_its_report_has_pxap_beside_wsolevaluations_and_asks_for_no_box(made, pa
     claims = pd.read_csv(folder / "claims.csv").set_index("claim")
     assert claims.loc["spg_raises_px_ap", "verdict"] != "not run"
     assert claims.loc["spg_beats_plain", "sentence"] == (
-        "Not run: these images have not what gt_known_loc_err is measured by."
+        "Not run: these images lack the boxes or masks that gt_known_loc_err needs."
     )
     found = pd.read_csv(folder / "comparison.csv").set_index("method").loc["spg"]
     (spg,) = found[found["metric"] == "px_ap"].to_dict("records")
