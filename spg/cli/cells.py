@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import filecmp
 import logging
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import click
@@ -26,7 +24,7 @@ from spg.project.environment import is_first, is_worker
 from spg.project.errors import UserError
 from spg.project.locks import BusyError
 from spg.project.params import Params
-from spg.project.workspace import Cell, Workspace
+from spg.project.workspace import Cell
 
 log = logging.getLogger(__name__)
 
@@ -170,39 +168,17 @@ def verify(statistically: int | None, margin: float | None, **options: Any) -> N
 
 
 def _make_inputs(params: Params, cell: Cell) -> None:
-    """Make the packed data and the stem weights where they are missing.
-
-    There is one file of stem weights for a backbone, and another data set or protocol may have it
-    otherwise: of another width, from other weights.
-
-    Raises:
-        UserError: when the weights that are there are not those that the cell starts from.
-    """
+    """Make the packed data and the stem weights where they are missing; others are refused."""
     from spg.data.fetch.stage import fetch as fetch_stage
     from spg.data.prepare.stage import prepare as prepare_stage
     from spg.networks.weights.stage import make_weights
-    from spg.tools.effect.inputs import link
+    from spg.tools.stem_check import check_stem
 
     project, dataset, backbone = workspace(), cell.dataset, cell.backbone
     _made(project.raw(dataset), lambda: fetch_stage(project, params, dataset))
     _made(project.packed(dataset), lambda: prepare_stage(project, params, dataset))
     _made(project.weights(backbone), lambda: make_weights(project, params, dataset, backbone))
-    with TemporaryDirectory() as folder:
-        own, stems = Workspace(Path(folder)), project.stem(backbone).parent
-        if stems.exists():
-            link(stems, own.stem(backbone).parent)
-        elif params.setup(dataset, backbone).stem.weights == "drawn":
-            return  # which would be trained anew to be compared with
-        try:
-            make_weights(own, params, dataset, backbone)
-        except UserError as error:  # it names its link to the project's file
-            raise UserError(str(error).replace(folder, str(project.root))) from None
-        if filecmp.cmp(own.weights(backbone), project.weights(backbone), shallow=False):
-            return
-    raise UserError(
-        f"{project.weights(backbone)}: not the stem weights that cells of {dataset} start from; "
-        f"`dvc repro weights` with dataset: {dataset} in params.yaml makes them, or remove the file"
-    )
+    check_stem(project, params, dataset, backbone)
 
 
 def _made(target: Path, make: Callable[[], None]) -> None:

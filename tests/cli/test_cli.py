@@ -139,7 +139,13 @@ def test_a_stem_that_another_cell_started_from_is_one_sentence(project, tiny_map
         result = run("train", "--method", "spg_plain", "--seed", "0")
         assert result.exit_code == 2
         assert result.output.splitlines()[-1].startswith(wanted)
+    setup["stem"] |= {"width": 0.125, "weights": "published"}  # of which no download is asked for
+    (project / "params.yaml").write_text(json.dumps(tiny_mapping), encoding="utf-8")
+    result = run("train", "--method", "spg_plain", "--seed", "0")
+    assert result.output.splitlines()[-1].startswith(said)
     assert weights.read_bytes() == before
+    setup["stem"] |= {"width": 0.0625, "weights": "random"}
+    (project / "params.yaml").write_text(json.dumps(tiny_mapping), encoding="utf-8")
     weights.unlink()
     assert run("train", "--method", "spg_plain", "--seed", "0").exit_code == 0
 

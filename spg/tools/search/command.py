@@ -97,13 +97,10 @@ def search(
     drawn = [draw(space, seed=seed, trial=number) for number in range(trials)]
     planned = _plan(workspace, cells, drawn)
     done = run_trials(workspace.root, planned, used, said=said)
-    found = []
-    for number, (trial, values) in enumerate(zip(planned, drawn, strict=True)):
-        if trial.name in done:
-            held = _read(workspace.root, done[trial.name], params, cells)
-            found.append(Tried(number, values, held))
-        else:
-            found.append(Tried(number, values, (), why_it_failed(workspace.root, trial.name)))
+    found = [
+        _tried(workspace.root, number, trial, values, done, params, cells)
+        for number, (trial, values) in enumerate(zip(planned, drawn, strict=True))
+    ]
     if not any(one.seeds for one in found):
         raise UserError(f"all {trials} trials failed; the first: {found[0].why}")
     best = best_of(found)
@@ -187,6 +184,21 @@ def _trial(
     plan = [f"{key}={json.dumps(value)}" for key, value in lists.items()]
     name = f"search-{first.method.replace('_', '-')}-{number}-{identity[:8]}"
     return Trial(name, (*_settings(drawn), *plan), group)
+
+
+def _tried(
+    root: Path,
+    number: int,
+    trial: Trial,
+    drawn: Mapping[str, Any],
+    done: Mapping[str, str],
+    params: Params,
+    cells: Sequence[Cell],
+) -> Tried:
+    """Return what came of a trial, of which ``done`` has the revision unless it failed."""
+    if trial.name in done:
+        return Tried(number, drawn, _read(root, done[trial.name], params, cells))
+    return Tried(number, drawn, (), why_it_failed(root, trial.name))
 
 
 def _read(root: Path, revision: str, params: Params, cells: Sequence[Cell]) -> list[Held]:
