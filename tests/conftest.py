@@ -13,6 +13,7 @@ from spg.project.portable import in_force
 
 assert in_force(), "run pytest in the project's folder, whose params.yaml asks for portable bits"
 
+import copy
 import shutil
 from collections import Counter
 from pathlib import Path
@@ -74,6 +75,22 @@ def params() -> Params:
 @pytest.fixture(scope="session")
 def tiny_mapping(mapping) -> dict:
     return tiny(mapping)
+
+
+@pytest.fixture(scope="session")
+def _pristine(mapping, tiny_mapping) -> list[dict]:
+    return copy.deepcopy([mapping, tiny_mapping])
+
+
+@pytest.fixture(autouse=True)
+def _what_tests_share_stays(mapping, tiny_mapping, _pristine):
+    """A test that changes them fails itself, not those that run behind it in its process."""
+    yield
+    if [mapping, tiny_mapping] != _pristine:
+        for shared, kept in zip((mapping, tiny_mapping), copy.deepcopy(_pristine), strict=True):
+            shared.clear()
+            shared.update(kept)
+        pytest.fail("this test changed mapping or tiny_mapping, which all tests share: copy it")
 
 
 @pytest.fixture(scope="session")

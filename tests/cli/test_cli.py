@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import json
 import os
@@ -128,24 +129,25 @@ def test_a_stem_that_another_cell_started_from_is_one_sentence(project, tiny_map
     weights = project / "weights/inception_v3.safetensors"
     before = weights.read_bytes()
     assert run("train", "--method", "spg", "--seed", "1").exit_code == 0  # it fits
-    setup = tiny_mapping["datasets"]["synthetic_birds"]["backbones"]["inception_v3"]
+    changed = copy.deepcopy(tiny_mapping)
+    setup = changed["datasets"]["synthetic_birds"]["backbones"]["inception_v3"]
     said = f"error: {weights}: not the stem weights that cells of synthetic_birds start from"
     drawn = f"error: {project}/stems/inception_v3.safetensors: does not fit"
     for change, wanted in (
         ({"width": 0.125}, drawn), ({"weights": "random"}, said), ({"width": 0.0625}, said)
     ):  # fmt: skip
         setup["stem"] |= change
-        (project / "params.yaml").write_text(json.dumps(tiny_mapping), encoding="utf-8")
+        (project / "params.yaml").write_text(json.dumps(changed), encoding="utf-8")
         result = run("train", "--method", "spg_plain", "--seed", "0")
         assert result.exit_code == 2
         assert result.output.splitlines()[-1].startswith(wanted)
     setup["stem"] |= {"width": 0.125, "weights": "published"}  # of which no download is asked for
-    (project / "params.yaml").write_text(json.dumps(tiny_mapping), encoding="utf-8")
+    (project / "params.yaml").write_text(json.dumps(changed), encoding="utf-8")
     result = run("train", "--method", "spg_plain", "--seed", "0")
     assert result.output.splitlines()[-1].startswith(said)
     assert weights.read_bytes() == before
     setup["stem"] |= {"width": 0.0625, "weights": "random"}
-    (project / "params.yaml").write_text(json.dumps(tiny_mapping), encoding="utf-8")
+    (project / "params.yaml").write_text(json.dumps(changed), encoding="utf-8")
     weights.unlink()
     assert run("train", "--method", "spg_plain", "--seed", "0").exit_code == 0
 
