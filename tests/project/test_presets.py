@@ -129,11 +129,12 @@ def test_every_protocol_sets_the_published_rates(mapping, name, backbone):
 
 
 def test_null_in_a_recipe_for_a_backbone_leaves_the_recipe_as_it_is(mapping):
-    dataset = mapping["datasets"]["cub"]
+    changed = copy.deepcopy(mapping)
+    dataset = changed["datasets"]["cub"]
     recipe = dataset["recipes"][dataset["recipe"]]
     recipe["train"]["optimizer"]["weight_decay"] = 0.125
     recipe["optimizer_of"]["vgg16"] = {"weight_decay": None}
-    train = parse_params(mapping, "").setup("cub", "vgg16").train
+    train = parse_params(changed, "").setup("cub", "vgg16").train
     assert train.optimizer.weight_decay == 0.125
 
 
