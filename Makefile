@@ -40,7 +40,7 @@ grid: setup  ## Run every method, kind of map and backbone on the default data, 
 imagenette: setup  ## Run every method on Imagenette's photographs, JOBS=N cells at once; edits params.yaml
 	dvc exp run -S dataset=imagenette -S 'backbones=[efficientnet_lite0]' -S execution.portable=false \
 	    -S 'methods=[spg_plain,cam,has,acol,adl,cutmix]' -S 'seeds=[0,1,2,3,4,5]' \
-	    -S 'external_classifier=[efficientnet_lite0]' prepare weights
+	    -S 'external_classifier=[efficientnet_lite0]' -S localization.batch_size=32 prepare weights
 	spg repro $(if $(JOBS),--jobs $(JOBS))
 
 wsolevaluation: setup  ## Run wsolevaluation's table on DATASET: cub, ilsvrc or openimages30k (GPUs), JOBS=N cells at once; edits params.yaml

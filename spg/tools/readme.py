@@ -12,34 +12,46 @@ from spg.project.workspace import Workspace
 from spg.report import tables
 from spg.report.render import to_markdown
 
-START, END = "<!-- results: made by `make readme` -->", "<!-- end of results -->"
-DATASET = "synthetic_birds"
+START, END = "<!-- results of {}: made by `make readme` -->", "<!-- end of results -->"
+FIGURES = {
+    "imagenette": ("claims.png", "Each claim's gain with its interval, reported and reproduced"),
+    "synthetic_birds": ("contact_sheet.png", "Images, maps, boxes"),
+}
+"""By data set whose results the README shows: the figure below its tables and what that shows.
+
+The figure of photographs shows none of them: they are not this project's to publish.
+"""
 
 
-def results_block(workspace: Workspace) -> str:
-    """Return the results section that README.md must show for the committed reports."""
-    folder = workspace.report(DATASET)
+def results_block(workspace: Workspace, dataset: str) -> str:
+    """Return the section on ``dataset`` that README.md must show for the committed report."""
+    folder = workspace.report(dataset)
     digits = load_params(workspace.params_file).report.digits
     comparison = read_table(folder / "comparison.csv")
     claims = read_table(folder / "claims.csv")
+    figure, shows = FIGURES[dataset]
     parts = [
-        START,
+        START.format(dataset),
         to_markdown(tables.main_table(comparison, metric="gt_known_loc_err", digits=digits)),
         to_markdown(tables.claims_table(claims, digits=digits)),
         f"{tables.not_run(claims)}\n",
-        f"![Images, maps, boxes](reports/{DATASET}/figures/contact_sheet.png)",
+        f"![{shows}](reports/{dataset}/figures/{figure})",
         END,
     ]
     return "\n".join(parts)
 
 
-def with_results(readme: str, block: str) -> str:
-    """Return ``readme`` with its results section replaced by ``block``."""
-    pattern = re.compile(re.escape(START) + ".*?" + re.escape(END), flags=re.DOTALL)
+def with_results(readme: str, dataset: str, block: str) -> str:
+    """Return ``readme`` with its section on ``dataset`` replaced by ``block``."""
+    start = re.escape(START.format(dataset))
+    pattern = re.compile(start + ".*?" + re.escape(END), flags=re.DOTALL)
     return pattern.sub(lambda _: block, readme)
 
 
 if __name__ == "__main__":
     project = Workspace(Path.cwd())
     page = project.root / "README.md"
-    write_text(page, with_results(page.read_text(encoding="utf-8"), results_block(project)))
+    text = page.read_text(encoding="utf-8")
+    for name in FIGURES:
+        text = with_results(text, name, results_block(project, name))
+    write_text(page, text)

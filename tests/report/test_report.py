@@ -20,7 +20,7 @@ from spg.project.files import write_json
 from spg.project.workspace import Workspace
 from spg.report import figures, notebook, tables
 from spg.report.render import to_markdown
-from spg.tools.readme import END, START, results_block, with_results
+from spg.tools.readme import END, FIGURES, START, results_block, with_results
 
 ROOT = Path(__file__).parents[2]
 
@@ -150,18 +150,19 @@ def test_notebook_sources_hold_no_outputs():
     assert not list((ROOT / "notebooks").glob("*.ipynb"))
 
 
-def test_the_readme_shows_the_committed_results():
-    if not (ROOT / "reports/synthetic_birds/comparison.csv").exists():
+@pytest.mark.parametrize("dataset", FIGURES)
+def test_the_readme_shows_the_committed_results(dataset):
+    if not (ROOT / f"reports/{dataset}/comparison.csv").exists():
         pytest.skip("no committed results here; run `make repro`")
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert results_block(Workspace(ROOT)) in readme, "stale: run `make readme`"
+    assert results_block(Workspace(ROOT), dataset) in readme, "stale: run `make readme`"
 
 
-def test_replacing_the_results_keeps_the_rest():
-    page = f"before\n{START}\nold\n{END}\nafter"
-    assert (
-        with_results(page, f"{START}\nnew \\1\n{END}") == f"before\n{START}\nnew \\1\n{END}\nafter"
-    )
+def test_replacing_the_results_of_a_data_set_keeps_the_rest():
+    start, other = START.format("b"), f"{START.format('a')}\nkept\n{END}"
+    page = f"before\n{other}\nbetween\n{start}\nold\n{END}\nafter"
+    block = f"{start}\nnew \\1\n{END}"
+    assert with_results(page, "b", block) == f"before\n{other}\nbetween\n{block}\nafter"
 
 
 HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)> {{7*7}} $x_{$ `a` |b| *c*"
