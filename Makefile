@@ -1,4 +1,4 @@
-# Every target works alone on a fresh machine with Python 3.10 to 3.13.
+# Every target works alone on a fresh Linux with Python 3.10 to 3.13, its venv, and git.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -31,7 +31,7 @@ stem: setup  ## Make the drawn stem weights of stems/ anew, if anything they com
 GRID := spg_plain cam has acol adl cutmix spg no_cascade unshared_b no_c
 DATASET ?= cub
 
-grid: setup  ## Run every method, kind of map and backbone on the default data, as experiments
+grid: setup  ## Run every method, kind of map and backbone on the default data, as two experiments; edits params.yaml
 	dvc exp run --name grid -S 'methods=[spg_plain,cam,has,acol,adl,cutmix]' -S 'seeds=[0,1,2]' \
 	    $(foreach method,$(GRID),-S 'localization.extractors.$(method)=[cam,grad_cam,backprop]')
 	dvc exp run --name backbones -S 'backbones=[vgg16,resnet50]' -S 'methods=[cam]' -S 'guided=[]' \
@@ -50,17 +50,17 @@ wsolevaluation: setup  ## Run wsolevaluation's table on DATASET: cub, ilsvrc or 
 	    -S '++datasets.$(DATASET).extractors.cam=[cam,center]' prepare weights
 	spg repro $(if $(JOBS),--jobs $(JOBS))
 
-effects: setup  ## Measure what each disputed choice and normalization changes, into PROTOCOL.md (over an hour on two cores)
+effects: setup  ## Measure what each disputed choice and normalization changes, into PROTOCOL.md (two hours on two cores, after `make repro`)
 	dvc repro effects/dvc.yaml
 	python -m spg.tools.protocol_page
 
-telling: setup  ## Compare SPG with SPG-plain where other parts tell the species (about 20 minutes)
+telling: setup  ## Compare SPG with SPG-plain where other parts tell the species (20 to 40 minutes on two cores, after `make repro`)
 	dvc repro telling/dvc.yaml
 
-test: setup  ## Run the tests, on all cores (minutes)
+test: setup  ## Run the tests, on all cores (a quarter of an hour on two)
 	pytest -q -n auto
 
-test-slow: setup  ## Run what `make test` leaves out: more kills, more processes, simulations
+test-slow: setup  ## Run what `make test` leaves out: more kills, more processes, simulations (20 minutes on two cores)
 	pytest -q -n auto -m slow
 
 smoke: setup  ## Run every stage on tiny sizes, in a folder of its own
