@@ -15,7 +15,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from pathlib import Path
@@ -120,14 +120,19 @@ def _ended_together(pool: ThreadPoolExecutor, running: set[subprocess.Popen[byte
         yield
     except BaseException:
         pool.shutdown(wait=False, cancel_futures=True)
-        for sent in (signal.SIGINT, signal.SIGKILL):
-            until = time.monotonic() + SECONDS_TO_END
-            for process in list(running):
-                if process.poll() is None:
-                    os.killpg(process.pid, sent)
-            while time.monotonic() < until and any(p.poll() is None for p in list(running)):
-                time.sleep(0.1)
+        _end(running)
         raise
+
+
+def _end(running: Collection[subprocess.Popen[bytes]]) -> None:
+    """End processes that lead sessions, with all that they started; DVC takes note of SIGINT."""
+    for sent in (signal.SIGINT, signal.SIGKILL):
+        until = time.monotonic() + SECONDS_TO_END
+        for process in list(running):
+            if process.poll() is None:
+                os.killpg(process.pid, sent)
+        while time.monotonic() < until and any(p.poll() is None for p in list(running)):
+            time.sleep(0.1)
 
 
 def _said(log: Path) -> str:
@@ -163,13 +168,17 @@ def _item(cell: Cell) -> str:
 
 
 def repro(root: Path, *targets: str) -> None:
-    """Run ``dvc repro`` in this terminal.
+    """Run ``dvc repro`` in this terminal; an interruption ends it with all that it started.
 
     Raises:
         UserError: when it fails; it has said why.
     """
-    command: Sequence[str] = [*DVC, "repro", *targets]
-    status = subprocess.run(command, cwd=root, check=False).returncode
+    process = subprocess.Popen([*DVC, "repro", *targets], cwd=root, start_new_session=True)
+    try:
+        status = process.wait()
+    except BaseException:
+        _end([process])
+        raise
     if status:
         raise UserError(f"{root}: dvc repro ended with status {status}, as said above")
 

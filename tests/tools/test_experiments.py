@@ -196,6 +196,12 @@ from pathlib import Path
 from spg.tools.search.experiments import Trial, _queue
 _queue(Path(sys.argv[1]), [Trial("first", ("x=1",), "write")])
 """
+INTERRUPTED = f"""
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a test in the background ignores it
+def queue():
+    {QUEUES.strip().replace(chr(10), chr(10) + "    ")}
+guarded(queue)
+"""
 
 
 def test_killed_while_dvc_queues_a_trial_it_leaves_the_users_files(project):
@@ -213,6 +219,23 @@ def test_killed_while_dvc_queues_a_trial_it_leaves_the_users_files(project):
         assert time.monotonic() < until
         time.sleep(0.1)
     assert params.read_text() == edited
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_while_dvc_queues_a_trial_it_waits_for_that(project, sent):
+    root = project()
+    edited = "x: 0  # of the user, not committed\n"
+    params = root / "params.yaml"
+    params.write_text(edited)
+    script = f"import signal\nfrom spg.project.ending import guarded\n{INTERRUPTED}"
+    search = subprocess.Popen([sys.executable, "-c", script, str(root)])
+    until = time.monotonic() + 60
+    while params.exists() and params.read_text() == edited:
+        assert time.monotonic() < until
+    search.send_signal(sent)
+    search.wait()
+    assert params.read_text() == edited  # by then, not some time later
+    assert not running(root)
 
 
 def test_without_a_repository_it_is_one_sentence(tmp_path):

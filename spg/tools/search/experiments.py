@@ -219,23 +219,29 @@ def _answering(root: Path) -> int:
 def _dvc(root: Path, *words: str, may_fail: bool = False) -> str:
     """Run DVC and return what it prints.
 
-    DVC changes files of the working tree to put a trial into its queue, and puts them back. In a
-    session of its own it does so to the end, even where the search is killed or Ctrl-C is pressed.
+    DVC changes files of the working tree to put a trial into its queue, and puts them back. It does
+    so to the end: in a session of its own, where neither Ctrl-C nor the end of the search reaches
+    it, and an interruption of the search waits for it.
 
     Raises:
         UserError: with DVC's own last line, when it fails.
     """
-    done = subprocess.run(
+    process = subprocess.Popen(
         [*DVC, *words],
         cwd=root,
-        check=False,
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
     )
-    if done.returncode and not may_fail:
-        lines = done.stderr.splitlines()
+    try:
+        printed, complained = process.communicate()
+    except BaseException:
+        process.communicate()
+        raise
+    if process.returncode and not may_fail:
+        lines = complained.splitlines()
         errors = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR")]
-        said = errors[0] if errors else f"ended with status {done.returncode}"
+        said = errors[0] if errors else f"ended with status {process.returncode}"
         raise UserError(f"{root}: dvc {' '.join(words[:2])}: {said}")
-    return done.stdout
+    return printed
