@@ -20,13 +20,12 @@ from spg.compare.statistics.equivalence import (
 from spg.data.results.tables import read_table
 from spg.project.errors import UserError
 from spg.project.files import read_json
-from spg.project.fingerprint import code_of, fingerprint
 from spg.project.locks import writing
 from spg.project.parallel import default_workers, in_order
 from spg.project.params import Params
 from spg.project.workspace import Cell, Workspace
-from spg.tools.effect.inputs import link, read_by
-from spg.tools.effect.rerun import ROOMS, run_cell
+from spg.tools.again import link_inputs, place_of
+from spg.tools.effect.rerun import run_cell
 
 METRIC, KIND, EXTRACTOR = "gt_known_loc_err", "selected", "cam"
 STATUS = {SAME: 0, DIFFERENT: 1, CANNOT_TELL: 3}
@@ -39,8 +38,8 @@ def reseed(
     """Train new seeds and compare their GT-known errors with those of the committed report.
 
     Packed data and stem weights have to be there; of the committed seeds only
-    ``reports/DATASET/comparison.csv`` is read. What is finished stays in .scratch until the
-    comparison is made, so that an interrupted run goes on.
+    ``reports/DATASET/comparison.csv`` is read. What is finished stays in .scratch, so that an
+    interrupted run goes on and more seeds train those alone that are new.
 
     Args:
         workspace: the project.
@@ -63,16 +62,9 @@ def reseed(
             f"params.yaml; choose new ones, e.g. --seed {max(params.seeds_of(first.method)) + 100}"
         )
     known = committed(read_table(workspace.report(first.dataset) / "comparison.csv"), first)
-    identity = fingerprint(read_by(params, first), *code_of(ROOMS))
-    own = Workspace(workspace.scratch / f"reseed-{first.dataset}-{first.name}-{identity}")
+    own = place_of(workspace, params, first, "reseed")
     with writing(workspace, own.root):
-        for mine, theirs in (
-            (own.packed(first.dataset), workspace.packed(first.dataset)),
-            (own.weights(first.backbone), workspace.weights(first.backbone)),
-        ):
-            if not theirs.exists():
-                raise UserError(f"{theirs}: not there; run `dvc repro prepare weights` first")
-            link(theirs, mine)
+        link_inputs(workspace, own, first)
         workers = min(default_workers(), count)
         for _ in in_order(partial(run_cell, own, params), cells, workers=workers):
             pass

@@ -14,12 +14,11 @@ from numpy.typing import NDArray
 from spg.data.results.tables import flattened, read_maps, read_table, read_tensors
 from spg.project.errors import UserError
 from spg.project.files import read_json
-from spg.project.fingerprint import code_of, fingerprint
 from spg.project.locks import writing
 from spg.project.params import Params
 from spg.project.workspace import Cell, Workspace
-from spg.tools.effect.inputs import link
-from spg.tools.effect.rerun import ROOMS, run_cell
+from spg.tools.again import link_inputs, place_of
+from spg.tools.effect.rerun import run_cell
 
 NAMED = 3  # differences of a file
 
@@ -35,17 +34,14 @@ def verify_cell(workspace: Workspace, params: Params, cell: Cell) -> list[str]:
         one line for each file that differs, with where; none when all are equal byte for byte.
 
     Raises:
-        UserError: when the cell is not finished.
+        UserError: when the cell is not finished, or what it was made of is not there.
     """
-    facts = fingerprint(params.model_dump_json(), *code_of(ROOMS))
-    name = f"verify-{cell.dataset}-{cell.name}-{facts}"
-    again = Workspace(workspace.scratch / name)
     for folder in _folders(workspace, cell):
         if not folder.is_dir():
             raise UserError(f"{folder}: no such folder; the cell is not finished: `dvc repro`")
+    again = place_of(workspace, params, cell, "verify")
     with writing(workspace, again.root):
-        link(workspace.packed(cell.dataset), again.packed(cell.dataset))
-        link(workspace.weights(cell.backbone), again.weights(cell.backbone))
+        link_inputs(workspace, again, cell)
         run_cell(again, params, cell)
         pairs = zip(_folders(workspace, cell), _folders(again, cell), strict=True)
         found = [line for old, new in pairs for line in differences(old, new)]

@@ -9,6 +9,7 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from click.testing import CliRunner
 from safetensors.numpy import load_file, save_file
 from tiny import sharing
@@ -16,7 +17,9 @@ from tiny import sharing
 from spg.cli import main
 from spg.project.errors import UserError
 from spg.project.files import write_json
+from spg.project.params import parse_params
 from spg.project.workspace import Workspace
+from spg.tools.again import place_of
 from spg.tools.verify import differences, verify_cell, where
 
 
@@ -58,6 +61,33 @@ def test_other_parameters_are_named_with_what_they_change(copy, cell_of, monkeyp
     assert "metrics.json: cam." in said
     assert "history.csv: " in said
     assert said.endswith("inception_v3-spg-0: not equal, byte for byte\n")
+
+
+def test_what_was_made_of_something_else_is_taken_for_no_result_of_today(
+    tiny_workspace, tmp_path, cell_of, two_methods
+):
+    """Another folder for other images, stem weights, parameters and PyTorch."""
+    cell, workspace = cell_of("spg"), Workspace(tmp_path)
+    for place in (Workspace.packed, Workspace.weights):
+        name = cell.dataset if place is Workspace.packed else cell.backbone
+        source, target = place(tiny_workspace, name), place(workspace, name)
+        target.parent.mkdir(parents=True)
+        (shutil.copytree if source.is_dir() else shutil.copy)(source, target)
+    found = [place_of(workspace, two_methods, cell, "verify").root]
+    assert place_of(workspace, two_methods, cell, "verify").root == found[0]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch, "__version__", "0.3")
+        found.append(place_of(workspace, two_methods, cell, "verify").root)
+    mapping = two_methods.model_dump()
+    mapping["guidance"]["b2"]["high"] = 0.6
+    found.append(place_of(workspace, parse_params(mapping, "other"), cell, "verify").root)
+    for file in (
+        workspace.weights(cell.backbone),
+        workspace.packed(cell.dataset) / "manifest.parquet",
+    ):
+        file.write_bytes(file.read_bytes() + b" ")
+        found.append(place_of(workspace, two_methods, cell, "verify").root)
+    assert len(set(found)) == 5
 
 
 def test_a_cell_that_is_not_finished_is_one_sentence(copy, cell_of, two_methods):
