@@ -86,9 +86,8 @@ from spg.project.params import load_params
 @click.option(
     "--workers",
     type=click.IntRange(min=0),
-    default=default_workers,
-    show_default="number of cores",
-    help="Number of processes; any number gives the same result.",
+    help="Number of processes; any number gives the same result. Default: that of the cores, or "
+    "SPG_WORKERS.",
 )
 def score(**options: Any) -> None:
     """Score anybody's maps in wsolevaluation's format: a drop-in for its evaluation.py.
@@ -100,6 +99,8 @@ def score(**options: Any) -> None:
 
     if options["report"] == "":  # an unset variable of a script
         raise UserError("--report: names no data set")
+    if options["workers"] is None:
+        options["workers"] = default_workers()
     run_score(ScoreOptions(**options), click.echo)
 
 
@@ -109,7 +110,7 @@ def score(**options: Any) -> None:
     "--checkpoint",
     required=True,
     type=click.Path(path_type=Path),
-    help="A model.safetensors of `spg train`, with its provenance.json beside it.",
+    help="A model.safetensors of `spg train`, with its provenance.json beside it, or their folder.",
 )
 @click.option(
     "--output",
@@ -122,7 +123,8 @@ def predict(images: tuple[Path, ...], checkpoint: Path, output: Path) -> None:
     """Find class and box in IMAGES; one line of JSON and one overlay picture each.
 
     An image that cannot be read costs nothing to the others: those that were left out are named at
-    the end, with status 2. Overlays are called NAME.spg.png.
+    the end, with status 2. Overlays are called NAME.spg.png. The box is that of the fixed
+    threshold, drawn as `sweep.protocol: paper` has it.
 
     Computed on SPG_DEVICE; without it, on CUDA where there is one.
     """

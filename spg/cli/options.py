@@ -100,10 +100,16 @@ json_option = click.option(
 def cell_of(
     dataset: str | None, backbone: str | None, method: str, seed: int
 ) -> tuple[Params, Cell]:
-    """Return all parameters and the cell that the options of :func:`cell_options` name."""
+    """Return all parameters and the cell that the options of :func:`cell_options` name.
+
+    Raises:
+        UserError: when there is no such data set, method or backbone, before anything is made.
+    """
     defaults = load_params(workspace().params_file)
     cell = Cell(dataset or defaults.dataset, backbone or defaults.backbones[0], method, seed)
-    return checked_params(cell.dataset, method), cell
+    params = checked_params(cell.dataset, method)
+    params.setup(cell.dataset, cell.backbone)
+    return params, cell
 
 
 def params_of(dataset: str | None) -> tuple[Params, str]:

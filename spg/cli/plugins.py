@@ -30,5 +30,5 @@ def new(kind: str, name: str) -> None:
     root = workspace().root
     taken = {*type(params).model_fields, *params.sections, *params.variants}
     for path in new_method(root / params.plugins, name, taken):
-        click.echo(f"wrote {path.relative_to(root)}")
+        click.echo(f"wrote {path.relative_to(root) if path.is_relative_to(root) else path}")
     click.echo(f"\nparams.yaml, beside what stands there:\n\n{PARAMS.format(name=name)}")

@@ -34,7 +34,11 @@ def with_sizes(
         side: of the network's input, pixels.
         batch_size: of training and localization.
         precision: auto, float32, bf16 or fp16.
+
+    Raises:
+        UserError: when the data set has no entry for the backbone.
     """
+    params.setup(cell.dataset, cell.backbone)
     mapping = params.model_dump()
     setup = mapping["datasets"][cell.dataset]["backbones"][cell.backbone]
     if side is not None:

@@ -10,6 +10,8 @@ import pandas as pd
 from spg.data.images.manifest import TEST, TRAIN_FULLSUP, TRAIN_WEAKSUP, boxes_of, read_manifest
 from spg.data.layouts.spec import spec_of
 from spg.data.layouts.wsol_metadata import Box, WsolImage, write_metadata
+from spg.evaluate.cross_fitting import boxed_in
+from spg.project.errors import UserError
 from spg.project.params import Params
 from spg.project.workspace import Workspace
 
@@ -21,8 +23,16 @@ def export_metadata(workspace: Workspace, params: Params, dataset: str, output: 
 
     Far corners are as wsolevaluation's own files have them: for ILSVRC the last pixel of the box;
     for CUB x + width, cut at the image's last pixel (docs/sources.md 7).
+
+    Raises:
+        UserError: when no test image has a box; masks are not written.
     """
     manifest = read_manifest(workspace.packed(dataset) / "manifest.parquet")
+    if not boxed_in(manifest, TEST):
+        raise UserError(
+            f"{dataset}: no test image has a box, and masks are not written; of OpenImages30k give "
+            "`spg score` wsolevaluation's own metadata and --masks"
+        )
     spec = spec_of(dataset, params.datasets[dataset].source)
     for split, name in FOLDERS.items():
         rows = manifest[manifest["split"] == split]

@@ -14,6 +14,7 @@ from spg.data.inputs.batches import loading_workers
 from spg.data.layouts.spec import read_source, spec_of
 from spg.evaluate.sweep.rows import evaluator_of
 from spg.networks.compute.device import pick_device
+from spg.project.errors import UserError
 from spg.project.params import Params
 from spg.project.workspace import Cell, Workspace
 from spg.tools.step_costs import STEPS, DrawnImages, Timing, measure, peak_memory_bytes
@@ -84,7 +85,11 @@ def plan(
 
 
 def sizes_of(workspace: Workspace, params: Params, dataset: str) -> Sizes:
-    """Return the sizes of the packed data, or, before there is any, those that will come."""
+    """Return the sizes of the packed data, or, before there is any, those that will come.
+
+    Raises:
+        UserError: when holding images out would leave none to train on or to test.
+    """
     manifest = workspace.packed(dataset) / "manifest.parquet"
     if manifest.exists():
         return _packed_sizes(manifest)
@@ -99,6 +104,12 @@ def sizes_of(workspace: Workspace, params: Params, dataset: str) -> Sizes:
         train -= held_out
     else:
         test -= held_out
+    if min(train, test) <= 0:
+        raise UserError(
+            f"params.yaml: datasets.{dataset}.prepare: holdout_per_class "
+            f"{entry.prepare.holdout_per_class} leaves {max(train, 0)} images to train on and "
+            f"{max(test, 0)} to test; make it smaller"
+        )
     return Sizes(train, held_out + apart, test, classes, image_wh, data_bytes, origin)
 
 

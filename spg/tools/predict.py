@@ -28,6 +28,7 @@ from spg.project.files import write_bytes
 from spg.project.params import Params
 from spg.project.workspace import PROVENANCE
 from spg.report.figures import GalleryRow, Panel, as_png, contact_sheet
+from spg.tools.checkpoints.exchange import model_file
 
 
 class Prediction(NamedTuple):
@@ -51,14 +52,22 @@ def predict(
     Args:
         params: of the project that trained the checkpoint.
         paths: image files of any size.
-        checkpoint: ``model.safetensors`` with its ``provenance.json`` beside it.
+        checkpoint: ``model.safetensors`` with its ``provenance.json`` beside it, or their folder.
         output: folder of the overlays, ``<name>.spg.png`` each: no photograph is called so.
+
+    The box is drawn as ``sweep.protocol: paper`` has it, in the image's own pixels.
 
     Raises:
         UserError: at the end, when there were images that cannot be read; it names each.
     """
+    checkpoint = model_file(checkpoint)
     record = read_provenance(checkpoint.with_name(PROVENANCE))
     cell, class_names = record.cell, record.classes
+    if cell.dataset not in params.datasets:
+        raise UserError(
+            f"{checkpoint.with_name(PROVENANCE)}: was trained on {cell.dataset!r}, which "
+            f"`datasets` of params.yaml does not name; there are {sorted(params.datasets)}"
+        )
     whole, _ = build_network(params, cell, len(class_names))
     load_model(checkpoint, whole)
     colors: Colors = whole.stem.colors  # type: ignore[union-attr, assignment]

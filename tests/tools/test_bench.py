@@ -101,9 +101,16 @@ def test_the_command_writes_the_contract(tiny_mapping, tmp_path, monkeypatch, qu
     assert {path.name for path in tmp_path.iterdir()} == {"params.yaml", "out"}
 
 
-def test_an_unknown_method_is_one_sentence(tiny_mapping, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--method", "nothing"], "localization.extractors has no 'nothing'"),
+        (["--backbone", "vgg"], "datasets.synthetic_birds.backbones has no 'vgg'"),
+    ],
+)
+def test_an_unknown_name_is_one_sentence(tiny_mapping, tmp_path, monkeypatch, words, said):
     monkeypatch.chdir(tmp_path)
     write_json(tmp_path / "params.yaml", tiny_mapping)
-    result = CliRunner().invoke(main, ["bench", "train", "--method", "nothing"])
+    result = CliRunner().invoke(main, ["bench", "train", *words])
     assert result.exit_code == 2
-    assert "localization.extractors has no 'nothing'" in result.output
+    assert said in result.output

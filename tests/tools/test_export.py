@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
 from spg.cli import main
-from spg.data.images.manifest import boxes_of, read_manifest
+from spg.data.images.manifest import SCHEMA, boxes_of, read_manifest, write_manifest
 from spg.data.layouts.wsol_metadata import WsolImage, read_metadata, write_metadata
+from spg.project.errors import UserError
 from spg.project.params import parse_params
+from spg.project.workspace import Workspace
 from spg.tools.export_metadata import _corners, export_metadata
 
 NAME = "synthetic_birds"
@@ -48,6 +52,20 @@ def test_boxes_of_ilsvrc_end_at_their_last_pixel(tiny_workspace, tiny_mapping, m
     rows = manifest[manifest["split"] == "test"]
     for image, boxes in zip(read_metadata(tmp_path / "test"), rows["boxes"], strict=True):
         assert np.array_equal(np.array(image.boxes), boxes_of(boxes) - [0, 0, 1, 1])
+
+
+def test_without_boxes_there_is_nothing_to_write(tiny_workspace, tiny_params, manifest, tmp_path):
+    """Masks are not written, and `spg score` would find neither boxes nor masks."""
+    workspace = Workspace(tmp_path)
+    table = pq.read_table(tiny_workspace.packed(NAME) / "manifest.parquet").to_pandas()
+    table["boxes"] = [[] for _ in range(len(table))]
+    write_manifest(
+        workspace.packed(NAME) / "manifest.parquet",
+        pa.Table.from_pandas(table, SCHEMA, preserve_index=False),
+    )
+    with pytest.raises(UserError, match="no test image has a box, and masks are not written"):
+        export_metadata(workspace, tiny_params, NAME, tmp_path / "words")
+    assert not (tmp_path / "words").exists()
 
 
 @pytest.mark.parametrize("last", [False, True])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 
 import pytest
@@ -10,6 +11,7 @@ from click.testing import CliRunner
 import spg.tools.step_costs
 from spg.cli import main
 from spg.data.images.manifest import read_manifest
+from spg.project.errors import UserError
 from spg.project.params import parse_params
 from spg.project.workspace import Workspace
 from spg.tools.plan import Sizes, as_text, estimate, overlapped, sizes_of, summary
@@ -97,6 +99,14 @@ def test_sizes_before_there_is_data(tmp_path, params):
     drawn = sizes_of(nowhere, params, NAME)
     assert drawn[:5] == (1_000, 400, 1_000, 10, (160, 160))
     assert drawn.source == "params.yaml"
+
+
+@pytest.mark.parametrize("rest", ["train", "test"])
+def test_holding_out_every_image_is_one_sentence(tmp_path, tiny_mapping, rest):
+    mapping = copy.deepcopy(tiny_mapping)
+    mapping["datasets"][NAME]["prepare"] |= {"holdout_per_class": 999, "holdout_from": rest}
+    with pytest.raises(UserError, match=r"holdout_per_class 999 leaves .* make it smaller"):
+        sizes_of(Workspace(tmp_path), parse_params(mapping, "all"), NAME)
 
 
 def test_sizes_of_packed_data_are_those_announced(tiny_workspace, tmp_path, tiny_params):

@@ -416,6 +416,15 @@ def test_a_cell_that_no_layout_has_is_not_exported(project, wide_mapping, tmp_pa
     assert not (tmp_path / "out.pth").exists()
 
 
+def test_a_cell_is_not_exported_over_itself(params, tmp_path):
+    model = tmp_path / "run/model.safetensors"
+    model.parent.mkdir()
+    model.write_bytes(b"the cell")
+    with pytest.raises(UserError, match="is the cell itself; export it to another file"):
+        export_checkpoint(params, "official", tmp_path / "run", model)
+    assert model.read_bytes() == b"the cell"
+
+
 def test_a_torn_import_is_no_cell_and_may_be_repeated(
     params, tmp_path, monkeypatch, cached_networks
 ):

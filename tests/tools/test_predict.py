@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from itertools import islice
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -20,6 +21,7 @@ from spg.evaluate.metrics.maps import localization_map
 from spg.evaluate.metrics.normalization import normalizers
 from spg.evaluate.metrics.rules import largest_box
 from spg.project.errors import UserError
+from spg.project.files import read_json, write_json
 from spg.tools.predict import overlay_files, predict, read_image
 
 NAME = "synthetic_birds"
@@ -182,6 +184,27 @@ def test_an_overlay_that_cannot_be_written_costs_no_other(finished, two_methods,
     assert next(found).image == str(tmp_path / "y.jpg")
     with pytest.raises(UserError, match="1 of 2 images were left out"):
         next(found)
+
+
+def test_a_cell_is_named_by_its_folder_too_and_is_of_a_data_set_of_params(
+    finished, two_methods, cell_of, tmp_path
+):
+    shutil.copytree(finished.run(cell_of("spg")), tmp_path / "run")
+    Image.new("RGB", (40, 30), "red").save(tmp_path / "x.jpg")
+    by_folder, by_file = (
+        next(predict(two_methods, [tmp_path / "x.jpg"], checkpoint=name, output=tmp_path))
+        for name in (tmp_path / "run", tmp_path / "run/model.safetensors")
+    )
+    assert by_folder == by_file
+    record = read_json(tmp_path / "run/provenance.json")
+    record["cell"]["dataset"] = "somewhere"
+    write_json(tmp_path / "run/provenance.json", record)
+    with pytest.raises(UserError, match=r"provenance\.json: was trained on 'somewhere', which"):
+        next(
+            predict(two_methods, [tmp_path / "x.jpg"], checkpoint=tmp_path / "run", output=tmp_path)
+        )
+    with pytest.raises(UserError, match="no such file"):
+        next(predict(two_methods, [tmp_path / "x.jpg"], checkpoint=Path("/"), output=tmp_path))
 
 
 def test_weights_that_are_not_finite_predict_nothing(finished, two_methods, cell_of, tmp_path):

@@ -115,8 +115,17 @@ def test_a_bad_map_is_wrong_beside_the_others_too(project):
         (["--report", "birds"], "datasets has no 'birds'"),
         (["--metadata", "words/val"], "of the images differ"),
         (["--masks", "words"], "--report compares boxes; leave --masks out"),
+        (["--step", "0.01"], "measured at sweep.thresholds 9; give --step 0.1"),
+        (["--threshold", "0.3"], "give --threshold 0.5, or none"),
     ],
 )
 def test_what_cannot_stand_beside_is_one_sentence(project, options, said):
     result = score(*options, status=2)
     assert said in result.stderr
+
+
+def test_cells_that_are_right_from_another_iou_on_are_no_comparison(project, two_methods):
+    mapping = two_methods.model_dump()
+    mapping["evaluation"]["iou_threshold"] = 0.7
+    write_json(project.params_file, mapping)
+    assert "evaluation.iou_threshold is 0.7; boxes of your maps" in score(status=2).stderr

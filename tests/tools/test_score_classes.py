@@ -72,6 +72,23 @@ def score(split, tmp_path, scores, *more, status=0):
     return json.loads((tmp_path / "n.json").read_text()) if status == 0 else found.output
 
 
+@pytest.mark.parametrize("option", ["--table", "--json"])
+def test_what_is_read_is_not_written_over(split, tmp_path, option):
+    scores = write_csv(tmp_path / "scores.csv", good_rows(ranked(scores_of(0))))
+    before = scores.read_bytes()
+    said = score(split, tmp_path, scores, option, scores, status=2)
+    assert f"{option} {scores}: is the file of --scores; give another one" in said
+    assert scores.read_bytes() == before
+
+
+def test_a_wrong_number_of_workers_is_one_sentence(split, monkeypatch):
+    monkeypatch.setenv("SPG_WORKERS", "many")
+    words = ["score", "--maps", str(split / "maps"), "--metadata", str(split / "metadata")]
+    found = CliRunner().invoke(main, words)
+    assert found.exit_code == 2
+    assert "SPG_WORKERS" in found.output
+
+
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize("threshold", [(), ("--threshold", "0.25")])
 def test_errors_are_those_of_a_loop(split, tmp_path, seed, threshold):

@@ -103,7 +103,9 @@ def export_checkpoint(params: Params, layout: LayoutName, source: Path, output: 
     Raises:
         UserError: one sentence, e.g. when the layout has no such network.
     """
-    path = _model_file(source)
+    path = model_file(source)
+    if output.resolve() == path.resolve():
+        raise UserError(f"{output}: is the cell itself; export it to another file")
     facts = _read_facts(path.with_name(PROVENANCE))
     cell = facts.cell
     network = Published(layout, cell.backbone, "spg" if facts.guided else cell.method)
@@ -130,12 +132,13 @@ def _imported(
     }
 
 
-def _model_file(path: Path) -> Path:
+def model_file(path: Path) -> Path:
+    """Return the file of a cell's network, which its folder may stand for."""
     return path if path.suffix == ".safetensors" else path / MODEL
 
 
 def _free_target(output: Path) -> Path:
-    target = _model_file(output)
+    target = model_file(output)
     taken = next(iter(sorted(target.parent.glob("*.safetensors"))), None)
     if taken is not None:
         raise UserError(f"{taken}: is there already; remove it, or import into another folder")

@@ -21,6 +21,7 @@ from spg.project.errors import UserError, first_few
 from spg.project.params import Params
 from spg.project.workspace import Workspace
 from spg.tools.scoring.images import Images, Source
+from spg.tools.scoring.tally import IOU_THRESHOLD
 
 METRIC = "gt_known_loc_err"
 YOURS = Variant("none", "your maps", "none")
@@ -38,12 +39,13 @@ class Project(NamedTuple):
     dataset: str
 
 
-def read_project(source: Source, dataset: str) -> Project:
+def read_project(source: Source, dataset: str, threshold: float | None) -> Project:
     """Return the project in the current folder.
 
     Args:
         source: of the maps.
         dataset: whose cells are asked for.
+        threshold: the fixed one that the maps are cut at, if that was asked for.
 
     Raises:
         UserError: when its cells are evaluated in another way than the maps would be.
@@ -60,6 +62,22 @@ def read_project(source: Source, dataset: str) -> Project:
             )
     if source.masks:
         raise UserError("--report compares boxes; leave --masks out")
+    evaluation, steps = params.evaluation, params.sweep.thresholds + 1
+    if source.steps != steps:
+        raise UserError(
+            f"--report {dataset}: its cells are measured at sweep.thresholds "
+            f"{params.sweep.thresholds}; give --step {1 / steps:g}"
+        )
+    if evaluation.iou_threshold != IOU_THRESHOLD:
+        raise UserError(
+            f"--report {dataset}: evaluation.iou_threshold is {evaluation.iou_threshold:g}; boxes "
+            f"of your maps are right from {IOU_THRESHOLD:g} on, set that in params.yaml"
+        )
+    if threshold is not None and threshold != evaluation.map_threshold:
+        raise UserError(
+            f"--report {dataset}: its cells are cut at evaluation.map_threshold "
+            f"{evaluation.map_threshold:g}; give --threshold {evaluation.map_threshold:g}, or none"
+        )
     return Project(workspace(), params, dataset)
 
 

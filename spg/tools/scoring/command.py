@@ -93,7 +93,8 @@ def run_score(options: ScoreOptions, echo: Callable[[str], None]) -> None:
     )  # fmt: skip
     _check(options, source)
     images = read_images(options.metadata, source)
-    project = read_project(source, options.report) if options.report else None
+    asked = options.report
+    project = read_project(source, asked, options.threshold) if asked else None
     if project is not None:
         images = own_images(project, images)
     _check_boxes(options, images)
@@ -194,6 +195,9 @@ def _check(options: ScoreOptions, source: Source) -> None:
         grid_index(options.threshold, source.thresholds)
     if options.table and options.json_file and _same(options.table, options.json_file):
         raise UserError(f"--table {options.table}: is the file of --json too; give another one")
+    for name, output in (("table", options.table), ("json", options.json_file)):
+        if output and options.scores and _same(output, options.scores):
+            raise UserError(f"--{name} {output}: is the file of --scores; give another one")
     if options.table and options.table.suffix not in (".csv", ".parquet"):
         raise UserError(f"--table {options.table}: the name must end in .csv or .parquet")
 
