@@ -15,7 +15,7 @@ from spg.data.images.decoding import BadImageError, decode_rgb
 from spg.data.inputs.colors import Colors, normalize_images
 from spg.data.inputs.samples import squash
 from spg.data.prepare.recode import recode
-from spg.data.results.provenance import read_provenance
+from spg.data.results.provenance import Provenance, read_provenance
 from spg.evaluate.metrics.maps import localization_map
 from spg.evaluate.metrics.normalization import normalizers
 from spg.evaluate.metrics.rules import largest_box
@@ -61,13 +61,8 @@ def predict(
         UserError: at the end, when there were images that cannot be read; it names each.
     """
     checkpoint = model_file(checkpoint)
-    record = read_provenance(checkpoint.with_name(PROVENANCE))
+    record = _record_of(params, checkpoint.with_name(PROVENANCE))
     cell, class_names = record.cell, record.classes
-    if cell.dataset not in params.datasets:
-        raise UserError(
-            f"{checkpoint.with_name(PROVENANCE)}: was trained on {cell.dataset!r}, which "
-            f"`datasets` of params.yaml does not name; there are {sorted(params.datasets)}"
-        )
     whole, _ = build_network(params, cell, len(class_names))
     load_model(checkpoint, whole)
     colors: Colors = whole.stem.colors  # type: ignore[union-attr, assignment]
@@ -102,6 +97,17 @@ def predict(
         yield Prediction(str(path), class_names[best], float(scores[best]), box, str(overlay))
     if bad:
         raise UserError(f"{len(bad)} of {len(paths)} images were left out: {first_few(bad)}")
+
+
+def _record_of(params: Params, path: Path) -> Provenance:
+    """Return a cell's record, if params.yaml knows what it was trained on."""
+    record = read_provenance(path)
+    if record.cell.dataset not in params.datasets:
+        raise UserError(
+            f"{path}: was trained on {record.cell.dataset!r}, which `datasets` of params.yaml does "
+            f"not name; there are {sorted(params.datasets)}"
+        )
+    return record
 
 
 def overlay_files(paths: list[Path], output: Path) -> list[Path]:
