@@ -10,7 +10,7 @@ import seaborn as sns
 from matplotlib.figure import Figure
 
 from spg.evaluate.outcomes import OUTCOMES
-from spg.report.figures import by_panel
+from spg.report.figures import by_panel, name_lines, panels
 from spg.report.tables import variant_name
 
 GRAY = "0.4"
@@ -46,7 +46,7 @@ def outcome_bars(outcomes: pd.DataFrame) -> Figure:
     axis.set(xlim=(0, 100))
     axis.invert_yaxis()
     axis.grid(visible=False, axis="y")
-    axis.legend(loc="upper center", bbox_to_anchor=(0.45, -0.18), ncols=3, frameon=False)
+    figure.legend(loc="outside lower center", ncols=3, frameon=False)
     return figure
 
 
@@ -60,8 +60,7 @@ def iou_distributions(ious: pd.DataFrame, *, iou_threshold: float) -> Figure:
     drawn = by_panel(ious)
     order = list(dict.fromkeys(line for rows in drawn.values() for line in rows["line"]))
     colors = sns.color_palette("colorblind", len(order))
-    figure = Figure(figsize=(3.5 + 3.5 * len(drawn), 4), layout="constrained")
-    axes = figure.subplots(1, len(drawn), sharey=True, squeeze=False)[0]
+    figure, axes = panels(len(drawn))
     for axis, (title, rows) in zip(axes, drawn.items(), strict=True):
         for number, (name, color) in enumerate(zip(order, colors, strict=True)):
             own, style = rows[rows["line"] == name], STYLES[number % len(STYLES)]
@@ -75,7 +74,7 @@ def iou_distributions(ious: pd.DataFrame, *, iou_threshold: float) -> Figure:
             title=title,
             xlim=(0, 1),
         )
-    axes[-1].legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
+    name_lines(figure, axes)
     return figure
 
 
@@ -104,8 +103,7 @@ def forest_plot(claims: pd.DataFrame, titles: Mapping[str, str]) -> Figure:
     labels = [f"{fill(str(row.text), 58)}\n{row.verdict}" for row in claims.itertuples()]
     axis.set(yticks=places, yticklabels=labels, ylim=(len(claims) - 0.5, -0.5))
     axis.set(xlabel="gain, points of per cent (above 0: the claim holds)")
-    below = -0.6 / (0.6 * len(claims))  # inches below the axis, whatever its height
-    axis.legend(loc="upper center", bbox_to_anchor=(0.4, below), ncols=2, frameon=False)
+    figure.legend(loc="outside lower center", ncols=3, frameon=False)
     return figure
 
 

@@ -140,7 +140,7 @@ def contact_sheet(
     ]
     rows = [
         figures.GalleryRow(
-            _in_original(packed.image(place), manifest.loc[place]),
+            in_original(packed.image(place), manifest.loc[place]),
             boxes_of(manifest.loc[place, "boxes"]),
             _mask(packed.object_mask(place), manifest.loc[place]),
             _mask(packed.part_mask(place), manifest.loc[place]),
@@ -169,7 +169,7 @@ def guidance_growth(
     shown = spread(np.arange(len(kept["images"])), GUIDED_IMAGES)
     images = [
         GuidedImage(
-            _in_original(packed.image(place), manifest.loc[place]),
+            in_original(packed.image(place), manifest.loc[place]),
             boxes_of(manifest.loc[place, "boxes"]),
             {name: maps[:, number] for name, maps in kept.items() if name != "images"},
         )
@@ -181,7 +181,7 @@ def guidance_growth(
     return guidance_sheet(images, teachers)
 
 
-def _in_original(
+def in_original(
     pixels: NDArray[np.uint8], row: pd.Series[Any], *, interpolation: int = cv2.INTER_LINEAR
 ) -> NDArray[np.uint8]:
     """Return pixels in the original image's size, which boxes and maps are of.
@@ -202,7 +202,7 @@ def _in_original(
 def _mask(mask: NDArray[np.bool_] | None, row: pd.Series[Any]) -> NDArray[np.bool_] | None:
     if mask is None:
         return None
-    return _in_original(mask.astype(np.uint8), row, interpolation=cv2.INTER_NEAREST) > 0
+    return in_original(mask.astype(np.uint8), row, interpolation=cv2.INTER_NEAREST) > 0
 
 
 def _panels(

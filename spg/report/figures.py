@@ -14,7 +14,9 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patches import Rectangle
+from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
@@ -28,8 +30,10 @@ sns.set_theme(context="paper", style="whitegrid", palette="colorblind")
 DPI = 90
 LARGEST_SIDE = 1000  # pixels that are drawn of an image or map
 FEW = 8  # lines that one panel can tell apart
+PANELS_A_LINE = 5
 POINTS = {"selected": "o", "oracle": "v"}
 TRUE_COLOR, GUESS_COLOR = "#ffffff", "#f0e442"
+BOX_WIDTH = 1.2  # points
 
 
 class Panel(NamedTuple):
@@ -93,6 +97,25 @@ def contact_sheet(
     return figure
 
 
+def panels(count: int) -> tuple[Figure, list[Axes]]:
+    """Return a figure with panels side by side that share what they measure; see `name_lines`."""
+    apart = ConstrainedLayoutEngine(w_pad=0.08)  # inches, so that 1.0 and 0.0 do not touch
+    figure = Figure(figsize=(3.5 + 3.5 * count, 4), layout=apart)
+    return figure, list(figure.subplots(1, count, sharey=True, squeeze=False)[0])
+
+
+def name_lines(figure: Figure, axes: Sequence[Axes]) -> None:
+    """Put one legend beside all panels, with what any of them draws."""
+    entries: dict[str, Any] = {}
+    for axis in axes:
+        handles, names = axis.get_legend_handles_labels()
+        for name, handle in zip(names, handles, strict=True):
+            entries.setdefault(name, handle)
+        if legend := axis.get_legend():
+            legend.remove()
+    figure.legend(entries.values(), entries.keys(), loc="outside right center", frameon=False)
+
+
 def by_panel(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """Return the rows of each panel of a chart by its title, with a column ``line`` to name lines.
 
@@ -123,13 +146,9 @@ def threshold_curves(curves: pd.DataFrame, *, fixed: float, points: pd.DataFrame
     marked = by_panel(points.assign(gt_known_loc_err=per_cent[1]))
     order = list(dict.fromkeys(line for rows in drawn.values() for line in rows["line"]))
     shared = {"x": "map_threshold", "y": "gt_known_loc_err", "hue": "line", "hue_order": order}
-    figure = Figure(figsize=(3.5 + 3.5 * len(drawn), 4), layout="constrained")
-    axes = figure.subplots(1, len(drawn), sharey=True, squeeze=False)[0]
+    figure, axes = panels(len(drawn))
     for axis, (title, rows) in zip(axes, drawn.items(), strict=True):
-        sns.lineplot(
-            rows, **shared, style="line", style_order=order, errorbar=("pi", 100), ax=axis,
-            legend="auto" if axis is axes[-1] else False,
-        )  # fmt: skip
+        sns.lineplot(rows, **shared, style="line", style_order=order, errorbar=("pi", 100), ax=axis)
         spots = marked[title]
         for kind, marker in POINTS.items():
             own = spots[spots["kind"] == kind]
@@ -144,12 +163,12 @@ def threshold_curves(curves: pd.DataFrame, *, fixed: float, points: pd.DataFrame
         axis.axvline(0.2, color="0.7", linestyle="--", label="0.2, as in the CAM paper")
         axis.set(xlabel="map threshold", ylabel="GT-known localization error, %", title=title)
         axis.set(xlim=(0, 1), ylim=(0, 100))
-    axes[-1].legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
+    name_lines(figure, axes)
     return figure
 
 
 def training_curves(history: pd.DataFrame) -> Figure:
-    """Draw each loss term over the epochs, one panel a network; bands span the seeds.
+    """Draw each loss term over the epochs, one panel a network, five a line; bands span the seeds.
 
     Args:
         history: columns backbone, method, seed, epoch and one ``loss_`` column a term.
@@ -160,20 +179,24 @@ def training_curves(history: pd.DataFrame) -> Figure:
     long = history.melt(["variant", "seed", "epoch"], terms, "term", "value").dropna()
     long["term"] = long["term"].str.removeprefix("loss_")
     order = [term.removeprefix("loss_") for term in terms]
-    panels = list(dict.fromkeys(names))
-    figure = Figure(figsize=(2.2 * len(panels), 2.6), layout="constrained")
-    axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+    networks = list(dict.fromkeys(names))
+    lines, columns = -(-len(networks) // PANELS_A_LINE), min(len(networks), PANELS_A_LINE)
+    figure = Figure(figsize=(2.2 * columns, 2.6 * lines), layout="constrained")
+    grid = figure.subplots(lines, columns, sharey=True, squeeze=False)
+    axes = list(grid.ravel()[: len(networks)])
+    for unused in grid.ravel()[len(networks) :]:
+        unused.remove()
     once = long["epoch"].nunique() == 1  # a line of one point would not be seen
-    for axis, name in zip(axes, panels, strict=True):
+    for axis, name in zip(axes, networks, strict=True):
         sns.lineplot(
             long[long["variant"] == name], x="epoch", y="value", hue="term", style="term",
             hue_order=order, style_order=order, errorbar=("pi", 100), marker="o" if once else None,
-            legend=axis is axes[-1], ax=axis,
+            ax=axis,
         )  # fmt: skip
         axis.set(title=fill(name, 20), ylabel="loss", xlabel="epoch")
-        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes[0].set_ylim(0, None)  # of all panels, once all are drawn
-    axes[-1].legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
+    name_lines(figure, axes)
     return figure
 
 
@@ -203,7 +226,7 @@ def _truth(axis: Axes, row: GalleryRow) -> None:
         if mask is not None:
             outline(axis, mask.astype(np.float64), 0.5, color)
     for box in row.true_boxes:
-        _box(axis, box, TRUE_COLOR)
+        draw_box(axis, box, TRUE_COLOR)
 
 
 def show(axis: Axes, values: NDArray[Any], **style: Any) -> None:
@@ -244,8 +267,8 @@ def _panel(axis: Axes, row: GalleryRow, panel: Panel) -> None:
     show(axis, panel.loc_map, cmap="inferno", alpha=0.55, vmin=0, vmax=1)
     outline(axis, panel.loc_map, panel.threshold, "#56b4e9")
     for box in row.true_boxes:
-        _box(axis, box, TRUE_COLOR)
-    _box(axis, panel.box, GUESS_COLOR)
+        draw_box(axis, box, TRUE_COLOR)
+    draw_box(axis, panel.box, GUESS_COLOR)
     if panel.iou is not None:
         axis.set_title(f"IoU {panel.iou:.2f}", fontsize=7, pad=2)
 
@@ -255,8 +278,13 @@ def _show(axis: Axes, image: NDArray[np.uint8]) -> None:
     axis.set_axis_off()
 
 
-def _box(axis: Axes, box: NDArray[np.float64], color: str) -> None:
+def draw_box(axis: Axes, box: NDArray[np.float64], color: str) -> None:
+    """Draw a box, ``Float[4]`` xyxy, with a dark seam: a white line alone is lost on white.
+
+    It is not cut at the edge of the image, where half of its line would be.
+    """
     x1, y1, x2, y2 = box - 0.5  # pixel edges, half-open
-    axis.add_patch(
-        Rectangle((x1, y1), x2 - x1, y2 - y1, fill=False, edgecolor=color, linewidth=1.2)
-    )
+    seam = withStroke(linewidth=BOX_WIDTH + 1, foreground="black", alpha=0.6)
+    rectangle = Rectangle((x1, y1), x2 - x1, y2 - y1, fill=False, clip_on=False)
+    rectangle.set(edgecolor=color, linewidth=BOX_WIDTH, path_effects=[seam])
+    axis.add_patch(rectangle)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
 
 from spg.compare.variants import grid
 from spg.evaluate.outcomes import OUTCOMES
@@ -77,7 +79,7 @@ def test_the_forest_shows_gains_intervals_and_reports_in_points():
     assert np.ma.getmaskarray(ilsvrc).tolist() == [False, True]
     assert np.ma.getmaskarray(cub).tolist() == [True, False]
     assert (ilsvrc[0], cub[1]) == (2, 3)
-    legend = [text.get_text() for text in axis.get_legend().get_texts()]
+    legend = [text.get_text() for text in figure.legends[0].get_texts()]
     assert legend[:2] == ["reported on ILSVRC", "reported on CUB-200-2011"]
     assert [t.get_text() for t in axis.get_yticklabels()] == [
         "A holds\nreproduced",
@@ -190,6 +192,47 @@ def test_many_variants_have_a_panel_for_each_extractor():
     assert len(set(colors[0])) == 4
 
 
+def test_the_legend_beside_several_panels_names_what_any_of_them_draws():
+    rows = [
+        {"method": method, "extractor": extractor, "iou": iou}
+        for method, extractor in [*((m, "cam") for m in "abcdefgh"), ("a", "grad_cam")]
+        for iou in (0.2, 0.7)
+    ]
+    figure = charts.iou_distributions(pd.DataFrame(rows), iou_threshold=0.5)
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.texts] == [*"abcdefgh", "right from 0.5 on"]
+    assert [axis.get_legend() for axis in figure.axes] == [None, None]
+
+
+def test_five_networks_have_their_losses_in_a_line_and_the_sixth_below():
+    history = pd.DataFrame(
+        {"backbone": "b", "method": method, "seed": 0, "epoch": epoch, "loss_cls": 0.1}
+        for method in "abcdef"
+        for epoch in (1, 2)
+    )
+    axes = figures.training_curves(history).axes
+    places = [axis.get_subplotspec().rowspan.start for axis in axes]
+    assert places == [0, 0, 0, 0, 0, 1]
+
+
+def test_a_white_box_can_be_seen_on_white_and_at_the_edge_of_the_image(tmp_path):
+    image = np.full((40, 40, 3), 255, np.uint8)
+    figure = Figure(figsize=(1, 1))
+    figure.subplots_adjust(0, 0, 1, 1)
+    axis = figure.subplots()
+    figures.show(axis, image)
+    axis.set_axis_off()
+    figures.draw_box(axis, np.array([10.0, 10, 40, 30]), "#ffffff")
+    figures.save(figure, tmp_path / "box.png")
+    drawn = cv2.imread(str(tmp_path / "box.png"), cv2.IMREAD_GRAYSCALE)
+    rows, columns = np.nonzero(drawn < 200)
+    side = drawn.shape[0] / 40
+    assert rows.min() / side == pytest.approx(10, abs=1)
+    assert rows.max() / side == pytest.approx(30, abs=1)
+    assert columns.min() / side == pytest.approx(10, abs=1)
+    assert columns.max() / side == pytest.approx(40, abs=1)
+
+
 # ---- Several backbones ----
 
 
@@ -233,6 +276,9 @@ def test_the_loss_of_a_single_pass_is_a_point_that_is_seen():
     (axis,) = figures.training_curves(history).axes
     (line,) = [line for line in axis.lines if len(line.get_xdata())]
     assert (line.get_marker(), line.get_xdata().tolist()) == ("o", [1])
+    axis.figure.draw_without_rendering()
+    low, high = axis.get_xlim()
+    assert [tick for tick in axis.get_xticks() if low <= tick <= high] == [1]
 
 
 def test_where_thresholds_are_cross_fitted_no_single_one_is_marked_as_selected():
@@ -245,6 +291,6 @@ def test_where_thresholds_are_cross_fitted_no_single_one_is_marked_as_selected()
     chosen = best | {"kind": "selected", "map_threshold": 0.2, "gt_known_loc_err": 0.2}
     for points, shown in (([best], False), ([best, chosen], True)):
         figure = figures.threshold_curves(curves, fixed=0.5, points=pd.DataFrame(points))
-        named = [text.get_text() for text in figure.axes[-1].get_legend().get_texts()]
+        named = [text.get_text() for text in figure.legends[0].get_texts()]
         assert "oracle" in named
         assert ("selected" in named) == shown
