@@ -21,7 +21,8 @@ from spg.data.images.manifest import TEST, boxes_of, read_manifest
 from spg.data.images.packed import PackedImages
 from spg.project.params import load_params
 from spg.project.workspace import Workspace
-from spg.report.figures import as_png
+from spg.report.drawing import in_original
+from spg.report.figures import TRUE_COLOR, as_png, draw_box, show
 
 root = next(folder for folder in (Path.cwd(), *Path.cwd().parents) if (folder / "params.yaml").exists())
 workspace = Workspace(root)
@@ -60,7 +61,7 @@ share.hist(100 * shares, bins=20, range=(0, 100))
 share.set(xlabel="box's share of the image, %", ylabel="boxes", title="true boxes")
 number.hist([len(b) for b in boxes], bins=np.arange(0.5, max(1, *(len(b) for b in boxes)) + 1))
 number.set(xlabel="boxes in an image", ylabel="images", title="how many boxes")
-display(Image(as_png(figure)))
+display(Image(as_png(figure), alt="Sizes of test images, shares of true boxes, boxes in an image: histograms"))
 if len(shares):
     display(Markdown(f"Median share of a box: {100 * np.median(shares):.1f} %."))
 else:
@@ -80,8 +81,8 @@ axes = figure.subplots(rows, columns, squeeze=False).ravel()
 for axis in axes:
     axis.axis("off")
 for axis, (place, row) in zip(axes, first.iterrows(), strict=False):
-    axis.imshow(packed.image(place))
+    show(axis, in_original(packed.image(place), row))
     axis.set_title(row["class_name"], fontsize=7)
-    for x0, y0, x1, y1 in boxes_of(row["boxes"]):
-        axis.plot([x0, x1, x1, x0, x0], [y0, y0, y1, y1, y0], color="white", linewidth=1.5)
-display(Image(as_png(figure)))
+    for box in boxes_of(row["boxes"]):
+        draw_box(axis, box, TRUE_COLOR)
+display(Image(as_png(figure), alt="One test image of each class, with its true boxes"))

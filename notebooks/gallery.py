@@ -48,4 +48,4 @@ for place in places:
     sheet = contact_sheet(
         workspace, dataset, rows, normalization=params.sweep.normalization, places=np.array([place])
     )
-    display(Image(as_png(sheet)))
+    display(Image(as_png(sheet), alt=f"{row['class_name']}: true box, and each variant's map and box"))

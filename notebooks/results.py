@@ -35,7 +35,7 @@ display(Markdown((folder / "tables.md").read_text(encoding="utf-8")))
 
 # %%
 for figure in sorted((folder / "figures").glob("claims.png")):
-    display(Image(figure))
+    display(Image(figure, alt="Each claim's gain with its interval, reported and reproduced"))
 
 # %% [markdown]
 # ## Images, maps and boxes
@@ -45,7 +45,8 @@ for figure in sorted((folder / "figures").glob("claims.png")):
 # true one (white), first seed.
 
 # %%
-display(Image(folder / "figures" / "contact_sheet.png"))
+sheet = folder / "figures" / "contact_sheet.png"
+display(Image(sheet, alt="Test images with their true boxes, and each variant's map and box"))
 
 # %% [markdown]
 # ## Error against map threshold
@@ -55,7 +56,7 @@ display(Image(folder / "figures" / "contact_sheet.png"))
 
 # %%
 for figure in sorted((folder / "figures").glob("threshold_curves.png")):
-    display(Image(figure))
+    display(Image(figure, alt="GT-known localization error against map threshold"))
 
 # %% [markdown]
 # ## How good the boxes are, and what becomes of the images
@@ -63,9 +64,13 @@ for figure in sorted((folder / "figures").glob("threshold_curves.png")):
 # The further right a curve, the better its boxes; it crosses the dotted line at the GT-known error.
 
 # %%
-for name in ("iou", "outcomes"):
+shown = {
+    "iou": "Share of images whose box has at most a given IoU",
+    "outcomes": "Share of test images with each outcome",
+}
+for name, text in shown.items():
     for figure in sorted((folder / "figures").glob(f"{name}.png")):
-        display(Image(figure))
+        display(Image(figure, alt=text))
 
 # %% [markdown]
 # ## Where the maps look
@@ -74,7 +79,7 @@ for name in ("iou", "outcomes"):
 
 # %%
 for figure in sorted((folder / "figures").glob("energy.png")):
-    display(Image(figure))
+    display(Image(figure, alt="How much denser each map is on telling parts and object than a uniform one"))
 
 # %% [markdown]
 # ## How the guidance grows
@@ -84,13 +89,13 @@ for figure in sorted((folder / "figures").glob("energy.png")):
 
 # %%
 for figure in sorted((folder / "figures").glob("guidance.png")):
-    display(Image(figure))
+    display(Image(figure, alt="The masks that guide, and what the branches answer, epoch by epoch"))
 
 # %% [markdown]
 # ## Training
 
 # %%
-display(Image(folder / "figures" / "training_curves.png"))
+display(Image(folder / "figures" / "training_curves.png", alt="Each loss term over the epochs"))
 
 # %% [markdown]
 # ## Every number

@@ -41,7 +41,7 @@ def show(threshold: float) -> None:
     sheet = contact_sheet(
         workspace, dataset, rows, normalization=params.sweep.normalization, places=places, threshold=threshold
     )
-    display(Image(as_png(sheet)))
+    display(Image(as_png(sheet), alt=f"Each variant's map cut at {threshold}, and its box, on two test images"))
 
 
 for threshold in (0.2, 0.4, 0.6, 0.8):
@@ -56,7 +56,7 @@ for threshold in (0.2, 0.4, 0.6, 0.8):
 # %%
 folder = workspace.report(dataset)
 for figure in sorted((folder / "figures").glob("threshold_curves.png")):
-    display(Image(figure))
+    display(Image(figure, alt="GT-known localization error against map threshold"))
 
 # %%
 points = threshold_points(workspace, rows)

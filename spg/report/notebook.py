@@ -20,6 +20,17 @@ from spg.project.errors import UserError
 from spg.project.files import write_text
 
 CELL_SECONDS = 300
+# nbconvert's own block with the alternative text, which its template `lab` leaves out.
+TEMPLATE = """\
+{%- extends 'lab/index.html.j2' -%}
+{%- block data_png scoped -%}
+<div class="jp-RenderedImage jp-OutputArea-output {{ extra_class }}">
+<img src="data:image/png;base64,{{ output.data['image/png'] | escape_html }}"
+{%- set alt = output | get_metadata('alt', 'image/png') %}
+{%- if alt is not none %} alt="{{ alt | escape_html }}"{% endif %}>
+</div>
+{%- endblock data_png -%}
+"""
 
 
 def execute(
@@ -79,7 +90,12 @@ def scrub(notebook: NotebookNode) -> None:
 
 
 def to_html(notebook: NotebookNode, *, title: str) -> str:
-    """Return a self-contained page; it loads nothing from the network."""
-    exporter = HTMLExporter(mathjax_url="", require_js_url="", exclude_input=True)
+    """Return a self-contained page; it loads nothing from the network.
+
+    Figures are described by what the notebook gave as ``alt`` of ``IPython.display.Image``.
+    """
+    exporter = HTMLExporter(
+        mathjax_url="", require_js_url="", exclude_input=True, raw_template=TEMPLATE
+    )
     page, _ = exporter.from_notebook_node(notebook, {"metadata": {"name": title}})
     return str(page)

@@ -20,6 +20,7 @@ from spg.report.tables import (
     not_run,
     number_text,
     percent,
+    seeds_text,
     with_interval,
 )
 
@@ -191,11 +192,11 @@ def _verdicts(paper: Paper, claims: pd.DataFrame) -> dict[str, str]:
 
 
 def _caption(key: str, first: Result, paper: Paper, run: Run) -> str:
-    images, seeds = int(run.comparison["images"].max()), int(run.comparison["seeds"].max())
+    images, seeds = int(run.comparison["images"].max()), seeds_text(run.comparison)
     text = (
         f"{TITLES.get(key, key)}. Errors in per cent. Reproduced: "
-        f"{run.backbone} on {run.dataset}, {images} test images, {seeds} seed"
-        f"{'s' if seeds > 1 else ''}, {run.confidence:.0%} intervals, at the map threshold "
+        f"{run.backbone} on {run.dataset}, {images} test images, {seeds}, "
+        f"{run.confidence:.0%} intervals, at the map threshold "
         f"{run.selection} (GraphCut: none). A dash is no number, in the paper or in this run; the "
         "remark says why, "
         "with status and sources as in paper.yaml."

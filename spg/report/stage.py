@@ -44,6 +44,8 @@ class PageRule(NamedTuple):
     """How *selected* thresholds were chosen, as :func:`spg.compare.selection.selection` says it."""
     reported: str
     """Whose numbers the *reported* ones are."""
+    confidence: float
+    """Of the intervals."""
 
 
 @sole_writer(Workspace.report)
@@ -62,6 +64,7 @@ def report(workspace: Workspace, params: Params, dataset: str) -> None:
         run.normalization,
         run.selection,
         reported_numbers(paper, run.theirs),
+        params.comparison.confidence,
     )
     write_text(folder / "tables.md", tables_page(folder, rule, [claims, *papers]))
     shown = [table for table in (claims, *papers) if len(table.frame)]
@@ -88,8 +91,8 @@ def tables_page(folder: Path, rule: PageRule, rendered: Sequence[Table]) -> str:
     digits = rule.digits
     comparison = read_table(folder / "comparison.csv")
     claims = read_table(folder / "claims.csv")
-    images, seeds = int(comparison["images"].max()), int(comparison["seeds"].max())
-    repeated = f"{seeds} seeds" if seeds > 1 else ONE_SEED
+    images = int(comparison["images"].max())
+    repeated = tables.seeds_text(comparison) if comparison["seeds"].max() > 1 else ONE_SEED
     boxed = tables.has_boxes(comparison)
     other = rule.normalization != "min_max"
     normalized = f" Maps are normalized by `{rule.normalization}`." if other else ""
@@ -98,11 +101,11 @@ def tables_page(folder: Path, rule: PageRule, rendered: Sequence[Table]) -> str:
         f"{images} test images, {repeated}. Per cent; lower is better. *selected*: "
         f"at the map threshold {rule.selection}; "
         f"*fixed*: at {rule.map_threshold}. *reported*: the error {rule.reported}.{normalized}\n",
-        *(_localization(comparison, digits) if boxed else [f"{tables.NO_BOXES}\n"]),
+        *(_localization(comparison, rule) if boxed else [f"{tables.NO_BOXES}\n"]),
         *(_claims(claims, rendered[0]) if boxed or len(tables.judged(claims)) else ()),
         "\n## All errors at the selected threshold\n",
         to_markdown(tables.metrics_table(comparison, digits=digits)),
-        *(_outcomes(folder, comparison, digits) if boxed else ()),
+        *(_outcomes(folder, comparison, rule) if boxed else ()),
         f"## Accuracies of wsolevaluation, protocol `{rule.protocol}`\n",
         "Higher is better. MaxBoxAcc and MaxBoxAccV2 take the threshold that is best on the test "
         "images, as published; PxAP needs none. pIoU is of all pixels together, at the threshold "
@@ -121,7 +124,7 @@ def _claims(claims: pd.DataFrame, rendered: Table) -> Iterator[str]:
     yield "## Claims of the paper\n"
     yield to_markdown(rendered)
     yield from (f"- *{row.text}*: {row.sentence}" for row in tables.judged(claims).itertuples())
-    yield f"\n{tables.not_run(claims)}"
+    yield ""
 
 
 def _of_others(rendered: Sequence[Table]) -> Iterator[str]:
@@ -129,10 +132,10 @@ def _of_others(rendered: Sequence[Table]) -> Iterator[str]:
     yield from (to_markdown(table) for table in rendered)
 
 
-def _localization(comparison: pd.DataFrame, digits: int) -> Iterator[str]:
+def _localization(comparison: pd.DataFrame, rule: PageRule) -> Iterator[str]:
     """Yield the GT-known errors."""
     yield "## GT-known localization error\n"
-    yield to_markdown(tables.main_table(comparison, metric="gt_known_loc_err", digits=digits))
+    yield to_markdown(_errors(comparison, ERRORS[0], rule))
     yield "## GT-known localization error by kind of threshold\n"
     yield (
         "*oracle*: the best threshold on these very test images, which no one may report as a "
@@ -140,16 +143,23 @@ def _localization(comparison: pd.DataFrame, digits: int) -> Iterator[str]:
         "*GraphCut*: no threshold, but the image's colors too, the box rule of the work cited for "
         "Backprop (PROTOCOL 11).\n"
     )
-    yield to_markdown(tables.kinds_table(comparison, digits=digits))
+    yield to_markdown(tables.kinds_table(comparison, digits=rule.digits))
 
 
-def _outcomes(folder: Path, comparison: pd.DataFrame, digits: int) -> Iterator[str]:
+def _errors(comparison: pd.DataFrame, metric: str, rule: PageRule) -> Table:
+    return tables.main_table(
+        comparison, metric=metric, digits=rule.digits, confidence=rule.confidence
+    )
+
+
+def _outcomes(folder: Path, comparison: pd.DataFrame, rule: PageRule) -> Iterator[str]:
     """Yield the top-1 errors, and what becomes of the images."""
     yield "## Top-1 localization error\n"
-    yield to_markdown(tables.main_table(comparison, metric=ERRORS[1], digits=digits))
+    yield to_markdown(_errors(comparison, ERRORS[1], rule))
     yield "## What becomes of the images\n"
     yield "Share of the test images at the selected threshold: one outcome an image.\n"
-    yield to_markdown(tables.outcome_table(read_table(folder / "outcomes.csv"), digits=digits))
+    outcomes = read_table(folder / "outcomes.csv")
+    yield to_markdown(tables.outcome_table(outcomes, digits=rule.digits))
 
 
 def _further_tables(folder: Path, digits: int) -> Iterator[str]:

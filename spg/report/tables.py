@@ -139,10 +139,24 @@ def has_boxes(comparison: pd.DataFrame) -> bool:
     return bool((comparison["metric"] == "gt_known_loc_err").any())
 
 
-def main_table(comparison: pd.DataFrame, *, metric: str, digits: int) -> Table:
+def seeds_text(comparison: pd.DataFrame) -> str:
+    """Return how many seeds the rows of a comparison.csv have: ``6 seeds``, ``3 to 6 seeds``."""
+    fewest, most = int(comparison["seeds"].min()), int(comparison["seeds"].max())
+    if fewest < most:
+        return f"{fewest} to {most} seeds"
+    return "1 seed" if most == 1 else f"{most} seeds"
+
+
+def main_table(comparison: pd.DataFrame, *, metric: str, digits: int, confidence: float) -> Table:
     """Return the table of one metric: every variant and baseline, reproduced beside reported.
 
     What maps are worth without boxes or without a chosen threshold stands beside it.
+
+    Args:
+        comparison: comparison.csv.
+        metric: one of `METRIC_NAMES`.
+        digits: after the point.
+        confidence: of the intervals, as ``comparison.confidence``.
     """
     rows = comparison[comparison["metric"] == metric]
     selected = rows[rows["threshold"].isin(["selected", "none"])]
@@ -156,13 +170,15 @@ def main_table(comparison: pd.DataFrame, *, metric: str, digits: int) -> Table:
             variant_name(row),
             percent(row["mean"], digits),
             f"{percent(row['low'], digits)} to {percent(row['high'], digits)}",
+            str(row["seeds"]),
             percent(row["seed_std"], digits),
             percent(fixed.get(place), digits),
             percent(row["reported"], digits),
             *(percent(found.get(place), digits) for found in values.values()),
         ]
 
-    header = ["variant", "selected", "95 % interval", "std of seeds", "fixed", "reported"]
+    interval = f"{confidence:.0%} interval"
+    header = ["variant", "selected", interval, "seeds", "std of seeds", "fixed", "reported"]
     header += [VALUE_NAMES[name] for name in values]
     return _table(header, [cells(row) for row in selected.to_dict("records")])
 
@@ -260,13 +276,14 @@ def not_run(claims: pd.DataFrame) -> str:
     return f"Not run here: {'; '.join(texts)}." if texts else ""
 
 
-def claims_table(claims: pd.DataFrame, *, digits: int) -> Table:
+def claims_table(claims: pd.DataFrame, *, digits: int, confidence: float) -> Table:
     """Return each claim that ran with its verdict; see :func:`not_run` for the others."""
+    interval = f"{confidence:.0%} interval"
 
     def reported(row: Row) -> str:
         return number_text(row["reported_points"], digits)
 
-    header = ["claim", "reported gain, points", "reproduced gain (95 % interval)", "verdict"]
+    header = ["claim", "reported gain, points", f"reproduced gain ({interval})", "verdict"]
     lines = [
         [str(row["text"]), reported(row), with_interval(row, digits), f"**{row['verdict']}**"]
         for row in judged(claims).to_dict("records")

@@ -26,14 +26,18 @@ The figure of photographs shows none of them: they are not this project's to pub
 def results_block(workspace: Workspace, dataset: str) -> str:
     """Return the section on ``dataset`` that README.md must show for the committed report."""
     folder = workspace.report(dataset)
-    digits = load_params(workspace.params_file).report.digits
+    params = load_params(workspace.params_file)
+    digits, confidence = params.report.digits, params.comparison.confidence
     comparison = read_table(folder / "comparison.csv")
     claims = read_table(folder / "claims.csv")
+    errors = tables.main_table(
+        comparison, metric="gt_known_loc_err", digits=digits, confidence=confidence
+    )
     figure, shows = FIGURES[dataset]
     parts = [
         START.format(dataset),
-        to_markdown(tables.main_table(comparison, metric="gt_known_loc_err", digits=digits)),
-        to_markdown(tables.claims_table(claims, digits=digits)),
+        to_markdown(errors),
+        to_markdown(tables.claims_table(claims, digits=digits, confidence=confidence)),
         f"{tables.not_run(claims)}\n",
         f"![{shows}](reports/{dataset}/figures/{figure})",
         END,

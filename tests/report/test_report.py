@@ -47,9 +47,12 @@ def comparison_rows():
 
 
 def test_the_main_table_shows_per_cent_of_both_thresholds_beside_the_reported_number():
-    table = tables.main_table(comparison_rows(), metric="gt_known_loc_err", digits=2)
+    table = tables.main_table(
+        comparison_rows(), metric="gt_known_loc_err", digits=2, confidence=0.9
+    )
     lines = to_markdown(table).splitlines()
-    assert lines[2] == "| SPG | 50.00 | 40.00 to 60.00 | 1.00 | 71.24 | 35.31 |"
+    assert lines[0].startswith("| variant | selected | 90% interval | seeds | std of seeds |")
+    assert lines[2] == "| SPG | 50.00 | 40.00 to 60.00 | 3 | 1.00 | 71.24 | 35.31 |"
     assert lines[3].startswith("| *center box* | 78.00 |")
     assert lines[3].endswith("| 1.00 | – | – |")
     assert len(lines) == 4
@@ -85,11 +88,20 @@ def test_claims_without_a_run_are_one_sentence():
              "high": np.nan, "verdict": "not run"},
         ]
     )  # fmt: skip
-    lines = to_markdown(tables.claims_table(claims, digits=2)).splitlines()
+    table = tables.claims_table(claims, digits=2, confidence=0.9)
+    lines = to_markdown(table).splitlines()
+    assert "reproduced gain (90% interval)" in lines[0]
     assert lines[2] == "| A | 2.01 | 1.00 (-1.00 to 3.00) | **undecided** |"
     assert len(lines) == 3
     assert tables.not_run(claims) == "Not run here: *B*."
     assert tables.not_run(claims[:1]) == ""
+
+
+@pytest.mark.parametrize(
+    ("seeds", "text"), [([1, 1], "1 seed"), ([6, 6], "6 seeds"), ([6, 3], "3 to 6 seeds")]
+)
+def test_a_page_says_when_rows_differ_in_seeds(seeds, text):
+    assert tables.seeds_text(pd.DataFrame({"seeds": seeds})) == text
 
 
 def test_a_figure_drawn_twice_is_the_same_file(tmp_path):
@@ -120,10 +132,19 @@ def test_the_contact_sheet_has_a_column_for_the_truth_and_each_variant():
     assert "IoU 0.25" in figure.axes[1].get_title()
 
 
+FIGURE = """
+# %%
+from IPython.display import Image
+Image(bytes.fromhex("89504e470d0a1a0a") + bytes(16), alt="A & B")
+"""
+
+
 @pytest.fixture
 def script(tmp_path):
     path = tmp_path / "small.py"
-    path.write_text("# %% [markdown]\n# # Title\n\n# %%\nobject()\n\n# %%\nprint(1)\nprint(2)\n")
+    path.write_text(
+        "# %% [markdown]\n# # Title\n\n# %%\nobject()\n\n# %%\nprint(1)\nprint(2)\n" + FIGURE
+    )
     return path
 
 
@@ -133,6 +154,7 @@ def test_a_notebook_run_twice_is_the_same_file_and_loads_nothing(tmp_path, scrip
     for name in ("small.ipynb", "small.html"):
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
     page = (tmp_path / "one/small.html").read_text(encoding="utf-8")
+    assert re.findall(r'<img [^>]*alt="([^"]*)"', page) == ["A &amp; B"]
     assert not re.findall(r"""<(?:script|link|img)[^>]+(?:src|href)=["']https?:""", page)
     saved = nbformat.read(tmp_path / "one/small.ipynb", as_version=4)
     assert " at 0x" not in str(saved)
