@@ -33,6 +33,8 @@ CLAIMS_KIND = "selected"  # each variant at its own threshold, never chosen on t
 SeedsOf = Callable[[str], Sequence[int]]
 """From a method to the seeds of its cells, in the order of its rows."""
 WANTED_POWER = 0.8
+CSV_FORMAT = "%.6g"
+"""Of the numbers in what ``compare`` writes; sentences round what this leaves, as tables do."""
 MEANINGS = {
     "reproduced": "all of it above 0",
     "not reproduced": "none of it above 0",
@@ -104,6 +106,16 @@ def claims_table(
             row |= _judge(gain, adjusted, claim.id, reported, on, params.confidence)
         rows.append(row)
     return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def level_text(confidence: float) -> str:
+    """Return a level of confidence as per cent, no digit lost.
+
+    Example:
+        >>> level_text(0.95), level_text(0.975)
+        ('95%', '97.5%')
+    """
+    return f"{100 * confidence:g}%"
 
 
 def _keys(claim: Claim, backbone: str) -> list[Key]:
@@ -201,10 +213,10 @@ def _not_run(keys: Sequence[Key], errors: Errors) -> dict[str, Any]:
 def _measured(
     interval: Interval, reported: float | None, on: str, confidence: float, doubt: str
 ) -> str:
-    mean, low, high = (100 * value for value in interval)
+    mean, low, high = (100 * float(CSV_FORMAT % value) for value in interval)
     text = (
-        f"The gain is {mean:+.2f} points, {confidence:.0%} interval {low:+.2f} to {high:+.2f}: "
-        f"{MEANINGS[verdict(interval)]}{doubt}"
+        f"The gain is {mean:+.2f} points, {level_text(confidence)} interval {low:+.2f} to "
+        f"{high:+.2f}: {MEANINGS[verdict(interval)]}{doubt}"
     )
     if reported is None:
         return f"{text}."

@@ -76,18 +76,25 @@ def collect_values(tables: Tables) -> Errors:
     """Stack what maps are worth beside their boxes: PxAP, pIoU, MaxBoxAccV2, what they cover.
 
     What a data set has no masks for is left out, and so is an image whose mask lacks what is
-    covered: the same ones in all variants.
+    covered: the same ones in all variants, and of what is covered at a kind of threshold the same
+    ones in all regions, since claims compare regions image by image.
     """
-    columns = [(NO_THRESHOLD, name, name) for name in WHOLE_MAP]
-    columns += [(k, name, f"{name}_{k}") for k in KINDS for name in (*COVERED, PIXEL_IOU)]
+    columns = {(NO_THRESHOLD, name): name for name in WHOLE_MAP}
+    columns |= {(k, name): f"{name}_{k}" for k in KINDS for name in (*COVERED, PIXEL_IOU)}
     values: Errors = {}
     for variant, seeds in tables.items():
-        for kind, metric, column in columns:
-            if column in seeds[0]:
-                stacked = np.stack([table[column].to_numpy(np.float64) for table in seeds])
-                known = np.isfinite(stacked).all(axis=0)
-                if known.any():
-                    values[variant, kind, metric] = stacked[:, known]
+        stacked = {
+            key: np.stack([table[column].to_numpy(np.float64) for table in seeds])
+            for key, column in columns.items()
+            if column in seeds[0]
+        }
+        known = {key: np.isfinite(found).all(axis=0) for key, found in stacked.items()}
+        known = {key: images for key, images in known.items() if images.any()}
+        for kind, metric in known:
+            beside = COVERED if metric in COVERED else (metric,)
+            images = np.all([known[kind, n] for n in beside if (kind, n) in known], axis=0)
+            if images.any():
+                values[variant, kind, metric] = stacked[kind, metric][:, images]
     return values
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from spg.compare.claims import claims_table
+from spg.compare.claims import CSV_FORMAT, claims_table
 from spg.compare.comparison import comparison_table, external_table, summary
 from spg.compare.errors import baseline_errors, collect_errors, collect_values
 from spg.compare.fits import fit_of
@@ -53,7 +53,7 @@ def compare(workspace: Workspace, params: Params, dataset: str) -> None:
     names = [f"{name}.csv" for name in every]
     with whole_files(workspace.report(dataset), *names, "summary.json", TRACE) as temporary:
         for name, table in every.items():
-            text = table.to_csv(index=False, float_format="%.6g", lineterminator="\n")
+            text = table.to_csv(index=False, float_format=CSV_FORMAT, lineterminator="\n")
             write_text(temporary / f"{name}.csv", text)
         write_json(temporary / "summary.json", summary(comparison, claims))
         files = [temporary / name for name in (*names, "summary.json")]

@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from spg.compare.claims import COLUMNS, claims_table
+from spg.compare.claims import COLUMNS, CSV_FORMAT, _measured, claims_table
 from spg.compare.paper import Ours, load_paper
+from spg.compare.statistics.intervals import Interval
 from spg.compare.statistics.significance import holm, power
 from spg.compare.variants import Variant
 from spg.project.params import load_params
+from spg.report.tables import percent
 
 ROOT = Path(__file__).parents[2]
 PAPER, PARAMS = load_paper(ROOT / "paper.yaml"), load_params(ROOT / "params.yaml")
@@ -64,6 +66,14 @@ def test_a_claim_is_told_with_its_tests():
     assert row["power"] == pytest.approx(scipy.stats.norm.cdf(0.0201 / error - 1.959964))
     assert row["detectable"] == pytest.approx(error * (1.959964 + 0.841621))
     assert (row["seeds"], row["images"], row["verdict"]) == (1, 400, "reproduced")
+
+
+def test_the_sentence_rounds_what_the_table_has():
+    """-1.7449999 per cent is -1.745 in claims.csv, which a table rounds to -1.75."""
+    interval = Interval(-0.005, -0.017449999, 0.0066666)
+    said = _measured(interval, None, "", 0.975, "")
+    assert said.startswith("The gain is -0.50 points, 97.5% interval -1.75 to +0.67: ")
+    assert percent(float(CSV_FORMAT % interval.low), 2) == "-1.75"
 
 
 def test_the_sentence_says_what_this_size_can_see():
