@@ -12,7 +12,7 @@
 # Choose images below and run the cells again. First column: the true box, the object's outline (white)
 # and the telling parts' (red) where they are known. Others: the map of the true class, its mask at the
 # image's selected threshold (blue), the guessed box (yellow), the true one (white) and the IoU; first
-# seed of each variant.
+# seed of each variant. Maps are cut as `sweep.protocol: paper` does, by whatever protocol the boxes were drawn.
 
 # %%
 import os

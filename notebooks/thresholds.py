@@ -11,7 +11,7 @@
 #
 # A map becomes a box by a threshold: the pixels that reach it, the largest component, its box. Low ones
 # give boxes of the whole image, high ones of a single part. Where a variant is best differs, which is why
-# each has its own, never selected on the image that it cuts (PROTOCOL 10).
+# each has its own, never selected on the image that it cuts (PROTOCOL 10). Boxes here are those of `sweep.protocol: paper`.
 
 # %%
 import os

@@ -214,7 +214,9 @@ def _found(
     row = _where(run.accuracies, wanted)
     if row is None or pd.isna(row[metric]):
         return None
-    return {"mean": row[metric], "std": row[f"{metric}_std"]}
+    other = _where(run.comparison, wanted)
+    once = other is not None and other["seeds"] == 1  # one seed has no spread
+    return {"mean": row[metric]} | ({} if once else {"std": row[f"{metric}_std"]})
 
 
 def _difference(row: Mapping[str, Any] | None, reported: float | None) -> str:

@@ -53,13 +53,20 @@ def draw_figures(
         where = ran["reported_dataset"].dropna().unique()
         paper = load_paper(workspace.paper_file)
         yield "claims", charts.forest_plot(ran, {name: paper.title_of(name) for name in where})
-    energy = read_table(folder / "energy.csv").dropna()
-    if set(REGIONS) <= set(energy) and not energy.empty:
+    energy = with_masks(read_table(folder / "energy.csv"))
+    if not energy.empty:
         yield "energy", figures.energy_bars(energy)
     if params.guided:
         cell = Cell(dataset, params.backbones[0], params.guided[0], params.seeds[0])
         cascade = params.spg_of(cell.method).cascade
         yield "guidance", guidance_growth(workspace, cell, params.guidance, cascade=cascade)
+
+
+def with_masks(energy: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of energy.csv that know the object; its telling parts they need not know."""
+    if not set(REGIONS) <= set(energy):
+        return energy[:0]
+    return energy.dropna(subset=[name for name in REGIONS if name.startswith("object")])
 
 
 def _of_boxes(

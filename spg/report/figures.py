@@ -201,7 +201,10 @@ def training_curves(history: pd.DataFrame) -> Figure:
 
 
 def energy_bars(energy: pd.DataFrame) -> Figure:
-    """Draw how much denser each map is on telling parts and object than a uniform map (= 1)."""
+    """Draw how much denser each map is on telling parts and object than a uniform map (= 1).
+
+    A region that no mask knows has no bars.
+    """
     ratios = [
         {
             "variant": variant_name(row),
@@ -213,7 +216,8 @@ def energy_bars(energy: pd.DataFrame) -> Figure:
     ]
     figure = Figure(figsize=(7, max(3, 0.3 * len(energy))), layout="constrained")
     axis = figure.subplots()
-    sns.barplot(pd.DataFrame(ratios), y="variant", x="ratio", hue="region", ax=axis)
+    known, order = pd.DataFrame(ratios).dropna(), [row["variant"] for row in ratios[::2]]
+    sns.barplot(known, y="variant", x="ratio", hue="region", order=order, ax=axis)
     axis.axvline(1, color="0.4", linestyle=":")
     axis.set(xlabel="energy share / area share (1 = uniform map)", ylabel="")
     axis.legend(frameon=False, title="")

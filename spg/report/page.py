@@ -13,6 +13,7 @@ import pandas as pd
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
+from spg.compare.claims import level_text
 from spg.compare.paper import load_paper
 from spg.compare.selection import selection
 from spg.compare.trace import TRACE, trace_facts
@@ -34,6 +35,7 @@ from spg.report.tables import (
     Table,
     has_boxes,
     judged,
+    kind_notes,
     not_run,
     percent,
     seeds_text,
@@ -101,6 +103,7 @@ def page_facts(workspace: Workspace, params: Params, dataset: str) -> dict[str, 
     splits, entry = manifest["split"].to_numpy(), params.datasets[dataset]
     paper = load_paper(workspace.paper_file)
     theirs = paper.whole(entry.source.kind, len(class_names(manifest)))
+    kinds = {"none": "no threshold", **KIND_NAMES}
     ran = judged(claims)
     drawings = {
         name: (caption, _drawing(folder / "figures" / f"{name}.svg"))
@@ -113,7 +116,6 @@ def page_facts(workspace: Workspace, params: Params, dataset: str) -> dict[str, 
         "images": int((splits == TEST).sum()),
         "seeds": seeds_text(comparison),
         "one_seed": bool(comparison["seeds"].max() == 1),
-        "backbones": params.backbones,
         "verdicts": ran["verdict"].value_counts().sort_index().to_dict(),
         "claims": ran.to_dict("records"),
         "not_run": not_run(claims).replace("*", ""),
@@ -124,13 +126,16 @@ def page_facts(workspace: Workspace, params: Params, dataset: str) -> dict[str, 
         "metrics": {name: METRIC_NAMES[name] for name in SHOWN_METRICS} | VALUE_NAMES,
         "selection": selection(manifest, params.evaluation.folds, entry.prepare),
         "reported": reported_numbers(paper, theirs),
-        "kinds": {"none": "no threshold", **KIND_NAMES},
+        "kinds": {name: kinds[name] for name in kinds if name in set(comparison["threshold"])},
+        "kind_notes": kind_notes(comparison).replace("*", ""),
+        "fixed": params.evaluation.map_threshold,
+        "drawn_otherwise": params.sweep.protocol if params.sweep.protocol != "paper" else "",
         "outcomes": list(OUTCOMES),
         "notebooks": NOTEBOOKS,
         "provenance": {
             key: str(value) for key, value in flattened(trace_facts(folder / TRACE)).items()
         },
-        "confidence": f"{params.comparison.confidence:.0%}",
+        "confidence": level_text(params.comparison.confidence),
         "command": "dvc repro",
         "settings": f"dataset={dataset} backbones=[{','.join(params.backbones)}] "
         f"seeds=[{','.join(map(str, params.seeds))}] protocol={params.protocol} "
@@ -160,7 +165,6 @@ def result_rows(comparison: pd.DataFrame, digits: int) -> list[dict[str, Any]]:
         rows.append(
             {
                 "name": _plain(dict(zip(keys, key, strict=True))),
-                "backbone": key[0],
                 "threshold": key[3],
                 "seeds": int(group["seeds"].max()),
                 "cells": cells,

@@ -121,7 +121,6 @@ def _variant_data(
         "name": variant_name(variant._asdict()),
         "backbone": variant.backbone,
         "method": variant.method,
-        "seed": cell.seed,
         "thresholds": own["map_threshold_selected"].round(6).tolist(),
         "mapSize": [int(small.shape[2]), int(small.shape[1])],
         "maps": _base64(small.tobytes()),

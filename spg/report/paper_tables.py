@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from spg.compare.claims import level_text
 from spg.compare.paper import GOOGLENET, Paper, Result
 from spg.report.accuracy_tables import TABLES, reported_accuracies
 from spg.report.run import Run
@@ -19,6 +20,7 @@ from spg.report.tables import (
     judged,
     not_run,
     number_text,
+    p_text,
     percent,
     seeds_text,
     with_interval,
@@ -54,7 +56,7 @@ def paper_tables(paper: Paper, run: Run) -> list[Table]:
 
 def claims_table(paper: Paper, run: Run) -> Table:
     """Return the claims with their tests; see :mod:`spg.compare.claims` for the columns."""
-    interval = f"{run.confidence:.0%} interval"
+    interval = f"{level_text(run.confidence)} interval"
     claims = judged(run.claims)
     rows = [
         {
@@ -64,10 +66,10 @@ def claims_table(paper: Paper, run: Run) -> Table:
             if pd.isna(row["reported_dataset"])
             else paper.title_of(row["reported_dataset"]),
             f"reproduced gain ({interval})": with_interval(row, run.digits),
-            "p, McNemar": number_text(row["p_mcnemar"], 3),
-            "p, images and seeds": number_text(row["p_interval"], 3),
-            f"p, corrected for {len(claims)} claim{'s' if len(claims) != 1 else ''}": number_text(
-                row["p_holm"], 3
+            "p, McNemar": p_text(row["p_mcnemar"]),
+            "p, images and seeds": p_text(row["p_interval"]),
+            f"p, corrected for {len(claims)} claim{'s' if len(claims) != 1 else ''}": p_text(
+                row["p_holm"]
             ),
             "power": number_text(row["power"], 2),
             "detectable gain": percent(row["detectable"], 1),
@@ -79,13 +81,14 @@ def claims_table(paper: Paper, run: Run) -> Table:
     ]
     caption = (
         "Claims of the paper. Gain: how much lower the error of the first-named variant is, or how "
-        f"much higher what is no error, on {run.dataset}, at the map threshold {run.selection}. "
-        "McNemar: exact, "
-        "of these trainings alone; the verdict takes the interval and the corrected p, which are "
-        "of images and seeds. Power: probability to see the reported gain here. Detectable: gain "
-        "that is seen with probability 0.8. Needed: to see the reported gain with that "
-        "probability, or this one where none is reported, the other number as here (PROTOCOL 14). "
-        + not_run(run.claims).replace("*", "")
+        f"much higher what is no error, on {run.dataset}; of {run.backbone} where a claim names no "
+        f"network; at the map threshold {run.selection}, but PxAP at none and MaxBoxAccV2 at the "
+        "one that is best on the test images, as published. McNemar: exact; with several seeds, "
+        "and of shares, the sign test over images; of these trainings alone, while the verdict "
+        "takes the interval and the corrected p, which are of images and seeds. Power: probability "
+        "to see the reported gain here. Detectable: gain that is seen with probability 0.8. "
+        "Needed: to see the reported gain with that probability, or this one where none is "
+        "reported, the other number as here (PROTOCOL 14). " + not_run(run.claims).replace("*", "")
     ).strip()
     return Table("claims", caption, pd.DataFrame(rows))
 
@@ -164,7 +167,7 @@ def _remark(results: Sequence[Result], run: Run) -> str:
     missing = [result for result in results if _find(result, run) is None]
     if not missing:
         return ""
-    why = missing[0].missing or _not_run(missing[0])
+    why = missing[0].missing or _not_run(missing[0], run)
     if len(missing) < len(results):
         why = ", ".join(dict.fromkeys(BLOCKS[r.metric] for r in missing)) + f": {why}"
     status = " / ".join(dict.fromkeys(r.status.replace("_", " ") for r in missing))
@@ -172,11 +175,19 @@ def _remark(results: Sequence[Result], run: Run) -> str:
     return f"{why} ({'; '.join([status, *notes])})"
 
 
-def _not_run(result: Result) -> str:
+def _not_run(result: Result, run: Run) -> str:
+    """Return why this run has no number for what it could have one for."""
     if result.classifier is not None:
         return f"{result.method} with the classes of {result.classifier} was not run"
     on = f" on {result.backbone}" if result.backbone else ""
     name = result.method if result.extractor == "cam" else f"{result.method}/{result.extractor}"
+    variants = run.comparison[["backbone", "method", "extractor"]]
+    wanted = [result.backbone or run.backbone, result.method, result.extractor]
+    ran = (variants == wanted).all(axis=1).any()
+    if ran and not has_boxes(run.comparison):
+        return "the test images have no true boxes"
+    if ran and RULES[result.rule] == "graph_cut":
+        return f"sweep.graph_cut.extractors does not name {result.extractor}"
     return f"{name}{on} was not run"
 
 
@@ -195,8 +206,8 @@ def _caption(key: str, first: Result, paper: Paper, run: Run) -> str:
     images, seeds = int(run.comparison["images"].max()), seeds_text(run.comparison)
     text = (
         f"{TITLES.get(key, key)}. Errors in per cent. Reproduced: "
-        f"{run.backbone} on {run.dataset}, {images} test images, {seeds}, "
-        f"{run.confidence:.0%} intervals, at the map threshold "
+        f"{run.backbone}, or the network that a row names, on {run.dataset}, {images} test images, "
+        f"{seeds}, {level_text(run.confidence)} intervals, at the map threshold "
         f"{run.selection} (GraphCut: none). A dash is no number, in the paper or in this run; the "
         "remark says why, "
         "with status and sources as in paper.yaml."

@@ -21,12 +21,16 @@ LATEX = {
     "*": "{*}",  # this and the next would belong to the line break of the row before
     "[": "{[}",
     "–": "--",
+    "∞": r"\ensuremath{\infty}",
+    "`": r"\textasciigrave{}",
 }
 PREAMBLE = "% Made by `dvc repro`. Needs the packages booktabs and graphicx.\n\n"
 
 
 def to_markdown(table: Table) -> str:
-    """Return the caption, where there is one, as a paragraph and the table below it."""
+    """Return the caption, where there is one, as a paragraph, and the table below it, if any."""
+    if table.caption and table.frame.empty:
+        return f"{markdown_text(table.caption)}\n"
     frame = table.frame if table.marked else _escaped(table.frame, markdown_text)
     rule = ["---", *["---:"] * (len(frame.columns) - 1)]  # the first column is left-aligned
     rows = [list(frame), rule, *frame.to_numpy().tolist()]

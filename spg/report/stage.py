@@ -12,19 +12,22 @@ from spg.compare.paper import load_paper
 from spg.data.images.manifest import read_manifest
 from spg.data.results.tables import read_table
 from spg.evaluate.image_errors import ERRORS
-from spg.evaluate.per_image import REGIONS
 from spg.project.files import whole_folder, write_text
 from spg.project.locks import sole_writer
 from spg.project.params import Params
 from spg.project.workspace import Workspace
 from spg.report import figures, notebook, tables
-from spg.report.drawing import SHEETS, draw_figures
+from spg.report.drawing import SHEETS, draw_figures, with_masks
 from spg.report.page import NOTEBOOKS, write_page
 from spg.report.paper_tables import claims_table, paper_tables
 from spg.report.render import to_latex_page, to_markdown
 from spg.report.run import read_run, reported_numbers
 from spg.report.tables import Table
 
+NAIVE = (
+    " *center box* and *whole image* look at no map; their classes are those of the first variant "
+    "(PROTOCOL 16)."
+)
 ONE_SEED = "one seed, so that intervals and verdicts cover the images alone and no other training"
 
 
@@ -96,11 +99,15 @@ def tables_page(folder: Path, rule: PageRule, rendered: Sequence[Table]) -> str:
     boxed = tables.has_boxes(comparison)
     other = rule.normalization != "min_max"
     normalized = f" Maps are normalized by `{rule.normalization}`." if other else ""
+    if rule.normalization == "ivr":
+        normalized += " *fixed* has `evaluation.percentile` besides (PROTOCOL 32)."
     parts = [
         f"# Results on {rule.dataset}\n",
-        f"{images} test images, {repeated}. Per cent; lower is better. *selected*: "
+        f"{images} test images, {repeated}. Per cent; of errors lower is better, of PxAP and "
+        "MaxBoxAccV2 higher. *selected*: "
         f"at the map threshold {rule.selection}; "
-        f"*fixed*: at {rule.map_threshold}. *reported*: the error {rule.reported}.{normalized}\n",
+        f"*fixed*: at {rule.map_threshold}. *reported*: the error {rule.reported}.{normalized}"
+        f"{NAIVE if boxed else ''}\n",
         *(_localization(comparison, rule) if boxed else [f"{tables.NO_BOXES}\n"]),
         *(_claims(claims, rendered[0]) if boxed or len(tables.judged(claims)) else ()),
         "\n## All errors at the selected threshold\n",
@@ -137,12 +144,7 @@ def _localization(comparison: pd.DataFrame, rule: PageRule) -> Iterator[str]:
     yield "## GT-known localization error\n"
     yield to_markdown(_errors(comparison, ERRORS[0], rule))
     yield "## GT-known localization error by kind of threshold\n"
-    yield (
-        "*oracle*: the best threshold on these very test images, which no one may report as a "
-        "result; *CAM code*: that code's own three thresholds and boxes (PROTOCOL 10, 17); "
-        "*GraphCut*: no threshold, but the image's colors too, the box rule of the work cited for "
-        "Backprop (PROTOCOL 11).\n"
-    )
+    yield f"{tables.kind_notes(comparison)}\n"
     yield to_markdown(tables.kinds_table(comparison, digits=rule.digits))
 
 
@@ -172,8 +174,8 @@ def _further_tables(folder: Path, digits: int) -> Iterator[str]:
             "the classes of this data set (PROTOCOL 25).\n"
         )
         yield to_markdown(tables.external_table(external, digits=digits))
-    energy = read_table(folder / "energy.csv")
-    if set(REGIONS) <= set(energy) and not energy.dropna().empty:
+    energy = with_masks(read_table(folder / "energy.csv"))
+    if not energy.empty:
         yield "## Where the maps look\n"
         yield (
             "Share of a map's energy on the telling parts and on the whole object, and how many "

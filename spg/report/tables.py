@@ -10,6 +10,8 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from spg.compare.claims import level_text
+
 Row = Mapping[str, object]
 
 METHOD_NAMES = {
@@ -61,6 +63,14 @@ KIND_NAMES = {
     "cam_code": "CAM code",
     "graph_cut": "GraphCut",
 }
+KIND_NOTES = {
+    "oracle": "the best threshold on these very test images, which no one may report as a result",
+    "pseudo": "the best threshold by proposed boxes of the images that *selected* has true ones of",
+    "cam_code": "that code's own three thresholds and boxes (PROTOCOL 10, 17)",
+    "graph_cut": "no threshold, but the image's colors too, the box rule of the work cited for "
+    "Backprop (PROTOCOL 11)",
+}
+"""What a kind of threshold is, where its name does not say it."""
 VALUE_NAMES = {"px_ap": "PxAP", "max_box_acc_v2": "MaxBoxAccV2"}
 """Higher is better, and no chosen threshold changes them; the former where there are masks."""
 ACCURACY_NAMES = {
@@ -114,6 +124,18 @@ def variant_name(row: Row) -> str:
 
 DASH = "–"
 """Where there is no number."""
+
+
+def p_text(value: object) -> str:
+    """Format a p value; a small one is not 0."""
+    return "< 0.001" if float(value) < 0.0005 else number_text(value, 3)  # type: ignore[arg-type]
+
+
+def kind_notes(comparison: pd.DataFrame) -> str:
+    """Return what those kinds of threshold in a comparison.csv are whose names do not say it."""
+    found = set(comparison["threshold"])
+    notes = [f"*{KIND_NAMES[kind]}*: {note}" for kind, note in KIND_NOTES.items() if kind in found]
+    return f"{'; '.join(notes)}." if notes else ""
 
 
 def number_text(value: object, digits: int) -> str:
@@ -171,13 +193,13 @@ def main_table(comparison: pd.DataFrame, *, metric: str, digits: int, confidence
             percent(row["mean"], digits),
             f"{percent(row['low'], digits)} to {percent(row['high'], digits)}",
             str(row["seeds"]),
-            percent(row["seed_std"], digits),
+            DASH if row["seeds"] == 1 else percent(row["seed_std"], digits),
             percent(fixed.get(place), digits),
             percent(row["reported"], digits),
             *(percent(found.get(place), digits) for found in values.values()),
         ]
 
-    interval = f"{confidence:.0%} interval"
+    interval = f"{level_text(confidence)} interval"
     header = ["variant", "selected", interval, "seeds", "std of seeds", "fixed", "reported"]
     header += [VALUE_NAMES[name] for name in values]
     return _table(header, [cells(row) for row in selected.to_dict("records")])
@@ -235,7 +257,8 @@ def outcome_table(outcomes: pd.DataFrame, *, digits: int) -> Table:
 def accuracy_table(accuracies: pd.DataFrame, comparison: pd.DataFrame, *, digits: int) -> Table:
     """Return wsolevaluation's accuracies with their intervals.
 
-    MaxBoxAcc and pIoU at the selected threshold have the standard deviation of the seeds instead.
+    MaxBoxAcc and pIoU at the selected threshold have the standard deviation of the seeds instead,
+    if there are several.
 
     Args:
         accuracies: accuracies.csv.
@@ -245,13 +268,15 @@ def accuracy_table(accuracies: pd.DataFrame, comparison: pd.DataFrame, *, digits
     variant = ["backbone", "method", "extractor"]
     rows = comparison[comparison["threshold"] == "none"].to_dict("records")
     known = {(*(row[name] for name in variant), row["metric"]): row for row in rows}
+    seeds = comparison.groupby(variant)["seeds"].max().to_dict()
 
     def cell(row: Row, name: str) -> str:
         interval = known.get((*(row[key] for key in variant), name))
         if interval is not None:
             return with_interval(interval, digits)
-        spread = percent(row[f"{name}_std"], digits)
-        return DASH if pd.isna(row[name]) else f"{percent(row[name], digits)} ± {spread}"
+        if pd.isna(row[name]) or seeds[tuple(row[key] for key in variant)] == 1:
+            return percent(row[name], digits)
+        return f"{percent(row[name], digits)} ± {percent(row[f'{name}_std'], digits)}"
 
     lines = [
         [variant_name(row), *(cell(row, name) for name in ACCURACY_NAMES)]
@@ -278,7 +303,7 @@ def not_run(claims: pd.DataFrame) -> str:
 
 def claims_table(claims: pd.DataFrame, *, digits: int, confidence: float) -> Table:
     """Return each claim that ran with its verdict; see :func:`not_run` for the others."""
-    interval = f"{confidence:.0%} interval"
+    interval = f"{level_text(confidence)} interval"
 
     def reported(row: Row) -> str:
         return number_text(row["reported_points"], digits)
@@ -292,14 +317,14 @@ def claims_table(claims: pd.DataFrame, *, digits: int, confidence: float) -> Tab
 
 
 def energy_table(energy: pd.DataFrame, *, digits: int) -> Table:
-    """Return the shares of map energy on telling parts and object, beside their areas."""
+    """Return the shares of map energy on telling parts, where known, and object, beside areas."""
     header = ["variant", "energy on parts", "times its area", "energy on object", "times its area"]
     lines = []
-    for row in energy.dropna().to_dict("records"):
+    for row in energy.to_dict("records"):
         cells = [variant_name(row)]
         for region in ("part", "object"):
             share, area = float(row[f"{region}_energy"]), float(row[f"{region}_area"])
-            cells += [percent(share, digits), f"{share / area:.2f}" if area else "–"]
+            cells += [percent(share, digits), number_text(share / area if area else None, 2)]
         lines.append(cells)
     return _table(header, lines)
 

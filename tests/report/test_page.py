@@ -75,6 +75,10 @@ def test_it_says_whose_numbers_are_reported_and_where_thresholds_are_from(page):
         "it has a number; only the order of rows can be compared, not the level."
     ) in text
     assert "at the map threshold chosen on 6 images that no network was trained on;" in text
+    assert "<em>fixed</em>: at 0.5;" in text
+    assert "GraphCut: no threshold, but the image&#39;s colors too" in text
+    assert "pseudo-boxes" not in text  # no row has any
+    assert "The pictures cut maps as" not in text  # boxes are drawn by the same rule
 
 
 def test_it_names_no_path_time_or_address(project, page):
@@ -278,6 +282,9 @@ def test_the_slider_moves_the_box(opened):
 def test_filters_show_what_matches_and_say_when_nothing_does(opened, page):
     data = gallery_of(page.read_text(encoding="utf-8"))
     variant = data["variants"][-1]
+    shown = len(find(opened, "#images li"))  # images, of which each has two pictures
+    assert len(find(opened, "#images [data-box]")) == 2 * shown
+    assert find(opened, "#count")[0].text.endswith(f"; {shown} shown.")
     Select(find(opened, "#variant")[0]).select_by_visible_text(variant["name"])
     name = variant["outcome"][0]
     Select(find(opened, "#outcome")[0]).select_by_value(name)
@@ -289,10 +296,17 @@ def test_filters_show_what_matches_and_say_when_nothing_does(opened, page):
     want = {n for n, image in enumerate(data["images"]) if image["class"] == label}
     assert {int(li.get_attribute("data-number")) for li in find(opened, "#images li")} == want
     assert find(opened, "#count")[0].text.startswith(f"{len(want)} of the")
+    high = find(opened, "#high")[0]
+    high.clear()
+    high.send_keys(Keys.TAB)
+    assert high.get_attribute("value") == ""  # filters nothing
+    assert {int(li.get_attribute("data-number")) for li in find(opened, "#images li")} == want
+    high.send_keys("1", Keys.TAB)
+    for number in want:
+        assert data["images"][number]["id"] in find(opened, f"[data-number='{number}']")[0].text
     low = find(opened, "#low")[0]
     low.clear()
     low.send_keys("1", Keys.TAB)
-    high = find(opened, "#high")[0]
     high.clear()
     high.send_keys("0.9", Keys.TAB)
     assert find(opened, "#images li") == []
@@ -303,12 +317,12 @@ def test_filters_show_what_matches_and_say_when_nothing_does(opened, page):
 
 def test_the_table_sorts_by_key_and_filters(opened):
     Select(find(opened, "#kind")[0]).select_by_value("")
-    head = find(opened, "#table thead button")[2]
+    head = find(opened, "#table thead button")[3]
     orders = []
     for want in ("ascending", "descending"):
         head.send_keys(Keys.ENTER)
         assert head.find_element(By.XPATH, "..").get_attribute("aria-sort") == want
-        cells = find(opened, "#table tbody tr td:nth-child(3)")
+        cells = find(opened, "#table tbody tr td:nth-child(4)")
         orders.append([float(cell.get_attribute("data-value")) for cell in cells])
     assert orders[0] == sorted(orders[0])
     assert orders[1] == sorted(orders[0], reverse=True)
@@ -317,6 +331,15 @@ def test_the_table_sorts_by_key_and_filters(opened):
         r.get_attribute("data-kind") for r in find(opened, "#table tbody tr") if r.is_displayed()
     }
     assert kinds == {"fixed", "none"}
+
+
+def test_every_control_has_a_name_of_its_own(opened):
+    named = opened.execute_script(
+        "return [...document.querySelectorAll('input, select')].map((control) => "
+        "[...control.labels].map((label) => label.control === control))"
+    )
+    assert named
+    assert all(labels and all(labels) for labels in named)
 
 
 def test_every_control_is_reached_by_keyboard(opened):

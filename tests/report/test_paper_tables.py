@@ -16,7 +16,7 @@ from spg.project.params import load_params
 from spg.report.paper_tables import claims_table, paper_tables
 from spg.report.render import to_html, to_latex, to_latex_page, to_markdown
 from spg.report.run import Run, read_run, reported_numbers
-from spg.report.tables import Table
+from spg.report.tables import Table, p_text
 
 ROOT = Path(__file__).parents[2]
 PAPER = load_paper(ROOT / "paper.yaml")
@@ -363,6 +363,45 @@ def test_claims_show_their_tests():
     assert "p, corrected for 1 claim" in frame
 
 
+def test_the_caption_of_claims_says_which_threshold_and_which_network():
+    caption = claims_table(PAPER, run_of()).caption
+    assert "of inception_v3 where a claim names no network" in caption
+    assert "MaxBoxAccV2 at the one that is best on the test images" in caption
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(0.0, "< 0.001"), (0.0004, "< 0.001"), (0.0006, "0.001"), (np.nan, "–")]
+)
+def test_a_small_p_is_not_zero(value, text):
+    assert p_text(value) == text
+
+
+def test_a_row_that_ran_is_not_said_not_to_have_run():
+    """Its network ran, but nobody asked for boxes by GraphCut, or no image has a true box."""
+    row = next(r for r in PAPER.results if r.rule == "graph_cut" and r.backbone is None)
+    run = run_of()
+    own = run.comparison.iloc[[0]].assign(method=row.method, extractor=row.extractor)
+    ran = run._replace(comparison=pd.concat([run.comparison, own]))
+    remark = {
+        name: tables_of(one)[f"table_{row.table}"] for name, one in (("no", run), ("ran", ran))
+    }
+    remark = {n: t.frame.set_index("method").loc[row.row, "remark"] for n, t in remark.items()}
+    assert "was not run" in remark["no"]
+    assert "sweep.graph_cut.extractors does not name backprop" in remark["ran"]
+    boxless = ran.comparison.assign(metric="top1_cls_err")
+    table = tables_of(run._replace(comparison=boxless, theirs=row.dataset))[f"table_{row.table}"]
+    remark = table.frame.set_index("method").loc[row.row, "remark"]
+    assert "the test images have no true boxes" in remark
+
+
+def test_latex_has_no_sign_that_it_does_not_know(every_table):
+    """pdfLaTeX's default fonts have no infinity, and a grave accent would open a quotation."""
+    text = to_latex_page(every_table)
+    assert "∞" not in text
+    assert r"\ensuremath{\infty}" in text
+    assert "`" not in text.partition("\n\n")[2]
+
+
 def test_a_run_is_read_from_the_reports_folder(tmp_path):
     run_of().comparison.to_csv(tmp_path / "comparison.csv", index=False)
     run_of().claims.to_csv(tmp_path / "claims.csv", index=False)
@@ -434,7 +473,9 @@ def latex_rows(table):
 
 def plain(cell):
     signs = {"textbackslash": "\\", "textasciitilde": "~", "textasciicircum": "^",
-             "textless": "<", "textgreater": ">", "textbar": "|"}  # fmt: skip
+             "textless": "<", "textgreater": ">", "textbar": "|",
+             "textasciigrave": "`"}  # fmt: skip
+    cell = cell.replace(r"\ensuremath{\infty}", "∞")
     cell = re.sub(r"\\(text\w+)\{\}", lambda match: f"\0{ord(signs[match[1]])}\0", cell)
     cell = re.sub(r"(?<!\\)\{(.)\}", r"\1", cell).replace("--", "–")
     cell = re.sub(r"\\([&%$#_{}])", r"\1", cell)

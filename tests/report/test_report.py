@@ -19,6 +19,7 @@ from spg.project.errors import UserError
 from spg.project.files import write_json
 from spg.project.workspace import Workspace
 from spg.report import figures, notebook, tables
+from spg.report.drawing import with_masks
 from spg.report.render import to_markdown
 from spg.tools.readme import END, FIGURES, START, results_block, with_results
 
@@ -54,12 +55,12 @@ def test_the_main_table_shows_per_cent_of_both_thresholds_beside_the_reported_nu
     assert lines[0].startswith("| variant | selected | 90% interval | seeds | std of seeds |")
     assert lines[2] == "| SPG | 50.00 | 40.00 to 60.00 | 3 | 1.00 | 71.24 | 35.31 |"
     assert lines[3].startswith("| *center box* | 78.00 |")
-    assert lines[3].endswith("| 1.00 | – | – |")
+    assert lines[3].endswith("| 1 | – | – | – |")  # one seed has no spread
     assert len(lines) == 4
 
 
 def test_accuracies_have_the_interval_of_their_own_iou_level():
-    base = {"backbone": "vgg16", "method": "spg", "extractor": "cam"}
+    base = {"backbone": "vgg16", "method": "spg", "extractor": "cam", "seeds": 2}
     levels = {"max_box_acc_v2_30": 0.9, "max_box_acc_v2_50": 0.6, "max_box_acc_v2_70": 0.1}
     rows = [
         base | {"threshold": kind, "metric": name, "mean": mean, "low": mean - 0.05,
@@ -77,6 +78,12 @@ def test_accuracies_have_the_interval_of_their_own_iou_level():
     assert line["max_box_acc_v2_70"] == "10.0 (5.0 to 15.0)"
     assert line["max_box_acc"] == "50.0 ± 2.0"
     assert line["px_ap"] == "–"
+    once = pd.DataFrame(rows).assign(seeds=1)
+    table = tables.accuracy_table(pd.DataFrame([found]), once, digits=1)
+    assert (
+        dict(zip(tables.ACCURACY_NAMES, table.frame.iloc[0, 1:], strict=True))["max_box_acc"]
+        == "50.0"
+    )
 
 
 def test_claims_without_a_run_are_one_sentence():
@@ -226,3 +233,20 @@ def test_a_region_without_area_has_no_ratio():
     axis = figures.energy_bars(energy).axes[0]
     widths = [bar.get_width() for bar in axis.patches if bar.get_width() > 0]
     assert 2.0 in widths
+
+
+def test_masks_of_objects_alone_show_where_maps_look():
+    """OpenImages30k and a folder of one's own have masks of objects, and none of telling parts."""
+    row = {"method": "spg", "extractor": "cam", "part_energy": np.nan, "part_area": np.nan,
+           "object_energy": 0.4, "object_area": 0.2}  # fmt: skip
+    energy = with_masks(pd.DataFrame([row, row | {"object_energy": np.nan}]))
+    (cells,) = tables.energy_table(energy, digits=1).frame.to_numpy().tolist()
+    assert cells[1:] == ["–", "–", "40.0", "2.00"]
+    axis = figures.energy_bars(energy).axes[0]
+    assert [text.get_text() for text in axis.get_legend().get_texts()] == ["whole object"]
+    assert with_masks(pd.DataFrame([row]).drop(columns="object_area")).empty
+
+
+def test_a_table_without_rows_is_its_caption_alone():
+    table = tables.Table("claims", "None of a_b ran.", pd.DataFrame())
+    assert to_markdown(table) == "None of a\\_b ran.\n"

@@ -193,7 +193,7 @@ function entry(number) {
   pair.className = "pair";
   pair.append(...sides.map(({ part }) => part));
   name.className = "facts";
-  name.textContent = data.images[number].class;
+  name.textContent = `${data.images[number].class}, ${data.images[number].id}`;
   row.append(pair, name);
   row.dataset.number = number;
   return { row, own: sides.map(({ item }) => item) };
@@ -201,11 +201,12 @@ function entry(number) {
 
 function matching() {
   const variant = data.variants[controls.variant.value];
+  const low = Number(controls.low.value), high = controls.high.value === "" ? 1 : Number(controls.high.value);
   return data.images.map((_, number) => number).filter((number) =>
     (!controls.outcome.value || variant.outcome[number] === controls.outcome.value)
     && (!controls.class.value || data.images[number].class === controls.class.value)
     && (variant.iou[number] === null
-      || (variant.iou[number] >= Number(controls.low.value) && variant.iou[number] <= Number(controls.high.value))));
+      || (variant.iou[number] >= low && variant.iou[number] <= high)));
 }
 
 let items = [];
@@ -214,7 +215,7 @@ function show() {
   items = shown.flatMap(({ own: both }) => both);
   byId("images").replaceChildren(...shown.map(({ row }) => row));
   byId("count").textContent = found.length
-    ? `${found.length} of the ${data.images.length} images here match (${data.total} in the test split); ${items.length} shown.`
+    ? `${found.length} of the ${data.images.length} images here match (${data.total} in the test split); ${shown.length} shown.`
     : "No image matches; widen the filters.";
   byId("more").hidden = found.length <= limit;
   remember();
