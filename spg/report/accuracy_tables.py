@@ -14,8 +14,9 @@ import pandas as pd
 
 from spg.compare.paper import Paper, Result
 from spg.project.errors import UserError
+from spg.report.formats import DASH, percent, with_interval
 from spg.report.run import Measured, Run
-from spg.report.tables import DASH, Table, percent, with_interval
+from spg.report.tables import Table
 
 TITLES = {
     "wsolevaluation": "Table of wsolevaluation: MaxBoxAccV2, for OpenImages30k PxAP, test splits",

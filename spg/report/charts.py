@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from spg.evaluate.outcomes import OUTCOMES
 from spg.report.figures import by_panel, name_lines, panels
-from spg.report.tables import variant_name
+from spg.report.names import variant_name
 
 GRAY = "0.4"
 PANELS = {

@@ -27,7 +27,8 @@ from spg.project.schema.guidance import GuidanceParams
 from spg.project.workspace import Cell, Workspace
 from spg.report import charts, figures
 from spg.report.guidance_sheet import GuidedImage, guidance_sheet
-from spg.report.tables import judged, variant_name
+from spg.report.names import variant_name
+from spg.report.tables import judged
 
 SHEETS = ("contact_sheet", "guidance")  # of photographs: PNG alone, the others as SVG too
 GUIDED_IMAGES = 2

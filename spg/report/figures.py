@@ -20,7 +20,7 @@ from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from spg.report.tables import EXTRACTOR_NAMES, variant_name
+from spg.report.names import EXTRACTOR_NAMES, variant_name
 
 mpl.use("Agg")
 mpl.rcParams["svg.hashsalt"] = "spg"  # names inside an SVG, else drawn at random

@@ -18,6 +18,7 @@ from spg.report.figures import show
 
 LINES = ("O", "B2", "B1", "fused", "C")
 FOREGROUND, BACKGROUND = (240, 228, 66, 190), (0, 60, 140, 190)  # RGBA
+MARGIN = 0.7  # inches, for the names of the lines, however few epochs there are
 Maps = NDArray[np.float32]
 
 
@@ -44,8 +45,10 @@ def guidance_sheet(images: Sequence[GuidedImage], teachers: Mapping[str, Thresho
     lines = [name for name in LINES if name in _lines(images[0], 0)]
     epochs = len(images[0].maps["attention"])
     rows, columns = len(images) * len(lines), epochs + 1
-    figure = Figure(figsize=(1.25 * columns, 1.25 * rows + 0.3))
-    figure.subplots_adjust(0.08, 0.01, 0.99, 1 - 0.25 / (1.25 * rows), wspace=0.04, hspace=0.06)
+    width, height = MARGIN + 1.15 * columns, 1.25 * rows + 0.3
+    figure = Figure(figsize=(width, height))
+    left, top = MARGIN / width, 1 - 0.25 / (1.25 * rows)
+    figure.subplots_adjust(left, 0.01, 0.99, top, wspace=0.04, hspace=0.06)
     axes = figure.subplots(rows, columns, squeeze=False)
     for number, one in enumerate(images):
         block = axes[number * len(lines) : (number + 1) * len(lines)]

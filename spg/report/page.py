@@ -24,23 +24,12 @@ from spg.evaluate.outcomes import OUTCOMES
 from spg.project.files import write_text
 from spg.project.params import Params
 from spg.project.workspace import Workspace
+from spg.report.formats import percent
+from spg.report.names import KIND_NAMES, METRIC_NAMES, VALUE_NAMES, variant_name
 from spg.report.page_data import gallery_data
 from spg.report.render import to_html
 from spg.report.run import reported_numbers
-from spg.report.tables import (
-    KIND_NAMES,
-    METRIC_NAMES,
-    NO_BOXES,
-    VALUE_NAMES,
-    Table,
-    has_boxes,
-    judged,
-    kind_notes,
-    not_run,
-    percent,
-    seeds_text,
-    variant_name,
-)
+from spg.report.tables import NO_BOXES, Table, has_boxes, judged, kind_notes, not_run, seeds_text
 
 NOTEBOOKS = ("results", "gallery", "thresholds", "data")
 SHOWN_METRICS = ("gt_known_loc_err", "top1_loc_err", "top5_loc_err", "top1_cls_err")

@@ -17,7 +17,7 @@ from spg.data.results.tables import read_maps, read_table
 from spg.evaluate.metrics.maps import Map
 from spg.evaluate.metrics.normalization import Normalize, min_max, normalizers
 from spg.project.workspace import Cell, Workspace
-from spg.report.tables import variant_name
+from spg.report.names import variant_name
 
 IMAGES = 120  # at most, so that the page stays a few megabytes
 SIDE = 160  # longer side of the pictures, pixels

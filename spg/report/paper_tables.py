@@ -10,21 +10,10 @@ import pandas as pd
 from spg.compare.claims import level_text
 from spg.compare.paper import GOOGLENET, Paper, Result
 from spg.report.accuracy_tables import TABLES, reported_accuracies
+from spg.report.formats import DASH, number_text, p_text, percent, with_interval
+from spg.report.names import KIND_NAMES, METRIC_NAMES
 from spg.report.run import Run
-from spg.report.tables import (
-    DASH,
-    KIND_NAMES,
-    METRIC_NAMES,
-    Table,
-    has_boxes,
-    judged,
-    not_run,
-    number_text,
-    p_text,
-    percent,
-    seeds_text,
-    with_interval,
-)
+from spg.report.tables import Table, has_boxes, judged, not_run, seeds_text
 
 KIND = "selected"
 RULES = {"threshold": KIND, "graph_cut": "graph_cut"}  # which kind of threshold a row's boxes have

@@ -115,9 +115,10 @@ def tables_page(folder: Path, rule: PageRule, rendered: Sequence[Table]) -> str:
         *(_outcomes(folder, comparison, rule) if boxed else ()),
         f"## Accuracies of wsolevaluation, protocol `{rule.protocol}`\n",
         "Higher is better. MaxBoxAcc and MaxBoxAccV2 take the threshold that is best on the test "
-        "images, as published; PxAP needs none. pIoU is of all pixels together, at the threshold "
-        "that is best for it on these images and at the selected one. In brackets the interval "
-        "over images and seeds, else the standard deviation of the seeds.\n",
+        "images, as published. Where there are masks, PxAP needs no threshold, and pIoU is of all "
+        "pixels together, at the threshold that is best for it on these images and at the "
+        "selected one. In brackets the interval over images and seeds, else the standard "
+        "deviation of the seeds.\n",
         to_markdown(
             tables.accuracy_table(read_table(folder / "accuracies.csv"), comparison, digits=digits)
         ),

@@ -1,4 +1,4 @@
-"""Tables as text: the only place where fractions become per cent.
+"""Tables as text.
 
 Every table of the report is a :class:`Table`; :mod:`spg.report.render` has the languages.
 """
@@ -11,58 +11,11 @@ from typing import NamedTuple
 import pandas as pd
 
 from spg.compare.claims import level_text
+from spg.report.formats import DASH, number_text, percent, with_interval
+from spg.report.names import ACCURACY_NAMES, KIND_NAMES, METRIC_NAMES, VALUE_NAMES, variant_name
 
 Row = Mapping[str, object]
 
-METHOD_NAMES = {
-    "cam": "GAP",
-    "has": "HaS",
-    "acol": "ACoL",
-    "adl": "ADL",
-    "cutmix": "CutMix",
-    "spg": "SPG",
-    "spg_plain": "SPG-plain",
-    "no_cascade": "SPG, no cascade",
-    "unshared_b": "SPG, B not shared",
-    "no_c": "SPG, no C",
-    "center_box": "*center box*",
-    "whole_image": "*whole image*",
-}
-BACKBONE_NAMES = {
-    "vgg16": "VGG-16",
-    "resnet50": "ResNet-50",
-    "efficientnet_lite0": "Lite0",
-}
-EXTRACTOR_NAMES = {
-    "cam": "CAM",
-    "grad_cam": "Grad-CAM",
-    "backprop": "Backprop",
-    "grad_cam_plus_plus": "Grad-CAM++",
-    "layer_cam": "LayerCAM",
-    "score_cam": "Score-CAM",
-    "eigen_cam": "Eigen-CAM",
-    "x_grad_cam": "XGrad-CAM",
-    "hires_cam": "HiResCAM",
-    "center": "center",
-    "none": "",
-}
-METRIC_NAMES = {
-    "gt_known_loc_err": "GT-known loc. err.",
-    "top1_loc_err": "Top-1 loc. err.",
-    "top5_loc_err": "Top-5 loc. err.",
-    "top5_loc_star_err": "Top-5* loc. err.",
-    "top1_cls_err": "Top-1 cls. err.",
-    "top5_cls_err": "Top-5 cls. err.",
-}
-
-KIND_NAMES = {
-    "selected": "selected",
-    "fixed": "fixed",
-    "pseudo": "pseudo-boxes",
-    "oracle": "oracle",
-    "cam_code": "CAM code",
-    "graph_cut": "GraphCut",
-}
 KIND_NOTES = {
     "oracle": "the best threshold on these very test images, which no one may report as a result",
     "pseudo": "the best threshold by proposed boxes of the images that *selected* has true ones of",
@@ -71,19 +24,6 @@ KIND_NOTES = {
     "Backprop (PROTOCOL 11)",
 }
 """What a kind of threshold is, where its name does not say it."""
-VALUE_NAMES = {"px_ap": "PxAP", "max_box_acc_v2": "MaxBoxAccV2"}
-"""Higher is better, and no chosen threshold changes them; the former where there are masks."""
-ACCURACY_NAMES = {
-    "max_box_acc": "MaxBoxAcc",
-    "max_box_acc_v2": "MaxBoxAccV2",
-    "max_box_acc_v2_30": "at IoU 0.3",
-    "max_box_acc_v2_50": "0.5",
-    "max_box_acc_v2_70": "0.7",
-    "px_ap": "PxAP",
-    "peak_p_iou": "pIoU, peak",
-    "p_iou": "pIoU, selected",
-}
-
 
 NO_BOXES = (
     "The test images have no true boxes, so nothing is said of localization: no GT-known, top-1 or "
@@ -106,54 +46,11 @@ class Table(NamedTuple):
     """Whether cells hold Markdown of their own, which only Markdown can show."""
 
 
-def variant_name(row: Row) -> str:
-    """Return a variant's name as the tables show it, e.g. ``SPG-plain, Grad-CAM``.
-
-    What the paper has goes without saying: CAM maps and Inception-v3.
-    """
-    method = METHOD_NAMES.get(str(row["method"]), str(row["method"]))
-    extractor = EXTRACTOR_NAMES.get(str(row["extractor"]), str(row["extractor"]))
-    backbone = str(row.get("backbone", "none"))
-    parts = [method]
-    if backbone not in ("inception_v3", "none"):
-        parts.append(BACKBONE_NAMES.get(backbone, backbone))
-    if extractor not in ("", "CAM"):
-        parts.append(extractor)
-    return ", ".join(parts)
-
-
-DASH = "–"
-"""Where there is no number."""
-
-
-def p_text(value: object) -> str:
-    """Format a p value; a small one is not 0."""
-    return "< 0.001" if float(value) < 0.0005 else number_text(value, 3)  # type: ignore[arg-type]
-
-
 def kind_notes(comparison: pd.DataFrame) -> str:
     """Return what those kinds of threshold in a comparison.csv are whose names do not say it."""
     found = set(comparison["threshold"])
     notes = [f"*{KIND_NAMES[kind]}*: {note}" for kind, note in KIND_NOTES.items() if kind in found]
     return f"{'; '.join(notes)}." if notes else ""
-
-
-def number_text(value: object, digits: int) -> str:
-    """Format a number, or a dash where there is none."""
-    return DASH if pd.isna(value) else f"{float(value):.{digits}f}"  # type: ignore[arg-type]
-
-
-def with_interval(row: Row, digits: int) -> str:
-    """Format a row's mean with its interval, fractions as per cent, or a dash."""
-    if pd.isna(row["mean"]):
-        return DASH
-    mean, low, high = (percent(row[name], digits) for name in ("mean", "low", "high"))
-    return f"{mean} ({low} to {high})"
-
-
-def percent(value: object, digits: int) -> str:
-    """Format a fraction as per cent, or a dash where there is none."""
-    return DASH if pd.isna(value) else f"{100 * float(value):.{digits}f}"  # type: ignore[arg-type]
 
 
 def has_boxes(comparison: pd.DataFrame) -> bool:
@@ -255,10 +152,10 @@ def outcome_table(outcomes: pd.DataFrame, *, digits: int) -> Table:
 
 
 def accuracy_table(accuracies: pd.DataFrame, comparison: pd.DataFrame, *, digits: int) -> Table:
-    """Return wsolevaluation's accuracies with their intervals.
+    """Return wsolevaluation's accuracies with their intervals, those that any variant has.
 
-    MaxBoxAcc and pIoU at the selected threshold have the standard deviation of the seeds instead,
-    if there are several.
+    Without masks there is neither PxAP nor pIoU. MaxBoxAcc and pIoU at the selected threshold have
+    the standard deviation of the seeds instead of an interval, if there are several.
 
     Args:
         accuracies: accuracies.csv.
@@ -278,11 +175,12 @@ def accuracy_table(accuracies: pd.DataFrame, comparison: pd.DataFrame, *, digits
             return percent(row[name], digits)
         return f"{percent(row[name], digits)} ± {percent(row[f'{name}_std'], digits)}"
 
+    names = [name for name in ACCURACY_NAMES if accuracies[name].notna().any()]
     lines = [
-        [variant_name(row), *(cell(row, name) for name in ACCURACY_NAMES)]
+        [variant_name(row), *(cell(row, name) for name in names)]
         for row in accuracies.to_dict("records")
     ]
-    return _table(["variant", *ACCURACY_NAMES.values()], lines)
+    return _table(["variant", *(ACCURACY_NAMES[name] for name in names)], lines)
 
 
 def _by_variant(rows: pd.DataFrame) -> pd.Series[float]:

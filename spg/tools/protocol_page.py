@@ -15,7 +15,7 @@ import pandas as pd
 from spg.data.results.tables import read_table
 from spg.project.files import read_json, write_text
 from spg.project.workspace import Workspace
-from spg.report.tables import variant_name
+from spg.report.names import variant_name
 
 DATASET = "synthetic_birds"
 BLOCK = re.compile(r"( *)<!-- effects of entry (\d+) -->\n.*?<!-- end -->", flags=re.DOTALL)

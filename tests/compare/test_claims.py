@@ -15,7 +15,7 @@ from spg.compare.statistics.intervals import Interval
 from spg.compare.statistics.significance import holm, power
 from spg.compare.variants import Variant
 from spg.project.params import load_params
-from spg.report.tables import percent
+from spg.report.formats import percent
 
 ROOT = Path(__file__).parents[2]
 PAPER, PARAMS = load_paper(ROOT / "paper.yaml"), load_params(ROOT / "params.yaml")

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
@@ -16,7 +17,7 @@ from spg.report import charts, drawing, figures
 from spg.report.drawing import SHEETS, draw_figures, selected_ious, threshold_points
 from spg.report.figures import by_panel
 from spg.report.guidance_sheet import GuidedImage, guidance_sheet
-from spg.report.tables import variant_name
+from spg.report.names import variant_name
 
 NAME = "synthetic_birds"
 ROWS = [{"method": m, "extractor": e} for m, e in (("spg_plain", "cam"), ("spg", "cam"))]
@@ -106,6 +107,18 @@ def test_the_guidance_sheet_has_a_line_a_map_and_a_column_an_epoch(names, lines)
     texts = [text.get_text() for axis in figure.axes for text in axis.texts]
     assert texts == 2 * lines
     assert [axis.get_title() for axis in figure.axes[1:4]] == ["epoch 1", "epoch 2", "epoch 3"]
+
+
+@pytest.mark.parametrize("epochs", [1, 6])
+def test_the_guidance_sheet_cuts_no_name_off(epochs):
+    figure = guidance_sheet([guided("attention", "b1", "b2", "c", epochs=epochs)], {})
+    FigureCanvasAgg(figure).draw()
+    names = [text for axis in figure.axes for text in (*axis.texts, axis.title) if text.get_text()]
+    assert len(names) == 5 + epochs
+    for name in names:
+        box = name.get_window_extent()
+        assert figure.bbox.contains(box.x0, box.y0), name.get_text()
+        assert figure.bbox.contains(box.x1, box.y1), name.get_text()
 
 
 def test_the_fused_map_is_the_mean_of_both_branches():

@@ -13,10 +13,11 @@ import pytest
 from spg.compare.paper import load_paper
 from spg.compare.selection import selection
 from spg.project.params import load_params
+from spg.report.formats import p_text
 from spg.report.paper_tables import claims_table, paper_tables
 from spg.report.render import to_html, to_latex, to_latex_page, to_markdown
 from spg.report.run import Run, read_run, reported_numbers
-from spg.report.tables import Table, p_text
+from spg.report.tables import Table
 
 ROOT = Path(__file__).parents[2]
 PAPER = load_paper(ROOT / "paper.yaml")
