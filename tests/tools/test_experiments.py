@@ -82,6 +82,11 @@ def trials(*names):
     return [Trial(name, (f"x={number}",), "write") for number, name in enumerate(names, start=1)]
 
 
+def run(root, *names, said=print, now=None):
+    planned = trials(*names)
+    return run_trials(root, planned, [Slot({})], now=now or (lambda: planned), said=said)
+
+
 def written(root, revision):
     got = subprocess.run(
         [*queue.DVC, "get", "-q", "--rev", revision, "-o", "got", "-f", ".", "out"],
@@ -94,7 +99,7 @@ def written(root, revision):
 def test_a_commit_made_meanwhile_changes_nothing(project):
     root = project("subprocess.run(['git', 'commit', '--allow-empty', '-qm', 'x'], cwd=ROOT)")
     lines = []
-    done = run_trials(root, trials("first", "second"), [Slot({})], said=lines.append)
+    done = run(root, "first", "second", said=lines.append)
     assert sorted(done) == ["first", "second"]
     assert lines == ["1/2 first: success", "2/2 second: success"]
     assert [written(root, done[name]) for name in ("first", "second")] == ["x: 1", "x: 2"]
@@ -103,7 +108,7 @@ def test_a_commit_made_meanwhile_changes_nothing(project):
 def test_a_trial_that_somebody_takes_out_of_the_queue_is_named(project):
     removes = "subprocess.run([sys.executable, '-m', 'dvc', 'queue', 'remove', 'second'], cwd=ROOT)"
     with pytest.raises(UserError, match=r"second is not among DVC's experiments on .{8} any more"):
-        run_trials(project(removes), trials("first", "second"), [Slot({})], said=print)
+        run(project(removes), "first", "second")
 
 
 KILLS_ITS_WORKER = """
@@ -120,27 +125,36 @@ if not (ROOT / "killed").exists():
 
 def test_a_trial_whose_worker_is_killed_starts_again(project):
     root = project(KILLS_ITS_WORKER)
-    done = run_trials(root, trials("first", "second"), [Slot({})], said=print)
+    done = run(root, "first", "second")
     assert (root / "killed").exists()
     assert sorted(done) == ["first", "second"]
+
+
+def test_a_trial_that_would_be_another_one_does_not_start_again(project):
+    """DVC would put today's files into the queue under the name of yesterday's."""
+    root = project(KILLS_ITS_WORKER)
+    edited = [Trial("first-edited", ("x=1",), "write")]
+    with pytest.raises(UserError, match=r"first has to start again, and params\.yaml or code"):
+        run(root, "first", now=lambda: edited)
+    assert (root / "killed").exists()
 
 
 def test_a_trial_whose_worker_was_killed_behind_its_result_is_done(project, monkeypatch):
     """DVC goes on calling it running, and refuses another of its name."""
     root = project()
-    done = run_trials(root, trials("first"), [Slot({})], said=print)
+    done = run(root, "first")
     told, left = queue.experiments, [{"first": State("running", "", None)}] * 2
     monkeypatch.setattr(queue, "experiments", lambda *args: left.pop() if left else told(*args))
     monkeypatch.setattr(queue, "_workers", lambda _: set())
-    assert run_trials(root, trials("first"), [Slot({})], said=print) == done
+    assert run(root, "first") == done
 
 
 def test_a_trial_that_failed_is_tried_again_with_one_that_dvc_has_forgotten(project):
     root = project("if not (ROOT / 'mended').exists(): sys.exit(1)")
-    assert run_trials(root, trials("first", "second"), [Slot({})], said=print) == {}
+    assert run(root, "first", "second") == {}
     (root / "mended").write_text("")
     subprocess.run([*queue.DVC, "queue", "remove", "first"], cwd=root, check=True)
-    assert sorted(run_trials(root, trials("first", "second"), [Slot({})], said=print)) == [
+    assert sorted(run(root, "first", "second")) == [
         "first", "second",
     ]  # fmt: skip
 
@@ -240,4 +254,4 @@ def test_interrupted_while_dvc_queues_a_trial_it_waits_for_that(project, sent):
 
 def test_without_a_repository_it_is_one_sentence(tmp_path):
     with pytest.raises(UserError, match="need a Git repository with a commit"):
-        run_trials(tmp_path, trials("first"), [Slot({})], said=print)
+        run(tmp_path, "first")

@@ -26,8 +26,9 @@ from spg.project.workspace import Workspace
 from spg.tools.check_params import check_params
 from spg.tools.effect.settings import with_settings
 from spg.tools.search import command
-from spg.tools.search.command import Tried, _trial, as_table, best_of, told
+from spg.tools.search.command import _trial
 from spg.tools.search.criterion import Held, held_out_error
+from spg.tools.search.outcomes import Tried, as_table, best_of, told
 from spg.tools.search.params_file import in_file
 from spg.tools.search.ranges import Distribution, SearchParams, draw, read_space
 from spg.tools.slots import Slot

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
-import pandas as pd
-from numpy.typing import NDArray
-
-from spg.compare.statistics.intervals import Interval, two_way_interval
 from spg.data.images.manifest import TRAIN_FULLSUP, read_labels
 from spg.networks.parts.build import build_network
 from spg.project.errors import UserError
@@ -20,7 +16,6 @@ from spg.project.files import whole_file, write_text
 from spg.project.fingerprint import code_of, fingerprint
 from spg.project.params import Params, parse_params, read_yaml
 from spg.project.plugins import find_plugin
-from spg.project.schema.evaluation import ComparisonParams
 from spg.project.workspace import Cell, Workspace
 from spg.tools.check_params import check_params
 from spg.tools.effect.inputs import read_by
@@ -29,6 +24,7 @@ from spg.tools.effect.settings import with_settings
 from spg.tools.rebuild import repro
 from spg.tools.search.criterion import Held, held_out_error, nothing_held_out
 from spg.tools.search.experiments import Trial, run_trials, why_it_failed
+from spg.tools.search.outcomes import Tried, as_table, best_of, told
 from spg.tools.search.params_file import in_file
 from spg.tools.search.ranges import draw, read_space
 from spg.tools.slots import Slot
@@ -36,23 +32,6 @@ from spg.tools.slots import Slot
 STUDY = "search/params.yaml"
 _BEHIND_THE_SWEEP = ("comparison", "evaluation", "external_classifier")
 """Sections that no stage up to the sweep reads, which is what trials are judged by."""
-
-
-class Tried(NamedTuple):
-    """A trial and what came of it."""
-
-    number: int
-    drawn: Mapping[str, Any]
-    """By key of params.yaml."""
-    seeds: Sequence[Held]
-    """Of each seed; none where the trial failed."""
-    why: str = ""
-    """It failed."""
-
-    @property
-    def error(self) -> float:
-        """Mean over the seeds; NaN where it failed."""
-        return float(np.mean([seed.error for seed in self.seeds])) if self.seeds else np.nan
 
 
 def search(
@@ -84,33 +63,35 @@ def search(
 
     Raises:
         UserError: when there is no such backbone, a draw does not fit params.yaml or cannot be
-            written into it, there are fewer seeds, no image is held out, or all trials fail.
+            written into it, there are fewer seeds, no image is held out, all trials fail, or what
+            they read was edited before one had to start again.
     """
     params.setup(params.dataset, backbone)
     if seeds > len(params.seeds):
         raise UserError(
             f"params.yaml: seeds has {len(params.seeds)}, and --seeds wants {seeds} of them"
         )
-    path, file = workspace.root / STUDY, workspace.params_file
-    seed, space = read_space(path, dataset=params.dataset, backbone=backbone, method=method)
+    seed, space = read_space(
+        workspace.root / STUDY, dataset=params.dataset, backbone=backbone, method=method
+    )
     cells = [Cell(params.dataset, backbone, method, one) for one in params.seeds[:seeds]]
     drawn = [draw(space, seed=seed, trial=number) for number in range(trials)]
     planned = _plan(workspace, cells, drawn)
-    done = run_trials(workspace.root, planned, used, said=said)
+    now = partial(_trials, workspace, cells, drawn)
+    done = run_trials(workspace.root, planned, used, now=now, said=said)
     found = [
         _tried(workspace.root, number, trial, values, done, params, cells)
         for number, (trial, values) in enumerate(zip(planned, drawn, strict=True))
     ]
     if not any(one.seeds for one in found):
         raise UserError(f"all {trials} trials failed; the first: {found[0].why}")
-    best = best_of(found)
-    table = as_table(found)
     target = workspace.report(params.dataset) / f"search/{backbone}-{method}.csv"
     with whole_file(target) as temporary:
-        table.to_csv(temporary, index=False, float_format="%.6g")
+        as_table(found).to_csv(temporary, index=False, float_format="%.6g")
     for line in told(found, params.comparison):
         said(line)
     said(f"wrote {target.relative_to(workspace.root)}")
+    best, file = best_of(found), workspace.params_file
     write_text(file, in_file(file.read_text(encoding="utf-8"), best.drawn, STUDY))
     said(f"{file.name} has the settings of trial {best.number} now; `dvc repro` reports them")
     shared = [key for key in best.drawn if key.split(".")[0] != method]
@@ -130,9 +111,17 @@ def _plan(
     if not len(labels.rows_of(TRAIN_FULLSUP)):
         raise nothing_held_out()
     build_network(read[0], cells[0], len(labels.classes))  # whose layers a setting may name
+    return _trials(workspace, cells, drawn)
+
+
+def _trials(
+    workspace: Workspace, cells: Sequence[Cell], drawn: Sequence[Mapping[str, Any]]
+) -> list[Trial]:
+    """Return the experiments of all draws, by params.yaml and code as they are now."""
+    read = [_read_as_a_stage(workspace, cells[0], n, values) for n, values in enumerate(drawn)]
     return [
-        _trial(workspace, changed, cells, number, values)
-        for number, (changed, values) in enumerate(zip(read, drawn, strict=True))
+        _trial(workspace, params, cells, number, values)
+        for number, (params, values) in enumerate(zip(read, drawn, strict=True))
     ]
 
 
@@ -216,74 +205,3 @@ def _read(root: Path, revision: str, params: Params, cells: Sequence[Cell]) -> l
             found = held_out_error(Path(folder, "sweep"), extractor, delta, protocol=protocol)
             held.append(found)
     return held
-
-
-def best_of(found: Sequence[Tried]) -> Tried:
-    """Return the trial with the lowest error; of equal ones the first."""
-    return min((one for one in found if one.seeds), key=lambda one: one.error)
-
-
-def as_table(found: Sequence[Tried]) -> pd.DataFrame:
-    """Return a row a trial, best first: its settings, its error and that of each seed."""
-    rows = []
-    for one in found:
-        errors = {f"error_of_seed_{place}": held.error for place, held in enumerate(one.seeds)}
-        rows.append({"trial": one.number, **one.drawn, "error": one.error, **errors,
-                     "failed": one.why})  # fmt: skip
-    return pd.DataFrame(rows).sort_values("error", kind="stable", na_position="last")
-
-
-def told(found: Sequence[Tried], rule: ComparisonParams) -> Iterator[str]:
-    """Yield what the terminal shows: the trials, the best one, and how far apart they lie."""
-    table = as_table(found).drop(columns="failed")
-    of_settings = {key: key.rsplit(".", 1)[-1] if key.count(".") > 1 else key for key in table}
-    yield table.rename(columns=of_settings).to_string(index=False, float_format="{:.4g}".format)
-    for one in found:
-        if one.why:
-            yield f"trial {one.number} failed: {one.why}"
-    best, good = best_of(found), [one for one in found if one.seeds]
-    errors = 100 * np.array([one.error for one in good])
-    spread = errors.std(ddof=1) if len(errors) > 1 else 0.0
-    share = f"{100 * best.error:.2f} %"
-    yield f"best: trial {best.number}, {share} on held-out images{_range(best, rule)}"
-    yield (
-        f"all {len(good)} trials: {errors.min():.2f} to {errors.max():.2f} %, median "
-        f"{np.median(errors):.2f}, standard deviation {spread:.2f}"
-    )
-    alike = [one.number for one in good if one is not best and not _is_worse(one, best, rule)]
-    if alike:
-        yield (
-            f"not told apart from it by these images: {len(alike)} of the others, "
-            f"trials {', '.join(map(str, alike))}"
-        )
-
-
-def _range(one: Tried, rule: ComparisonParams) -> str:
-    wrong = _wrong(one)
-    if wrong is None:
-        return ""
-    interval = _interval(wrong, rule)
-    return (
-        f" ({100 * rule.confidence:g} % interval {100 * interval.low:.2f} to "
-        f"{100 * interval.high:.2f}; images: {wrong.shape[1]}, seeds: {wrong.shape[0]})"
-    )
-
-
-def _is_worse(one: Tried, best: Tried, rule: ComparisonParams) -> bool:
-    """Return whether the interval of the paired difference excludes none at all."""
-    mine, theirs = _wrong(one), _wrong(best)
-    if mine is None or theirs is None:
-        return one.error > best.error
-    return _interval(mine - theirs, rule).low > 0
-
-
-def _wrong(one: Tried) -> NDArray[np.float64] | None:
-    """Return ``Float[S, M]``: 1 where a held-out image's box is wrong, at some levels a share."""
-    rows = [held.wrong for held in one.seeds]
-    known = [row for row in rows if row is not None]
-    return np.stack(known) if len(known) == len(rows) else None
-
-
-def _interval(values: NDArray[np.float64], rule: ComparisonParams) -> Interval:
-    rng = np.random.default_rng(rule.seed)
-    return two_way_interval(values, resamples=rule.resamples, confidence=rule.confidence, rng=rng)

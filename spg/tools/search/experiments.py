@@ -52,7 +52,12 @@ class State(NamedTuple):
 
 
 def run_trials(
-    root: Path, trials: Sequence[Trial], used: Sequence[Slot], *, said: Callable[[str], None]
+    root: Path,
+    trials: Sequence[Trial],
+    used: Sequence[Slot],
+    *,
+    now: Callable[[], Sequence[Trial]],
+    said: Callable[[str], None],
 ) -> dict[str, str]:
     """Run what is not done yet; return the commit of each trial that succeeded, by name.
 
@@ -64,10 +69,13 @@ def run_trials(
         root: the project, a Git repository whose pipeline is committed.
         trials: all of them.
         used: what each worker may use, one of which runs one trial at a time.
+        now: returns the trials again, by the files as they are when it is called.
         said: gets a line for each trial that ends.
 
     Raises:
-        UserError: when DVC fails, or somebody takes a trial out of its queue meanwhile.
+        UserError: when DVC fails, somebody takes a trial out of its queue meanwhile, or one has to
+            start again and what it depends on was edited: DVC would take it from the files as
+            they are, under the name of what they were.
     """
     commit = _present_commit(root)
     states = experiments(root, commit)
@@ -90,6 +98,8 @@ def run_trials(
                 ended[name] = states[name]
                 said(f"{len(ended)}/{len(trials)} {name}: {states[name].state}")
         lost = [trial for trial in known if _is_lost(states[trial.name], root)]
+        if lost:
+            _refuse_edited(root, lost, now())
         _queue_again(root, lost, commit)
         running = sum(1 for t in known if states[t.name].state == RUNNING) - len(lost)
         if running < min(len(used), len(trials) - len(ended)):
@@ -184,6 +194,16 @@ def _queue_again(root: Path, trials: Sequence[Trial], commit: str) -> None:
         _dvc(root, "queue", "remove", trial.name, may_fail=True)
     states = experiments(root, commit)
     _queue(root, [trial for trial in trials if trial.name not in states])
+
+
+def _refuse_edited(root: Path, lost: Sequence[Trial], present: Sequence[Trial]) -> None:
+    """Raise where a trial that has to start again would be another one."""
+    edited = [trial.name for trial in lost if trial not in present]
+    if edited:
+        raise UserError(
+            f"{root}: {edited[0]} has to start again, and params.yaml or code that it depends on "
+            "was edited since; start the search again, for what they are now"
+        )
 
 
 def _start_workers(root: Path, used: Sequence[Slot]) -> None:
