@@ -85,13 +85,18 @@ def search(
     ]
     if not any(one.seeds for one in found):
         raise UserError(f"all {trials} trials failed; the first: {found[0].why}")
+    for line in told(found, params.comparison):
+        said(line)
     target = workspace.report(params.dataset) / f"search/{backbone}-{method}.csv"
     with whole_file(target) as temporary:
         as_table(found).to_csv(temporary, index=False, float_format="%.6g")
-    for line in told(found, params.comparison):
-        said(line)
     said(f"wrote {target.relative_to(workspace.root)}")
-    best, file = best_of(found), workspace.params_file
+    _choose(workspace, method, best_of(found), said)
+
+
+def _choose(workspace: Workspace, method: str, best: Tried, said: Callable[[str], None]) -> None:
+    """Write a trial's settings into params.yaml, and say which other methods read them."""
+    file = workspace.params_file
     write_text(file, in_file(file.read_text(encoding="utf-8"), best.drawn, STUDY))
     said(f"{file.name} has the settings of trial {best.number} now; `dvc repro` reports them")
     shared = [key for key in best.drawn if key.split(".")[0] != method]
