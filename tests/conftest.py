@@ -16,11 +16,14 @@ assert in_force(), "run pytest in the project's folder, whose params.yaml asks f
 import copy
 import shutil
 from collections import Counter
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 from hypothesis import settings
+from kernels import Kernels
+from nbclient import NotebookClient
 from tiny import sharing, tiny
 from victims import run_all
 
@@ -34,6 +37,7 @@ from spg.networks.weights.stage import make_weights
 from spg.project.files import write_json
 from spg.project.params import Params, load_params, parse_params, read_yaml
 from spg.project.workspace import Cell, Workspace
+from spg.report import notebook
 from spg.train.stage import train_cell
 
 ROOT = Path(__file__).parent.parent
@@ -59,6 +63,15 @@ def _one_cpu_thread():
         patch.setenv("SPG_WORKERS", "0")
         yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _kernels_take_no_ports():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            notebook, "NotebookClient", partial(NotebookClient, kernel_manager_class=Kernels)
+        )
+        yield
 
 
 @pytest.fixture(scope="session")

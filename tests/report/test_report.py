@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from pathlib import Path
@@ -166,6 +167,15 @@ def test_a_notebook_run_twice_is_the_same_file_and_loads_nothing(tmp_path, scrip
     saved = nbformat.read(tmp_path / "one/small.ipynb", as_version=4)
     assert " at 0x" not in str(saved)
     assert saved.cells[2].outputs[0].text == "1\n2\n"
+
+
+def test_a_kernel_of_the_tests_shares_no_port_with_those_of_other_processes(tmp_path):
+    script = tmp_path / "asks.py"
+    asks = "from ipykernel.connect import get_connection_info\nprint(get_connection_info())"
+    script.write_text(f"# %%\n{asks}", encoding="utf-8")
+    notebook.execute({script: tmp_path / "asks.ipynb"}, root=tmp_path)
+    told = nbformat.read(tmp_path / "asks.ipynb", as_version=4).cells[0].outputs[0].text
+    assert json.loads(told)["transport"] == "ipc"
 
 
 def test_a_failing_cell_is_named(tmp_path):
